@@ -1,0 +1,150 @@
+# netmon: which process uses the network, how much
+#
+#   make                  build ./netmon            V=1 shows the commands
+#   make run              build and run it          ARGS='-i 5 -f tsv'
+#   make check            all tests                 as root: the live ones need the kernel
+#   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
+#   make analyze          static analysis
+#   make install          PREFIX, DESTDIR
+#   make deps             install what the targets named beside it need (Debian, Ubuntu)
+#   make vmlinux.h        the kernel's types anew   VMLINUX_BTF=/sys/kernel/btf/vmlinux
+
+VERSION := 0.1.0
+
+ifeq ($(origin CC),default)
+CC := clang
+endif
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
+PKG_CONFIG ?= pkg-config
+BATS ?= bats
+VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
+VMLINUX_H ?= vmlinux.h
+PREFIX ?= /usr/local
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/; s/s390x/s390/; s/^armv.*/arm/; s/loongarch64/loongarch/')
+
+ifdef SANITIZE
+BUILD := build/sanitize
+NETMON := $(BUILD)/netmon
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+BUILD := build
+NETMON := netmon
+endif
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
+CFLAGS ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -DNETMON_VERSION='"$(VERSION)"'
+# generated headers are not ours to warn of
+INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
+LIBS = $(shell $(PKG_CONFIG) --libs libbpf libelf zlib)
+COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
+
+SOURCES := netmon.c options.c probes.c history.c report.c format.c
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+TESTS := history traffic replay
+TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
+
+BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
+CHECK_PACKAGES := bats jq python3 procps iproute2 util-linux libcap2-bin mandoc
+SANITIZE_PACKAGES := libclang-rt-dev
+ANALYZE_PACKAGES := cppcheck
+PACKAGES := $(BUILD_PACKAGES) $(if $(filter check%,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
+	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
+
+ifdef V
+Q :=
+say := @:
+else
+Q := @
+say := @printf '  %-8s %s\n'
+endif
+
+all: $(NETMON)
+
+# Goals in the order in which they stand on the command line: 'make deps check'.
+.NOTPARALLEL:
+
+$(NETMON): $(OBJECTS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SANITIZERS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/%.o: %.c
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(BUILD)/probes.o: $(BUILD)/netmon.skel.h
+
+$(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
+	$(say) SKELETON $@
+	$(Q)$(BPFTOOL) gen object $(BUILD)/netmon.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
+	$(Q)mv $@.new $@
+
+$(BUILD)/netmon.bpf.o: netmon.bpf.c netmon.h $(VMLINUX_H)
+	$(say) BPF $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
+
+# A source file like the others, unless it is asked for by name.
+ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
+.PHONY: vmlinux.h
+endif
+vmlinux.h:
+	$(say) BTF $@
+	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $@.new
+	$(Q)mv $@.new $@
+
+$(BUILD)/t/history: t/history.c $(BUILD)/history.o
+$(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
+$(BUILD)/t/traffic: $(wildcard t/traffic*.c)
+
+$(TEST_PROGRAMS):
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COMPILE) -pthread -MF $@.d -o $@ $(filter %.c %.o,$^)
+
+run: $(NETMON)
+	./$(NETMON) $(ARGS)
+
+check: $(NETMON) $(TEST_PROGRAMS)
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) $(BATS) $(BATS_FLAGS) $(or $(T),t)
+
+analyze: $(BUILD)/netmon.skel.h
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
+		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE -DNETMON_VERSION='""' \
+		-I. $(SOURCES)
+	$(Q)for source in $(SOURCES); do \
+		$(CLANG) --analyze --analyzer-output text -Xclang -analyzer-werror \
+			-std=gnu11 $(CPPFLAGS) $(INCLUDES) $$source || exit; done
+
+deps:
+	$(Q)missing=; for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || \
+			missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then exit; fi; \
+	if ! command -v apt-get >/dev/null; then \
+		echo "make: cannot install what is needed: no apt-get here: install what your system" \
+			"calls these packages of Debian's: $(PACKAGES)" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive \
+		apt-get install --yes --no-install-recommends $$missing
+
+install: $(NETMON)
+	install -D -m 755 $(NETMON) $(DESTDIR)$(PREFIX)/sbin/netmon
+	install -D -m 644 man/netmon.8 $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/netmon $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
+
+clean:
+	rm -rf build netmon
+
+.PHONY: all run check analyze deps install uninstall clean
+.DELETE_ON_ERROR:
+
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d)

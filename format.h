@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Rows to text.  One walk over the columns serves all formats:
+ *
+ *   csv    RFC 4180, but lines end in LF: a field with a comma, a quote or a line break is
+ *          quoted; other bytes stand as they are
+ *   tsv    IANA text/tab-separated-values; tab, newline, carriage return and backslash as
+ *          \t \n \r \\, other control bytes as \xHH
+ *   jsonl  one object a line, valid UTF-8 (RFC 8259); each byte that is not part of valid
+ *          UTF-8 becomes U+FFFD
+ *
+ * Pure: no input or output, no global state.
+ */
+#ifndef FORMAT_H
+#define FORMAT_H
+
+#include "report.h"
+
+enum format { CSV, TSV, JSONL };
+
+/* Text that grows.  Begins as { 0 }; text_free() when done. */
+struct text {
+	char *bytes;
+	size_t length;
+	size_t capacity;
+	bool no_memory;      /* something is missing: it must not be used */
+};
+
+void text_free(struct text *text);
+
+/* Appends the line of column names; for jsonl nothing. */
+void format_header(struct text *text, enum format format, const struct view *view);
+
+/* Appends the row as one line. */
+void format_row(struct text *text, enum format format, const struct view *view,
+		const struct row *row);
+
+#endif

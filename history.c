@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "history.h"
+
+struct history {
+	size_t capacity;
+	size_t count;
+	size_t oldest;
+	struct tick ticks[];
+};
+
+int entry_compare(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return (x->since > y->since) - (x->since < y->since);
+}
+
+int tick_add(struct tick *tick, const struct entry *entry)
+{
+	if (tick->count == tick->capacity) {
+		size_t capacity = tick->capacity ? 2 * tick->capacity : 64;
+		struct entry *entries = realloc(tick->entries, capacity * sizeof(*entries));
+
+		if (!entries)
+			return -1;
+		tick->entries = entries;
+		tick->capacity = capacity;
+	}
+	tick->entries[tick->count++] = *entry;
+	return 0;
+}
+
+void tick_sort(struct tick *tick)
+{
+	if (tick->count)
+		qsort(tick->entries, tick->count, sizeof(*tick->entries), entry_compare);
+}
+
+struct history *history_new(size_t capacity)
+{
+	struct history *history;
+
+	if (!capacity) {
+		errno = EINVAL;
+		return NULL;
+	}
+	history = calloc(1, sizeof(*history) + capacity * sizeof(*history->ticks));
+	if (history)
+		history->capacity = capacity;
+	return history;
+}
+
+void history_free(struct history *history)
+{
+	if (!history)
+		return;
+	for (size_t i = 0; i < history->capacity; i++)
+		free(history->ticks[i].entries);
+	free(history);
+}
+
+struct tick *history_push(struct history *history)
+{
+	struct tick *tick;
+
+	if (history->count < history->capacity)
+		history->count++;
+	else
+		history->oldest = (history->oldest + 1) % history->capacity;
+	tick = &history->ticks[(history->oldest + history->count - 1) % history->capacity];
+	tick->clock = tick->time = 0;
+	tick->count = 0;
+	return tick;
+}
+
+size_t history_count(const struct history *history)
+{
+	return history->count;
+}
+
+const struct tick *history_tick(const struct history *history, size_t index)
+{
+	if (index >= history->count)
+		return NULL;
+	return &history->ticks[(history->oldest + index) % history->capacity];
+}
+
+/* The tick where a window begins that ends with the newest; there is at least one. */
+static size_t window_start(const struct history *history, size_t window)
+{
+	size_t newest = history->count - 1;
+
+	return window < newest ? newest - window : 0;
+}
+
+__u64 history_span(const struct history *history, size_t window)
+{
+	if (history->count < 2)
+		return 0;
+	return history_tick(history, history->count - 1)->clock -
+	       history_tick(history, window_start(history, window))->clock;
+}
+
+/* A counter that is below what it was began anew. */
+static __u64 grown(__u64 before, __u64 after)
+{
+	return after < before ? after : after - before;
+}
+
+static void add_growth(struct counters *sum, const struct counters *before,
+		       const struct counters *after)
+{
+	sum->rx_bytes += grown(before->rx_bytes, after->rx_bytes);
+	sum->tx_bytes += grown(before->tx_bytes, after->tx_bytes);
+	sum->rx_calls += grown(before->rx_calls, after->rx_calls);
+	sum->tx_calls += grown(before->tx_calls, after->tx_calls);
+}
+
+/* The counters that the tick has for the process, all 0 where it has none.  Asked in
+ * order, the cursor passes over each tick once. */
+static const struct counters *seek(const struct tick *tick, size_t *cursor,
+				   const struct entry *wanted)
+{
+	static const struct counters none;
+	int order = -1;
+
+	while (*cursor < tick->count &&
+	       (order = entry_compare(&tick->entries[*cursor], wanted)) < 0)
+		++*cursor;
+	return *cursor < tick->count && order == 0 ? &tick->entries[*cursor].total : &none;
+}
+
+int history_changes(const struct history *history, size_t window,
+		    void (*found)(void *context, const struct change *change), void *context)
+{
+	const struct tick *newest;
+	size_t start, *cursors;
+
+	if (history->count < 2)
+		return 0;
+	start = window_start(history, window);
+	newest = history_tick(history, history->count - 1);
+	cursors = calloc(history->count, sizeof(*cursors));
+	if (!cursors)
+		return -1;
+
+	for (size_t i = 0; i < newest->count; i++) {
+		struct change change = { .entry = &newest->entries[i] };
+		const struct counters *after = &change.entry->total;
+
+		for (size_t t = history->count - 1; t-- > start;) {
+			const struct counters *before =
+				seek(history_tick(history, t), &cursors[t], change.entry);
+
+			add_growth(&change.window, before, after);
+			if (t == history->count - 2)
+				change.interval = change.window;
+			after = before;
+		}
+		found(context, &change);
+	}
+	free(cursors);
+	return 0;
+}
+
+__u64 throughput(__u64 amount, __u64 nanoseconds)
+{
+	return nanoseconds ? (__u64)((long double)amount * 1e9L / nanoseconds + 0.5L) : 0;
+}

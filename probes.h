@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel side: which probes there are, which of them this kernel takes and by which
+ * way, and what they counted.  The only module that knows libbpf.
+ *
+ * For each hook the ways are tried in order, best first, by really attaching a tiny
+ * program; the one that worked is loaded and attached.  Nothing is pinned: all of it
+ * goes with the process, however that ends.
+ */
+#ifndef PROBES_H
+#define PROBES_H
+
+#include <stdbool.h>
+#include "netmon.h"
+
+enum attach { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_FEXIT, ATTACH_KPROBE };
+
+struct probes_options {
+	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
+	__u32 max_processes;       /* how many processes packet_stats holds */
+	bool verbose;              /* say on standard error which way each hook took */
+};
+
+struct probes;
+
+/* Loads and attaches the probes; they count from then on.  Says on standard error what
+ * failed, or what part of the traffic this kernel keeps from being counted.  NULL where
+ * nothing can be counted. */
+struct probes *probes_open(const struct probes_options *options);
+
+/* Detaches and frees everything.  Takes NULL too. */
+void probes_close(struct probes *probes);
+
+/*
+ * Calls `found` for each process that lives and was ever seen to move bytes, and once
+ * more, with its last numbers, for one that has ended since the reading before; and for
+ * what found no room in the table, as pid 0 with the name "(other)".  In no order.  The
+ * totals count from probes_open(); over all entries of all readings they are complete.
+ *
+ * Returns 0, or -1 with a message where `found` returned that or memory is short.
+ */
+int probes_read(struct probes *probes, int (*found)(void *context, const struct entry *entry),
+		void *context);
+
+/* How many calls the kernel is known to have kept from the probes so far: the programs'
+ * recursion_misses (Linux 5.12), and returns that no kretprobe was free for. */
+__u64 probes_missed(const struct probes *probes);
+
+#endif
