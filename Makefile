@@ -49,10 +49,15 @@ TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq python3 procps iproute2 util-linux libcap2-bin mandoc
 SANITIZE_PACKAGES := libclang-rt-dev
-ANALYZE_PACKAGES := cppcheck
+ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES := $(BUILD_PACKAGES) $(if $(filter check%,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
+
+# unix.Malloc would complain of the skeleton that bpftool generates
+TIDY_CHECKS := -*,clang-analyzer-core.*,clang-analyzer-deadcode.*,clang-analyzer-unix.*,$\
+	-clang-analyzer-unix.Malloc,bugprone-*,-bugprone-easily-swappable-parameters,$\
+	-bugprone-suspicious-string-compare,-bugprone-reserved-identifier
 
 ifdef V
 Q :=
@@ -116,10 +121,9 @@ check: $(NETMON) $(TEST_PROGRAMS)
 analyze: $(BUILD)/netmon.skel.h
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
 		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE -DNETMON_VERSION='""' \
-		-I. $(SOURCES)
-	$(Q)for source in $(SOURCES); do \
-		$(CLANG) --analyze --analyzer-output text -Xclang -analyzer-werror \
-			-std=gnu11 $(CPPFLAGS) $(INCLUDES) $$source || exit; done
+		'-Dbpf_object__for_each_program(program, object)=for (;;)' -I. $(SOURCES)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' \
+		$(SOURCES) -- -std=gnu11 $(CPPFLAGS) $(INCLUDES)
 
 deps:
 	$(Q)missing=; for package in $(PACKAGES); do \

@@ -327,8 +327,8 @@ int inet_sendpage_kretprobe(struct pt_regs *ctx)
 SPLICES(tcp_splice_read, TCP_SPLICE_READ)
 SPLICES(mptcp_splice_read, MPTCP_SPLICE_READ)
 
-/* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, since
- * Linux 5.11, bytes copied; the function has three arguments since then. */
+/* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
+ * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */
 static __always_inline int zerocopied(__u32 mapped, __s32 copied, int error)
 {
 	return error ? 0 : count(RX, (long)mapped + (copied > 0 ? copied : 0));
@@ -337,9 +337,19 @@ static __always_inline int zerocopied(__u32 mapped, __s32 copied, int error)
 SEC("fexit/tcp_zerocopy_receive")
 int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_receive *zc)
 {
-	if (bpf_core_field_exists(zc->copybuf_len))
-		return zerocopied(zc->length, zc->copybuf_len, ctx[3]);
-	return zerocopied(zc->length, 0, ctx[2]);
+	__s32 copied = bpf_core_field_exists(zc->copybuf_len) ? zc->copybuf_len : 0;
+	int error;
+
+	/* A third argument came with that field, in Linux 5.12.  The barriers keep two
+	 * loads two: the verifier takes no computed offset. */
+	if (bpf_core_field_exists(zc->msg_flags)) {
+		error = ctx[3];
+		barrier();
+	} else {
+		error = ctx[2];
+		barrier();
+	}
+	return zerocopied(zc->length, copied, error);
 }
 
 SEC("kprobe/tcp_zerocopy_receive")
@@ -379,6 +389,17 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 
 	if (slot)
 		bpf_probe_read_kernel_str(slot->comm, COMM_LEN, comm);
+	return 0;
+}
+
+/* Where lockdown refuses to read the new name: it is in place when this returns. */
+SEC("fexit/__set_task_comm")
+int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
+{
+	struct slot *slot = task->pid == task->tgid ? find_slot(task->pid) : NULL;
+
+	if (slot)
+		__builtin_memcpy(slot->comm, task->comm, COMM_LEN);
 	return 0;
 }
 

@@ -226,6 +226,8 @@ static int start(struct netmon *netmon)
 		failed("set", "timer", errno);
 		return -1;
 	}
+	if (options->probes.verbose)
+		fputs("netmon: counting\n", stderr);
 	return 0;
 }
 

@@ -46,7 +46,8 @@ static const struct hook {
 } hooks[] = {
 	{ "sched_process_exit", "sched", LIFE, NULL,
 	  "ended processes keep their place in the table" },
-	{ "task_rename", "task", LIFE, NULL,
+	{ "task_rename", "task", LIFE, NULL, NULL },
+	{ "__set_task_comm", NULL, LIFE, "task_rename",
 	  "a process that changes its name keeps the old one" },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL },
@@ -68,7 +69,9 @@ enum {
 	UNUSED_IN_A_ROW = 256,
 };
 
-enum { HOOKS = sizeof(hooks) / sizeof(*hooks) };
+#define LENGTH(array) (sizeof(array) / sizeof(*(array)))
+
+enum { HOOKS = LENGTH(hooks) };
 
 /* What was last seen of a slot. */
 struct seen {
@@ -109,28 +112,57 @@ static void cannot(const char *verb, const char *object, int error, const char *
 		advice ? ": " : "", advice ? advice : "");
 }
 
+/* In a user namespace that has these the kernel refuses all the same. */
+static bool capable(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	__u64 effective;
+
+	if (syscall(SYS_capget, &header, data))
+		return true;
+	effective = (__u64)data[1].effective << 32 | data[0].effective;
+	return effective & 1ULL << CAP_SYS_ADMIN ||
+	       ((effective & 1ULL << CAP_BPF) && (effective & 1ULL << CAP_PERFMON));
+}
+
 static const char *advice(int error)
 {
-	if (error == EPERM || error == EACCES)
+	if (error == EPERM && !capable())
 		return "run it as root, or with CAP_BPF and CAP_PERFMON";
+	if (error == EPERM)
+		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
+		       "in a container, rights outside of it";
 	return NULL;
 }
 
 /* Trials */
 
-static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id)
+/* A program that does nothing, or one that would read kernel memory by address. */
+static const struct bpf_insn does_nothing[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+static const struct bpf_insn reads_kernel[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10 },
+	{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8 },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8 },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = 0 },
+	{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel_str },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+
+static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id, bool reads)
 {
-	static const struct bpf_insn return_0[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
 	struct bpf_prog_load_opts options = {
 		.sz = sizeof(options),
 		.expected_attach_type = attach,
 		.attach_btf_id = (__u32)btf_id,
 	};
 
-	return bpf_prog_load(type, "netmon_trial", "GPL", return_0, 2, &options);
+	return bpf_prog_load(type, "netmon_trial", "GPL", reads ? reads_kernel : does_nothing,
+			     reads ? LENGTH(reads_kernel) : LENGTH(does_nothing), &options);
 }
 
 static void close_fd(int fd)
@@ -139,9 +171,9 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-static bool try_btf(enum bpf_attach_type attach, int btf_id)
+static bool try_btf(enum bpf_attach_type attach, int btf_id, bool reads)
 {
-	int program = load_trial(BPF_PROG_TYPE_TRACING, attach, btf_id);
+	int program = load_trial(BPF_PROG_TYPE_TRACING, attach, btf_id, reads);
 	int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
 
 	close_fd(link);
@@ -165,7 +197,7 @@ static int read_number(const char *path)
 
 static bool try_perf(enum bpf_prog_type type, struct perf_event_attr *attributes)
 {
-	int program = load_trial(type, 0, 0);
+	int program = load_trial(type, 0, 0, false);
 	int event = program < 0 ? -1 : (int)syscall(SYS_perf_event_open, attributes, -1, 0, -1,
 						     PERF_FLAG_FD_CLOEXEC);
 	bool works = event >= 0 && !ioctl(event, PERF_EVENT_IOC_SET_BPF, program);
@@ -218,15 +250,18 @@ static int btf_id(const struct btf *btf, const struct hook *hook)
 
 static bool try_way(enum way way, const struct hook *hook, int id)
 {
+	/* the new name is no typed pointer: lockdown (confidentiality) refuses to read it */
+	bool reads = !strcmp(hook->name, "task_rename");
+
 	switch (way) {
 	case TP_BTF:
-		return hook->group && try_btf(BPF_TRACE_RAW_TP, id);
+		return hook->group && try_btf(BPF_TRACE_RAW_TP, id, reads);
 	case CLASSIC:
 		return hook->group && try_classic(hook);
 	case FEXIT:
-		return !hook->group && try_btf(BPF_TRACE_FEXIT, id);
+		return !hook->group && try_btf(BPF_TRACE_FEXIT, id, false);
 	case KPROBE:
-		return !hook->group && try_kprobe(hook);
+		return !hook->group && hook->role != LIFE && try_kprobe(hook);
 	default:
 		return false;
 	}
@@ -272,9 +307,25 @@ static int find_hook(const char *name)
 	return i;
 }
 
-static void say_way(const struct hook *hook, const char *what)
+static bool needed(const struct hook *hook, const enum way chosen[HOOKS])
 {
-	fprintf(stderr, "netmon: %s: %s\n", hook->name, what);
+	return !hook->unless || chosen[find_hook(hook->unless)] == WAYS;
+}
+
+/* Says what part of the traffic is not counted, or may not be. */
+static void say_holes(const struct btf *btf, const enum way chosen[HOOKS])
+{
+	for (int i = 0; i < HOOKS; i++) {
+		const struct hook *hook = &hooks[i];
+
+		if (needed(hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
+			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
+				hook->name, hook->hole);
+		if (chosen[i] == TP_BTF && tracepoints_preempted())
+			fprintf(stderr, "netmon: cannot attach to '%s' as a classic tracepoint: "
+				"is tracefs mounted and readable?  Under load this kernel may skip "
+				"calls; netmon will say how many\n", hook->name);
+	}
 }
 
 /* Chooses a way for each hook.  False where no way is left to count one direction. */
@@ -283,24 +334,23 @@ static bool choose_ways(const struct probes_options *options, const struct btf *
 {
 	bool can[RECEIVES + 1] = { false };
 
+	for (int i = 0; i < HOOKS; i++)
+		chosen[i] = WAYS;
 	for (int i = 0; i < HOOKS; i++) {
 		const struct hook *hook = &hooks[i];
 		int id = btf_id(btf, hook);
 
-		chosen[i] = WAYS;
-		if (hook->unless && chosen[find_hook(hook->unless)] != WAYS)
+		if (!needed(hook, chosen))
 			continue;
 		if (id >= 0)
 			chosen[i] = choose_way(options, hook, id);
 		if (chosen[i] != WAYS)
 			can[hook->role] = true;
-		else if (id >= 0 && hook->hole)
-			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
-				hook->name, hook->hole);
 		if (options->verbose)
-			say_way(hook, id < 0		    ? "not in this kernel"
-				      : chosen[i] == WAYS ? "no way to attach"
-							  : ways[chosen[i]].name);
+			fprintf(stderr, "netmon: %s: %s\n", hook->name,
+				id < 0		    ? "not in this kernel"
+				: chosen[i] == WAYS ? "no way to attach"
+						    : ways[chosen[i]].name);
 	}
 	return can[SENDS] && can[RECEIVES];
 }
@@ -420,7 +470,7 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 			    bpf_map__fd(skeleton->maps.bss), 0);
 
 	if (missed == MAP_FAILED) {
-		cannot("map", ".bss", errno, NULL);
+		cannot("map", "calls_missed", errno, NULL);
 		return -1;
 	}
 	probes->calls_missed = missed;
@@ -439,33 +489,19 @@ static int start(struct probes *probes, const struct btf *btf)
 			probes->options.attach ? " that --attach allows: try --attach auto" : "");
 		return -1;
 	}
+	say_holes(btf, chosen);
 	skeleton = netmon_bpf__open();
 	if (!skeleton) {
-		cannot("open", "netmon.bpf.o", errno, NULL);
+		cannot("load", "probes", errno, NULL);
 		return -1;
 	}
 	error = load(probes, skeleton, chosen);
 	if (error)
-		cannot("load", "netmon.bpf.o", -error, advice(-error));
+		cannot("load", "probes", -error, advice(-error));
 	else if (keep(probes, skeleton) || attach(probes, skeleton, chosen))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;
-}
-
-/* Asked for in advance, for a message that is sure of the reason.  In a user namespace
- * that has them, the kernel still refuses later. */
-static bool capable(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-	__u64 effective;
-
-	if (syscall(SYS_capget, &header, data))
-		return true;
-	effective = (__u64)data[1].effective << 32 | data[0].effective;
-	return effective & 1ULL << CAP_SYS_ADMIN ||
-	       ((effective & 1ULL << CAP_BPF) && (effective & 1ULL << CAP_PERFMON));
 }
 
 struct probes *probes_open(const struct probes_options *options)

@@ -1,0 +1,269 @@
+#!/usr/bin/env bats
+# The command line: what is taken, what is refused, with which status and message.
+load helper
+
+# refused OBJECT [ARGUMENT]...: status 2, a message that names the object and the way out,
+# nothing else.  Without privileges: what tried to load anything would say so.
+refused() {
+	local object=$1
+	shift
+	run -2 --separate-stderr unprivileged "$@"
+	equal "$output" ''
+	contains "${stderr_lines[0]}" 'netmon: '
+	contains "${stderr_lines[0]}" "$object"
+	equal "${stderr_lines[1]}" "Try 'netmon --help'."
+	equal "${#stderr_lines[@]}" 2
+}
+
+# taken [ARGUMENT]...
+taken() {
+	run -0 --separate-stderr replay "$@" </dev/null
+	equal "$stderr" ''
+}
+
+@test "--help and -h: to standard output, status 0" {
+	run -0 --separate-stderr "$NETMON" --help
+	equal "$stderr" ''
+	equal "${lines[0]}" 'Usage: netmon [OPTION]...'
+	local long=$output
+	run -0 --separate-stderr "$NETMON" -h
+	equal "$output" "$long"
+}
+
+@test "--help needs no privilege and loads nothing" {
+	run -0 --separate-stderr unprivileged --help
+	equal "$stderr" ''
+	equal "${lines[0]}" 'Usage: netmon [OPTION]...'
+}
+
+@test "--help names every option" {
+	local help option
+	help=$("$NETMON" --help)
+	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
+		'--no-header' '-s, --sort' '-t, --top' '-a, --all' '-p, --pid' '--max-processes' \
+		'--attach' '-v, --verbose' '-h, --help' '-V, --version'; do
+		contains "$help" " $option "
+	done
+}
+
+@test "--help lists every column, once" {
+	local names
+	names=$(column_names)
+	contains "$names" "$(printf '%s\n' time dt pid comm)"
+	for name in rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
+		contains $'\n'"$names"$'\n' $'\n'"$name"$'\n'
+	done
+	equal "$(sort -u <<<"$names" | wc -l)" "$(wc -l <<<"$names")"
+	# the table's own word for it
+	run -2 --separate-stderr "$NETMON" -o nosuch
+	equal "${stderr_lines[0]##*the columns are: }" "$(tr '\n' ' ' <<<"$names" | sed 's/ $//')"
+}
+
+@test "--help fits a terminal" {
+	run -0 --separate-stderr "$NETMON" --help
+	local line
+	for line in "${lines[@]}"; do
+		[ "${#line}" -le 80 ] || fail "too long: $line"
+	done
+}
+
+@test "--version and -V" {
+	local version
+	version=$(sed -n 's/^VERSION := //p' "$here/../Makefile")
+	run -0 --separate-stderr "$NETMON" --version
+	equal "$output" "netmon $version"
+	equal "$stderr" ''
+	run -0 --separate-stderr "$NETMON" -V
+	equal "$output" "netmon $version"
+}
+
+@test "a full disk is an error, for --help and --version too" {
+	local option
+	for option in --help --version; do
+		# shellcheck disable=SC2016
+		run -1 --separate-stderr sh -c '"$0" "$1" >/dev/full' "$NETMON" "$option"
+		equal "$output" ''
+		equal "$stderr" "netmon: cannot write 'standard output': No space left on device"
+	done
+}
+
+@test "every option, short and long" {
+	taken -i 1
+	taken -i1
+	taken --interval 1
+	taken --interval=1
+	taken -n 1
+	taken --count 1
+	taken -w 5
+	taken --window 5
+	local word
+	for word in csv tsv jsonl; do
+		taken -f "$word"
+		taken --format "$word"
+	done
+	taken -o pid
+	taken --output pid
+	taken --no-header
+	taken -s pid
+	taken --sort pid
+	taken -t 3
+	taken --top 3
+	taken -a
+	taken --all
+	taken -p 1
+	taken --pid 1
+	taken --max-processes 100
+	for word in auto tracepoint fexit kprobe; do
+		taken --attach "$word"
+	done
+	taken -v
+	taken --verbose
+	taken -av -f tsv --
+}
+
+@test "numbers up to their limits" {
+	local number
+	for number in 0.01 .01 0.010 0.5 1. 00001 86400 86400.000 0.0100000000000000001; do
+		taken -i "$number"
+	done
+	taken -n 1
+	taken -n 1000000000000000
+	taken -w 1
+	taken -w 3600
+	taken -t 1
+	taken -t 1000000000000000
+	taken -p 1
+	taken -p 4194304
+	taken --max-processes 1
+	taken --max-processes 4194304
+}
+
+@test "an interval that is no number, or out of range" {
+	local number
+	for number in 0 abc 1x 0.009 86401 -1 '' 1e3 0x10 nan inf ' 1' '1 ' +1 . .. 1.1. 1,5 -0 \
+		0.0 0.00999999999 86400.1 99999999999999999999 1.0000000000x 1.0000000000. \
+		18446744073709551617 99999999999999999999x; do
+		refused "'$number' for --interval" -i "$number"
+		refused "'$number' for --interval" --interval="$number"
+	done
+}
+
+@test "other numbers that are none, or out of range" {
+	local option
+	for option in count window top pid max-processes; do
+		for number in -1 0 '' x 1x 1.5 1. ' 1' +1 1e3 0x10 99999999999999999999 \
+			18446744073709551617 18446744073709551620; do
+			refused "'$number' for --$option" "--$option=$number"
+		done
+	done
+	refused "'-1' for --count" -n -1
+	refused "'0' for --top" -t 0
+	refused "'0' for --window" -w 0
+	refused "'3601' for --window" -w 3601
+	refused "'0' for --pid" -p 0
+	refused "'4194305' for --pid" -p 4194305
+	refused "'4294967297' for --pid" -p 4294967297
+}
+
+@test "a format that there is not" {
+	local word
+	for word in xml '' CSV "csv," cs csvx; do
+		refused "'$word' for --format" -f "$word"
+		contains "$stderr" 'csv, tsv or jsonl'
+	done
+}
+
+@test "a way to attach that there is not" {
+	refused "'x' for --attach" --attach x
+	contains "$stderr" 'auto, tracepoint, fexit or kprobe'
+	refused "'' for --attach" --attach ''
+}
+
+@test "a column that there is not: the message lists those that there are" {
+	local all
+	all=$(column_names | tr '\n' ' ')
+	refused "'nosuch'" -o nosuch
+	contains "$stderr" " ${all% }"
+	refused "'nosuch'" -o pid,nosuch
+	refused "'nosuch'" -o +nosuch
+	refused "'PID'" -o PID
+	refused "'pi'" -o pi
+	refused "'pids'" -o pids
+	refused "' pid'" -o ' pid'
+	refused "''" -o ''
+	refused "''" -o +
+	refused "''" -o pid,,comm
+	refused "''" -o ,pid
+	refused "''" -o pid,
+	refused "'+pid'" -o comm,+pid
+	refused "'pid:asc'" -o pid:asc
+}
+
+@test "a column twice" {
+	refused "'pid'" -o pid,pid
+	refused "'pid'" -o pid,comm,pid
+	refused "'pid'" -o +pid
+	refused "'rx_total'" -o +rx_total,rx_total
+}
+
+@test "an order that there is not" {
+	refused "'nosuch'" -s nosuch
+	contains "$stderr" ' tx_total'
+	refused "''" -s ''
+	refused "''" -s pid,
+	refused "':asc'" -s :asc
+	refused "'rx_rate:up'" -s rx_rate:up
+	refused "'rx_rate:'" -s rx_rate:
+	refused "'rx_rate:asc'" -s rx_rate:asc:desc
+	refused "'-rx_rate'" -s -rx_rate
+	refused "'rx_rate'" -s rx_rate,rx_rate
+	refused "'rx_rate'" -s rx_rate:asc,pid,rx_rate:desc
+}
+
+@test "an order by a key that is not among the columns" {
+	refused "'pid'" -o comm,rx_rate -s pid
+	refused "'pid'" -s pid -o comm,rx_rate
+	refused "'comm'" -o pid,rx_rate -s rx_rate,comm:desc
+	# what is no key is the row's own, shown or not
+	taken -o comm -s rx_total,dt
+}
+
+@test "arguments, options that there are not, an option without its argument" {
+	refused "'stray'" stray
+	refused "'stray'" -n 1 stray
+	refused "'stray'" -- stray
+	refused "''" ''
+	refused "'-'" -
+	refused "'--nosuch'" --nosuch
+	refused "'x'" -x
+	refused "'x'" -ax
+	refused "'i'" -i
+	refused "'--interval'" --interval
+	refused "'--attach'" --attach
+	refused "'--all'" --all=yes
+	refused "'--a'" --a
+}
+
+@test "the first thing that is wrong is the one named, and later --help does not save it" {
+	refused "'xml'" -f xml -i 0
+	refused "'xml'" -f xml --help
+}
+
+@test "without privileges: status 1, and what it takes" {
+	run -1 --separate-stderr unprivileged -n 1
+	equal "$output" ''
+	contains "${stderr_lines[0]}" 'netmon: cannot '
+	contains "$stderr" CAP_BPF
+	contains "$stderr" CAP_PERFMON
+	equal "${#stderr_lines[@]}" 1
+}
+
+@test "random command lines: status 0 or 2, never a crash" {
+	run -0 python3 "$here/fuzz.py" vectors "$BUILD/t/replay" 1 1500
+	equal "$output" ''
+}
+
+@test "random numbers: taken where they are in range, refused where they are not" {
+	run -0 python3 "$here/fuzz.py" numbers "$BUILD/t/replay" 1 1500
+	equal "$output" ''
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# csv, tsv and jsonl: byte for byte, and through readers that are not netmon's.
+load helper
+
+# Every column of the table: one that is new has no golden file yet, and fails here.
+all_columns() {
+	column_names | paste -sd ,
+}
+
+# golden FORMAT: that the names of the fixture come out as in its golden file
+golden() {
+	replay -f "$1" -s pid -o "$(all_columns)" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
+	cmp "$BATS_TEST_TMPDIR/out" "$golden/names.$1"
+}
+
+# names_back FIXTURE FORMAT
+names_back() {
+	replay -f "$2" -o "$(all_columns)" <"$1" >"$BATS_TEST_TMPDIR/out"
+	python3 "$here/names.py" check "$1" "$2" <"$BATS_TEST_TMPDIR/out"
+}
+
+random_names() {
+	python3 "$here/names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/random.ticks")" -gt 4000 ]
+	names_back "$BATS_TEST_TMPDIR/random.ticks" "$1"
+}
+
+@test "csv is as it was" {
+	golden csv
+}
+
+@test "tsv is as it was" {
+	golden tsv
+}
+
+@test "jsonl is as it was" {
+	golden jsonl
+}
+
+@test "the golden files have every column of the table" {
+	equal "$(head -n 1 "$golden/names.csv")" "$(column_names | paste -sd ,)"
+	equal "$(head -n 1 "$golden/names.tsv")" "$(column_names | paste -s)"
+	equal "$(jq -r 'keys_unsorted | join("\n")' "$golden/names.jsonl" | sort -u)" \
+		"$(column_names | sort)"
+}
+
+@test "csv: a csv reader has the names back" {
+	names_back "$golden/names.ticks" csv
+}
+
+@test "tsv: a tsv reader has the names back" {
+	names_back "$golden/names.ticks" tsv
+}
+
+@test "jsonl: jq and python have the names back" {
+	names_back "$golden/names.ticks" jsonl
+}
+
+@test "csv: every byte and random names come back" {
+	random_names csv
+}
+
+@test "tsv: every byte and random names come back" {
+	random_names tsv
+}
+
+@test "jsonl: every byte and random names come back" {
+	random_names jsonl
+}
+
+@test "tsv: one line for each row, whatever the names" {
+	replay -f tsv <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
+	equal "$(wc -l <"$BATS_TEST_TMPDIR/out")" \
+		"$(($(replay -f jsonl <"$golden/names.ticks" | wc -l) + 1))"
+	equal "$(awk -F '\t' '{ print NF }' "$BATS_TEST_TMPDIR/out" | sort -u)" 5
+}
+
+@test "one column that is empty is still a row" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "" 1 0 1 0'
+	equal "$(replay -o comm <<<"$fixture" | od -An -c)" "$(printf 'comm\n""\n' | od -An -c)"
+	equal "$(replay -o comm -f tsv <<<"$fixture" | od -An -c)" "$(printf 'comm\n\n' | od -An -c)"
+	replayed '{"comm":""}' -o comm -f jsonl
+}
+
+@test "numbers are numbers in jsonl, with all their digits" {
+	fixture='tick 0 0
+tick 1000000000 1700000000123
+1 1 "a" 18446744073709551615 9007199254740993 1 0'
+	replayed '{"time":1700000000.123,"rx_total":18446744073709551615,"tx_bytes":9007199254740993,"rx_rate":18446744073709551615}' \
+		-f jsonl -o time,rx_total,tx_bytes,rx_rate
+	equal "$(replay -f jsonl -o time,dt,pid,rx_rate,rx_bytes,rx_calls,tx_total <<<"$fixture" |
+		jq -c 'map(type) | unique')" '["number"]'
+}

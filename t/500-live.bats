@@ -1,0 +1,238 @@
+#!/usr/bin/env bats
+# The main job on the running kernel: known bytes, compared exactly.
+
+load helper
+load live
+
+setup() { live_setup; }
+teardown() { live_teardown; }
+
+# bytes_both_ways FORMAT -4|-6
+bytes_both_ways() {
+	start -f "$1" -i 0.3
+	for case in up down udp-sendto udp-connected; do
+		traffic "$case" "$2"
+	done
+	stop
+	exact "$1"
+}
+
+@test "TCP and UDP, up and down, over IPv4, in csv" { bytes_both_ways csv -4; }
+@test "TCP and UDP, up and down, over IPv6, in csv" { bytes_both_ways csv -6; }
+@test "TCP and UDP, up and down, over IPv4, in tsv" { bytes_both_ways tsv -4; }
+@test "TCP and UDP, up and down, over IPv6, in tsv" { bytes_both_ways tsv -6; }
+@test "TCP and UDP, up and down, over IPv4, in jsonl" { bytes_both_ways jsonl -4; }
+@test "TCP and UDP, up and down, over IPv6, in jsonl" { bytes_both_ways jsonl -6; }
+
+@test "100,000,000 bytes are 100,000,000 bytes at both ends" {
+	start -n 3 -i 1 -f jsonl
+	traffic up -b 100000000
+	finish
+	exact jsonl
+	pids=$(cut -f 1 account | paste -sd,)
+	equal "$(reported "[.[] | select(.pid == ($pids))] | [map(.rx_bytes), map(.tx_bytes)]
+		| map(add) | @tsv")" $'100000000\t100000000'
+}
+
+@test "500 processes of a few milliseconds: each has its bytes, in one row" {
+	start -f jsonl -i 0.25
+	traffic short -P 500 -b 100
+	stop
+	exact jsonl
+	equal "$(grep -c $'\t100\t' account)" 500
+	grep $'\t100\t' account >senders
+	mv senders account
+	exact jsonl --rows
+}
+
+@test "the last bytes of a process are in the report of the interval in which it ended" {
+	start -f jsonl -i 86400
+	traffic short -P 50
+	stop INT
+	exact jsonl
+	equal "$(reported 'map(.time) | unique | length')" 1
+}
+
+@test "a steady sender: each rate within 1 %, the first and last report aside" {
+	start -f jsonl -i 1
+	nice -n -20 "$BUILD/t/traffic" steady -r 10000000 -s 6 >account
+	stop
+	exact jsonl
+	sender=$(awk '$4 > 0 { print $1 }' account)
+	reported "[.[] | select(.pid == $sender).tx_rate][1:-1][]" >rates
+	[ "$(wc -l <rates)" -ge 4 ]
+	awk '$1 < 9900000 || $1 > 10100000 { bad = 1; print "not within 1 %: " $1 }
+		END { exit bad }' rates
+}
+
+@test "a window smooths a bursty sender" {
+	start -f jsonl -i 0.2 -w 5
+	nice -n -20 "$BUILD/t/traffic" bursty -r 10000000 -s 5 >account
+	stop
+	exact jsonl
+	sender=$(awk '$4 > 0 { print $1 }' account)
+	# five intervals are one period: 10 MB/s, where one interval has up to 50 MB/s
+	reported ".[] | select(.pid == $sender) | [.tx_rate, .tx_bytes / .dt] | @tsv" |
+		sed -n '6,$p' >rates
+	awk '$2 > 15000000 { burst = 1 }
+		$1 > 15000000 { bad = 1; print "not smoothed: " $1 }
+		END { if (!NR || !burst) print "no burst"; exit !NR || !burst || bad }' rates
+}
+
+@test "a process without traffic is gone from the next report, and there with --all" {
+	"$BUILD/t/traffic" up --linger <<<"" >/dev/null
+	start -f jsonl -i 0.2 --all
+	sleep 0.5 | "$BUILD/t/traffic" up -b 1000 --linger >account
+	stop
+	sender=$(awk '$4 > 0 { print $1 }' account)
+	[ "$(reported "[.[] | select(.pid == $sender)] | length")" -ge 2 ]
+	equal "$(reported "[.[] | select(.pid == $sender).tx_bytes] | map(select(. > 0)) | @csv")" 1000
+	equal "$(reported "[.[] | select(.pid == $sender).tx_total] | unique | @csv")" 1000
+
+	rm reports account
+	start -f jsonl -i 0.2
+	sleep 0.5 | "$BUILD/t/traffic" up -b 1000 --linger >account
+	stop
+	sender=$(awk '$4 > 0 { print $1 }' account)
+	equal "$(reported "[.[] | select(.pid == $sender)] | length")" 1
+}
+
+@test "only one process with -p" {
+	start -f jsonl -i 86400 -p 1
+	traffic up -b 1000
+	stop
+	equal "$(cat reports)" ''
+}
+
+@test "reports lie on a fixed grid and tell their true length" {
+	start -f jsonl -i 0.5 -n 8
+	"$BUILD/t/traffic" steady -r 1000000 -s 5 >/dev/null
+	finish
+	# none off the grid by more than it takes to get the CPU, and no drift
+	reported 'map(.time) | unique | .[0] as $first | .[] - $first' >times
+	[ "$(wc -l <times)" -ge 7 ]
+	awk '{ off = $1 % 0.5; if (off > 0.25) off -= 0.5 }
+		off < -0.1 || off > 0.1 { bad = 1; print "off the grid: " $1 } END { exit bad }' times
+	# the lengths are those between the reports
+	equal "$(reported 'map([.time, .dt]) | unique | [.[1:], .[:-1]] | transpose
+		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
+}
+
+@test "SIGINT and SIGTERM write the begun interval with its true length" {
+	for signal in INT TERM; do
+		rm -f account
+		start -f jsonl -i 3600
+		traffic up -b 5000
+		sleep 0.5
+		stop $signal
+		exact jsonl
+		equal "$(reported 'map(.dt) | unique | length == 1 and .[0] > 0.5 and .[0] < 10')" true
+	done
+}
+
+@test "killed with SIGKILL during traffic, it leaves nothing in the kernel" {
+	objects() {
+		for kind in prog map link; do bpftool -j $kind show | jq -c '.[].id'; done
+	}
+	objects >before
+	start -i 0.1
+	"$BUILD/t/traffic" bulk -s 2 >/dev/null &
+	sleep 0.5
+	objects >during
+	! cmp -s before during
+	kill -KILL "$netmon"
+	wait "$netmon" || true
+	wait
+	for _ in $(seq 50); do # the kernel frees them a grace period later
+		objects >after
+		cmp -s before after && return
+		sleep 0.1
+	done
+	diff before after
+}
+
+# cpu PID: clock ticks that it used
+cpu() {
+	sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 12,13 | tr ' ' + | bc
+}
+
+# memory PID: resident KiB
+memory() {
+	sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$1/status"
+}
+
+@test "idle, it uses no measurable CPU; its memory stays under 8 MB" {
+	start -i 1
+	before=$(cpu "$netmon")
+	sleep 5
+	[ $(($(cpu "$netmon") - before)) -le 1 ]
+	case $NETMON in
+	*/sanitize/*) ;; # the sanitizers' own memory is far more
+	*) [ "$(memory "$netmon")" -lt 8192 ] ;;
+	esac
+	stop
+}
+
+@test "any name can be got back from every format" {
+	for format in csv tsv jsonl; do
+		start -f $format -i 0.2
+		python3 - <<-'END'
+			import socket, time
+			names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
+			         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
+			s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+			for name in names:
+			    open("/proc/self/comm", "wb").write(name)
+			    s.sendto(b"x", ("127.0.0.1", 9))
+			    time.sleep(0.45)  # one report at the least with this name
+		END
+		stop
+		python3 - $format <<-'END'
+			import csv, json, re, sys
+			names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
+			         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
+			raw = open("reports", encoding="latin-1", newline="")
+			if sys.argv[1] == "csv":
+			    got = [row["comm"] for row in csv.DictReader(raw)]
+			elif sys.argv[1] == "tsv":
+			    unescape = lambda m: {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}.get(
+			        m[1][0]) or chr(int(m[1][1:], 16))
+			    lines = [line.split("\t") for line in raw.read().split("\n")[:-1]]
+			    got = [re.sub(r"\\(x..|.)", unescape, line[3]) for line in lines]
+			else:
+			    got = [json.loads(line)["comm"] for line in open("reports", encoding="utf-8")]
+			    names = [name.decode(errors="replace").encode() for name in names]
+			    got = [name.encode().decode("latin-1") for name in got]
+			missing = [name for name in names if name.decode("latin-1") not in got]
+			sys.exit("not got back: %r of %r" % (missing, got) if missing else 0)
+		END
+	done
+}
+
+@test "each way to attach is exact, or refused with a message" {
+	for way in auto tracepoint fexit kprobe; do
+		rm -f account
+		status=0
+		"$NETMON" --attach $way -n 1 -i 0.01 >/dev/null 2>messages || status=$?
+		if [ $status = 0 ]; then
+			start --attach $way -f jsonl -i 0.2
+			traffic up
+			traffic down -6
+			traffic udp-sendto
+			stop
+			exact jsonl
+		else
+			equal $status 1
+			contains "$(cat messages)" 'netmon: cannot attach the probes: '
+			[ $way != auto ]
+		fi
+	done
+}
+
+@test "without BTF it says so and exits with 1" {
+	run -1 --separate-stderr unshare -m sh -c \
+		'mount -t tmpfs none /sys/kernel/btf && exec "$0"' "$NETMON"
+	equal "$output" ''
+	contains "$stderr" "netmon: cannot read '/sys/kernel/btf/vmlinux': "
+	contains "$stderr" 'needs a kernel with BTF'
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# netmon as a filter: what a Unix user expects of it in a pipe.
+
+load helper
+load live
+
+setup() {
+	live_setup
+	"$BUILD/t/traffic" steady -r 1000000 -s 60 >/dev/null 3>&- &
+	traffic=$!
+}
+
+teardown() {
+	kill "$traffic" || true
+	live_teardown
+}
+
+@test "netmon -f tsv | sort" {
+	"$NETMON" -i 0.1 -n 5 -f tsv --no-header | sort >sorted
+	[ "$(wc -l <sorted)" -ge 10 ]
+	LC_ALL=C sort -c sorted || sort -c sorted
+	equal "$(awk -F '\t' '{ print NF }' sorted | sort -u)" 5
+}
+
+@test "netmon -n 10 > log.csv" {
+	"$NETMON" -i 0.1 -n 10 >log.csv
+	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
+	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
+}
+
+@test "netmon -f jsonl | jq: each line is an object as soon as it is written" {
+	"$NETMON" -i 0.1 -n 5 -f jsonl | jq -e -c 'select(.tx_rate > 500000)' >rows
+	[ "$(wc -l <rows)" -ge 4 ]
+}
+
+@test "a report is flushed at once" {
+	"$NETMON" -i 0.1 -n 600 -f jsonl >pipe.out 3>&- &
+	netmon=$!
+	disown
+	for _ in $(seq 50); do
+		[ ! -s pipe.out ] || return 0
+		sleep 0.1
+	done
+	fail "nothing was written"
+}
+
+@test "netmon | head -2 ends quietly" {
+	run -0 --separate-stderr bash -c 'set -o pipefail; "$0" -i 0.1 2>messages | head -2' "$NETMON"
+	equal "${#lines[@]}" 2
+	equal "$(grep -v 'cannot attach' messages)" ''
+}
+
+@test "an idle netmon too ends when its reader has gone" {
+	mkfifo fifo
+	"$NETMON" -i 3600 -f jsonl >fifo &
+	netmon=$!
+	sleep 0.5 <fifo
+	for _ in $(seq 50); do
+		kill -0 "$netmon" 2>/dev/null || break
+		sleep 0.1
+	done
+	finish
+}
+
+@test "netmon > /dev/full fails and says why" {
+	run -1 --separate-stderr bash -c '"$0" -i 0.1 >/dev/full' "$NETMON"
+	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
+}
+
+@test "a full file system too" {
+	mkdir disk
+	run -1 --separate-stderr unshare -m bash -c 'mount -t tmpfs -o size=4k none disk &&
+		"$0" -i 0.01 >disk/log' "$NETMON"
+	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
+}
+
+@test "a closed standard output" {
+	run -1 --separate-stderr bash -c '"$0" -i 0.1 >&-' "$NETMON"
+	contains "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
+}
+
+@test "a reader that stalls does not keep netmon from being ended" {
+	mkfifo fifo
+	python3 -c 'import fcntl, time
+F_SETPIPE_SZ = 1031
+fifo = open("fifo")
+fcntl.fcntl(fifo, F_SETPIPE_SZ, 4096)
+time.sleep(60)' 3>&- &
+	reader=$!
+	"$NETMON" -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
+	netmon=$!
+	sleep 4 # far more than the pipe holds
+	kill -TERM "$netmon"
+	status=0
+	wait "$netmon" || status=$?
+	kill "$reader"
+	equal $status 1
+	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
+}

@@ -1,0 +1,56 @@
+# Common to all tests.  NETMON and BUILD come from `make check`; by hand, the plain build.
+# shellcheck disable=SC2034,SC2154  # bats and the tests set and use them
+bats_require_minimum_version 1.5.0
+
+here=$(cd "$BATS_TEST_DIRNAME" && pwd)
+: "${NETMON:=${here%/*}/netmon}"
+: "${BUILD:=${here%/*}/build}"
+golden=$here/golden
+
+# Ends the test and says why.
+fail() {
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+# equal GOT WANTED
+equal() {
+	[ "$1" = "$2" ] || fail "got:" "$1" "wanted:" "$2"
+}
+
+# contains TEXT PART
+contains() {
+	case $1 in
+	*"$2"*) ;;
+	*) fail "not there: $2" "in:" "$1" ;;
+	esac
+}
+
+# netmon by its options, on the ticks of standard input instead of a kernel's
+replay() {
+	"$BUILD/t/replay" "$@"
+}
+
+# replayed WANTED [OPTION]...: what the options make of the ticks in $fixture
+replayed() {
+	local wanted=$1
+	shift
+	run -0 --separate-stderr replay "$@" <<<"$fixture"
+	equal "$stderr" ''
+	equal "$output" "$wanted"
+}
+
+# netmon without any privilege.  By a descriptor: the tree may lie in a home directory
+# that is closed to others.
+unprivileged() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid=65534 --clear-groups -- /proc/self/fd/9 "$@" 9<"$NETMON"
+	else
+		"$NETMON" "$@"
+	fi
+}
+
+# The names of the columns, as --help lists them.
+column_names() {
+	"$NETMON" --help | sed -n '/^Columns:$/,/^$/s/^  \([a-z_]*\) .*/\1/p'
+}

@@ -1,0 +1,55 @@
+# Common to the live tests: netmon beside traffic.  Needs root.
+
+# The columns that account needs, and those that tests look at.
+columns=time,dt,pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total
+
+live_setup() {
+	[ "$(id -u)" = 0 ] || fail "the live tests need root: run 'sudo make check'"
+	cd "$BATS_TEST_TMPDIR"
+	netmon=
+}
+
+live_teardown() {
+	[ -z "$netmon" ] || kill -KILL "$netmon" 2>/dev/null || true
+}
+
+# start [OPTION]...: netmon in the background; its reports go to ./reports.  Returns when
+# the probes count.
+start() {
+	: >messages
+	"$NETMON" -v -o "$columns" "$@" >reports 2>messages 3>&- &
+	netmon=$!
+	until grep -qx 'netmon: counting' messages; do
+		kill -0 "$netmon" || fail "netmon did not start:" "$(cat messages)"
+		sleep 0.02
+	done
+}
+
+# stop [SIGNAL]: ends netmon, which must write its last report and exit with 0.
+stop() {
+	kill "-${1:-TERM}" "$netmon"
+	finish
+}
+
+# Waits for the end of a netmon that ends by itself.
+finish() {
+	local status=0
+	wait "$netmon" || status=$?
+	netmon=
+	equal "$status" 0
+}
+
+# traffic CASE [OPTION]...: moves bytes; the account goes to ./account
+traffic() {
+	"$BUILD/t/traffic" "$@" >>account
+}
+
+# exact FORMAT [--rows]: what was reported equals the account
+exact() {
+	"$here/account" "$1" reports account "${@:2}"
+}
+
+# reported QUERY: what jq makes of all rows together, for reports in jsonl
+reported() {
+	jq -rs "$1" reports
+}
