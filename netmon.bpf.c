@@ -189,7 +189,7 @@ int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 enum hook {
 	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, INET_SENDPAGE,
 	INET_RECVMSG, INET6_RECVMSG, SOCK_COMMON_RECVMSG,
-	TCP_SPLICE_READ, MPTCP_SPLICE_READ, TCP_ZEROCOPY_RECEIVE,
+	SOCK_SPLICE_READ, TCP_ZEROCOPY_RECEIVE,
 };
 
 static __always_inline int entered(enum hook hook, __u64 argument)
@@ -302,30 +302,45 @@ int inet_sendpage_kretprobe(struct pt_regs *ctx)
 	return returned(INET_SENDPAGE, &argument) ? count(TX, PT_REGS_RC(ctx)) : 0;
 }
 
-/* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt. */
+/* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt.
+ *
+ * A family without a splice of its own comes back as a recvmsg, and is counted there.
+ * TCP, MPTCP and kernel TLS have one each; this is the one way to all of them. */
 
-#define SPLICES(function, hook)                                                            \
-	SEC("fexit/" #function)                                                            \
-	int BPF_PROG(function##_fexit, struct socket *sock, loff_t *pos,                   \
-		     struct pipe_inode_info *pipe, size_t size, unsigned int flags, long ret) \
-	{                                                                                  \
-		return count(RX, ret);                                                     \
-	}                                                                                  \
-	SEC("kprobe/" #function)                                                           \
-	int function##_kprobe(struct pt_regs *ctx)                                         \
-	{                                                                                  \
-		return entered(hook, 0);                                                   \
-	}                                                                                  \
-	SEC("kretprobe/" #function)                                                        \
-	int function##_kretprobe(struct pt_regs *ctx)                                      \
-	{                                                                                  \
-		__u64 argument;                                                            \
-                                                                                           \
-		return returned(hook, &argument) ? count(RX, PT_REGS_RC(ctx)) : 0;         \
-	}
+static __always_inline int splice_family(struct socket *sock)
+{
+	return BPF_CORE_READ(sock, ops, splice_read) ? BPF_CORE_READ(sock, sk, __sk_common.skc_family)
+						     : 0;
+}
 
-SPLICES(tcp_splice_read, TCP_SPLICE_READ)
-SPLICES(mptcp_splice_read, MPTCP_SPLICE_READ)
+SEC("fexit/sock_splice_read")
+int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+	     size_t size, unsigned int flags, long ret)
+{
+	struct socket *sock;
+
+	/* a typed pointer, Linux 5.11, for lockdown's sake as in leader_comm() */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file))
+		return received(splice_family(BPF_CORE_READ(file, private_data)), 0, ret);
+	sock = bpf_sock_from_file(file);
+	if (!sock || !sock->ops->splice_read)
+		return 0;
+	return received(sock->sk->__sk_common.skc_family, 0, ret);
+}
+
+SEC("kprobe/sock_splice_read")
+int BPF_KPROBE(sock_splice_read_kprobe, struct file *file)
+{
+	return entered(SOCK_SPLICE_READ, splice_family(BPF_CORE_READ(file, private_data)));
+}
+
+SEC("kretprobe/sock_splice_read")
+int sock_splice_read_kretprobe(struct pt_regs *ctx)
+{
+	__u64 family;
+
+	return returned(SOCK_SPLICE_READ, &family) ? received(family, 0, PT_REGS_RC(ctx)) : 0;
+}
 
 /* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
  * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */

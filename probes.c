@@ -19,7 +19,7 @@
 #include "netmon.skel.h"
 #include "probes.h"
 
-enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, WAYS };
+enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, WAYS };
 
 static const struct {
 	const char *name;         /* for -v */
@@ -30,6 +30,7 @@ static const struct {
 	[CLASSIC] = { "classic tracepoint", "classic", ATTACH_TRACEPOINT },
 	[FEXIT] = { "fexit", "fexit", ATTACH_FEXIT },
 	[KPROBE] = { "kprobe", "kprobe", ATTACH_KPROBE },
+	[MULTI] = { "kprobe.multi", "kprobe", ATTACH_KPROBE },
 };
 
 enum role { LIFE, SENDS, RECEIVES };
@@ -59,8 +60,7 @@ static const struct hook {
 	{ "sock_common_recvmsg", NULL, RECEIVES, "sock_recv_length",
 	  "SCTP and IPv6 raw receives are not counted" },
 	{ "inet_sendpage", NULL, SENDS, NULL, "sendfile and splice into a socket are not counted" },
-	{ "tcp_splice_read", NULL, RECEIVES, NULL, "splice out of a TCP socket is not counted" },
-	{ "mptcp_splice_read", NULL, RECEIVES, NULL, "splice out of an MPTCP socket is not counted" },
+	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of a socket is not counted" },
 	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE is not counted" },
 };
 
@@ -226,6 +226,22 @@ static bool try_classic(const struct hook *hook)
 	return try_perf(BPF_PROG_TYPE_TRACEPOINT, &attributes);
 }
 
+static bool try_multi(const struct hook *hook)
+{
+	struct bpf_link_create_opts options = { .sz = sizeof(options) };
+	int program, link;
+
+	options.kprobe_multi.syms = (const char **)&hook->name;
+	options.kprobe_multi.cnt = 1;
+	options.kprobe_multi.flags = BPF_F_KPROBE_MULTI_RETURN;
+	program = load_trial(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0, false);
+	link = program < 0 ? -1
+			   : bpf_link_create(program, 0, BPF_TRACE_KPROBE_MULTI, &options);
+	close_fd(link);
+	close_fd(program);
+	return link >= 0;
+}
+
 static bool try_kprobe(const struct hook *hook)
 {
 	struct perf_event_attr attributes = { .size = sizeof(attributes) };
@@ -262,15 +278,20 @@ static bool try_way(enum way way, const struct hook *hook, int id)
 		return !hook->group && try_btf(BPF_TRACE_FEXIT, id, false);
 	case KPROBE:
 		return !hook->group && hook->role != LIFE && try_kprobe(hook);
+	case MULTI:
+		return !hook->group && hook->role != LIFE && try_multi(hook);
 	default:
 		return false;
 	}
 }
 
-/* Since Linux 7.0 tracepoints are called with preemption on.  Then a tp_btf program that
- * is preempted makes the kernel skip it for every other task on that CPU, while a classic
- * program still runs with preemption off.  Before, tp_btf is as exact, and cheaper. */
-static bool tracepoints_preempted(void)
+/* Since Linux 7.0 tracepoints are called with preemption on, and preemption is always
+ * possible.  Then a tp_btf or fexit program that is preempted makes the kernel skip it for
+ * every other task on that CPU, while classic programs and kprobes run with preemption off.
+ * A kretprobe of kprobe.multi has no limit of instances there, as that of a kprobe has
+ * (fprobe on the function graph tracer, Linux 6.14).  Before, tp_btf is as exact as a
+ * classic program, and cheaper. */
+static bool tracing_is_preempted(void)
 {
 	struct utsname names;
 
@@ -280,9 +301,9 @@ static bool tracepoints_preempted(void)
 /* The best way for the hook, WAYS where there is none. */
 static enum way choose_way(const struct probes_options *options, const struct hook *hook, int id)
 {
-	static const enum way orders[2][WAYS] = { { TP_BTF, CLASSIC, FEXIT, KPROBE },
-						  { CLASSIC, TP_BTF, FEXIT, KPROBE } };
-	const enum way *order = orders[tracepoints_preempted()];
+	static const enum way orders[2][WAYS] = { { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI },
+						  { CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE } };
+	const enum way *order = orders[tracing_is_preempted()];
 	/* the life of a process can be seen by tracepoints only, whatever is asked for */
 	bool forced = options->attach != ATTACH_AUTO && hook->role != LIFE;
 
@@ -321,7 +342,7 @@ static void say_holes(const struct btf *btf, const enum way chosen[HOOKS])
 		if (needed(hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
 			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
 				hook->name, hook->hole);
-		if (chosen[i] == TP_BTF && tracepoints_preempted())
+		if (chosen[i] == TP_BTF && tracing_is_preempted())
 			fprintf(stderr, "netmon: cannot attach to '%s' as a classic tracepoint: "
 				"is tracefs mounted and readable?  Under load this kernel may skip "
 				"calls; netmon will say how many\n", hook->name);
@@ -373,7 +394,7 @@ static int find_programs(const struct netmon_bpf *skeleton, const struct hook *h
 
 	if (way == WAYS)
 		return 0;
-	if (way == KPROBE)
+	if (way == KPROBE || way == MULTI)
 		programs[count++] = find_program(skeleton, hook, "kretprobe");
 	programs[count++] = find_program(skeleton, hook, ways[way].suffix);
 	return count;
@@ -401,9 +422,13 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const enum w
 	for (int i = 0; i < HOOKS; i++) {
 		int count = find_programs(skeleton, &hooks[i], chosen[i], programs);
 
-		while (count)
-			bpf_program__set_autoload(programs[--count], true);
-		kprobes |= chosen[i] == KPROBE;
+		while (count--) {
+			bpf_program__set_autoload(programs[count], true);
+			if (chosen[i] == MULTI)
+				bpf_program__set_expected_attach_type(programs[count],
+								      BPF_TRACE_KPROBE_MULTI);
+		}
+		kprobes |= chosen[i] == KPROBE || chosen[i] == MULTI;
 	}
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->limit);
@@ -411,6 +436,17 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const enum w
 	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->limit);
 	error = netmon_bpf__load(skeleton);
 	return error ? error : fill_free_slots(skeleton, (__u32)probes->limit);
+}
+
+static struct bpf_link *attach_program(const struct bpf_program *program, enum way way)
+{
+	struct bpf_kprobe_multi_opts options = { .sz = sizeof(options) };
+	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
+
+	if (way != MULTI)
+		return bpf_program__attach(program);
+	options.retprobe = !strncmp(section, "kretprobe", 9);
+	return bpf_program__attach_kprobe_multi_opts(program, strchr(section, '/') + 1, &options);
 }
 
 static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum way chosen[HOOKS])
@@ -421,7 +457,7 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum
 		int count = find_programs(skeleton, &hooks[i], chosen[i], programs);
 
 		for (int j = 0; j < count; j++) {
-			struct bpf_link *link = bpf_program__attach(programs[j]);
+			struct bpf_link *link = attach_program(programs[j], chosen[i]);
 
 			if (!link) {
 				cannot("attach to", hooks[i].name, errno, advice(errno));
