@@ -3,6 +3,8 @@
 #   make                  build ./netmon            V=1 shows the commands
 #   make run              build and run it          ARGS='-i 5 -f tsv'
 #   make check            all tests                 as root: the live ones need the kernel
+#   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1)
+#   make coverage         what is counted on which kernel: writes t/COVERAGE.md
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
 #   make analyze          static analysis
 #   make install          PREFIX, DESTDIR
@@ -34,7 +36,7 @@ endif
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
 CFLAGS ?= -O2 -g
-CPPFLAGS += -D_GNU_SOURCE -DNETMON_VERSION='"$(VERSION)"'
+CPPFLAGS += -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
 # generated headers are not ours to warn of
 INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
 LIBS = $(shell $(PKG_CONFIG) --libs libbpf libelf zlib)
@@ -47,10 +49,14 @@ TESTS := history traffic replay
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq python3 procps iproute2 util-linux libcap2-bin mandoc
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc
+VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
+	$(shell apt-cache show virtiofsd >/dev/null 2>&1 && echo virtiofsd)
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
-PACKAGES := $(BUILD_PACKAGES) $(if $(filter check%,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+PACKAGES = $(BUILD_PACKAGES) \
+	$(if $(filter check check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
 
@@ -118,9 +124,16 @@ run: $(NETMON)
 check: $(NETMON) $(TEST_PROGRAMS)
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) $(BATS) $(BATS_FLAGS) $(or $(T),t)
 
+# Not as root only: the machines are virtual.
+check-vm: $(NETMON) $(TEST_PROGRAMS)
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/matrix $(KERNEL)
+
+coverage: $(NETMON) $(TEST_PROGRAMS)
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/coverage-table
+
 analyze: $(BUILD)/netmon.skel.h
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
-		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE -DNETMON_VERSION='""' \
+		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE= -DNETMON_VERSION='""' \
 		'-Dbpf_object__for_each_program(program, object)=for (;;)' -I. $(SOURCES)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' \
 		$(SOURCES) -- -std=gnu11 $(CPPFLAGS) $(INCLUDES)
@@ -148,7 +161,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all run check analyze deps install uninstall clean
+.PHONY: all run check check-vm coverage analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d)

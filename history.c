@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "history.h"
@@ -47,6 +48,10 @@ struct history *history_new(size_t capacity)
 
 	if (!capacity) {
 		errno = EINVAL;
+		return NULL;
+	}
+	if (capacity > (SIZE_MAX - sizeof(*history)) / sizeof(*history->ticks)) {
+		errno = ENOMEM;
 		return NULL;
 	}
 	history = calloc(1, sizeof(*history) + capacity * sizeof(*history->ticks));
@@ -168,7 +173,19 @@ int history_changes(const struct history *history, size_t window,
 	return 0;
 }
 
+/* Long division, a decimal place at a time: exact, where the product would not fit. */
 __u64 throughput(__u64 amount, __u64 nanoseconds)
 {
-	return nanoseconds ? (__u64)((long double)amount * 1e9L / nanoseconds + 0.5L) : 0;
+	__u64 rate, rest;
+
+	if (!nanoseconds)
+		return 0;
+	rate = amount / nanoseconds;
+	rest = amount % nanoseconds;
+	for (int place = 0; place < 9; place++) {
+		rest *= 10;
+		rate = 10 * rate + rest / nanoseconds;
+		rest %= nanoseconds;
+	}
+	return rate + (rest >= nanoseconds - rest);
 }

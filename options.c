@@ -32,26 +32,26 @@ static const char short_options[] = "i:n:w:f:o:s:t:ap:vVh";
 
 static const char help_head[] =
 	"Usage: netmon [OPTION]...\n"
-	"Which process uses the network, how much: every interval, rows to standard output.\n"
+	"Writes every interval which process uses the network, and how much.\n"
 	"\n"
 	"Reports:\n"
 	"  -i, --interval SECONDS   time between reports, 0.01 to 86400 (1)\n"
 	"  -n, --count N            end after N reports\n"
-	"  -w, --window K           average rates over the last K intervals, 1 to 3600 (1)\n"
+	"  -w, --window K           average rates over K intervals, 1 to 3600 (1)\n"
 	"\n"
 	"Rows:\n"
 	"  -f, --format FORMAT      csv, tsv or jsonl (csv)\n"
 	"  -o, --output COLUMNS     the columns, separated by commas; +COLUMNS adds to\n"
 	"                           the default (time,pid,comm,rx_rate,tx_rate)\n"
 	"      --no-header          no line of column names\n"
-	"  -s, --sort COLUMNS       sort by COL, COL:asc or COL:desc, separated by commas;\n"
+	"  -s, --sort COLUMNS       by COL, COL:asc or COL:desc, separated by commas;\n"
 	"                           measures fall, others rise (most traffic first)\n"
 	"  -t, --top N              at most N rows in a report\n"
 	"  -a, --all                also processes without traffic in the interval\n"
 	"  -p, --pid PID            only this process\n"
 	"\n"
 	"Probes:\n"
-	"      --max-processes N    how many processes to tell apart, 1 to 4194304 (16384)\n"
+	"      --max-processes N    processes to tell apart, 1 to 4194304 (16384)\n"
 	"      --attach WAY         auto, tracepoint, fexit or kprobe (auto)\n"
 	"  -v, --verbose            say how each probe is attached\n"
 	"\n"
@@ -113,11 +113,11 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 		}
 		if (*p < '0' || *p > '9')
 			wrong("cannot use '%s' for %s: not a number: %s", text, option, range);
-		if (places >= decimals || value > max)
-			break;
-		value = 10 * value + (__u64)(*p - '0');
-		places += places >= 0;
 		digits = true;
+		if (places >= decimals || value > max)
+			continue; /* too fine or too large already: but is it a number? */
+		value = value > max / 10 ? max + 1 : 10 * value + (__u64)(*p - '0');
+		places += places >= 0;
 	}
 	if (!digits)
 		wrong("cannot use '%s' for %s: not a number: %s", text, option, range);

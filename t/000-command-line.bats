@@ -146,6 +146,9 @@ taken() {
 		refused "'$number' for --interval" -i "$number"
 		refused "'$number' for --interval" --interval="$number"
 	done
+	refused "'' for --interval: not a number" -i ''
+	refused "'.' for --interval: not a number" -i .
+	refused "'0' for --interval: out of range" -i 0
 }
 
 @test "other numbers that are none, or out of range" {

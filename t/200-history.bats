@@ -424,10 +424,10 @@ tick 1000000000 1000
 2 1 "0123456789abcdeY" 2 0 1 0
 3 1 "0123456789abcdeX" 4 0 1 0
 4 1 "0123456789abcde" 8 0 1 0'
-	replayed 'comm,rx_bytes
-0123456789abcde,8
-0123456789abcdeX,5
-0123456789abcdeY,2' -o comm,rx_bytes
+	replayed 'comm,rx_bytes,rx_total
+0123456789abcde,8,8
+0123456789abcdeX,5,5
+0123456789abcdeY,2,2' -o comm,rx_bytes,rx_total
 }
 
 @test "the total of a name keeps what ended processes moved" {
@@ -450,6 +450,7 @@ tick 4000000000 4000
 2.000,web,10,160,3
 4.000,web,5,165,8
 4.000,db,1,8,0' -o time,comm,rx_bytes,rx_total,tx_total
+	replayed "$output" -o time,comm,rx_bytes,rx_total,tx_total -w 3
 	replayed 'time,rx_bytes,rx_total
 1.000,157,157
 2.000,10,167

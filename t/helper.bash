@@ -52,5 +52,5 @@ unprivileged() {
 
 # The names of the columns, as --help lists them.
 column_names() {
-	"$NETMON" --help | sed -n '/^Columns:$/,/^$/s/^  \([a-z_]*\) .*/\1/p'
+	"$NETMON" --help | sed -n '/^Columns:$/,/^$/s/^  \([a-z0-9_]*\) .*/\1/p'
 }

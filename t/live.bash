@@ -1,11 +1,14 @@
 # Common to the live tests: netmon beside traffic.  Needs root.
 
+# Options for every netmon here, such as '--attach fexit'.
+: "${NETMON_OPTIONS:=}"
+
 # The columns that account needs, and those that tests look at.
 columns=time,dt,pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total
 
 live_setup() {
 	[ "$(id -u)" = 0 ] || fail "the live tests need root: run 'sudo make check'"
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	netmon=
 }
 
@@ -17,7 +20,8 @@ live_teardown() {
 # the probes count.
 start() {
 	: >messages
-	"$NETMON" -v -o "$columns" "$@" >reports 2>messages 3>&- &
+	# shellcheck disable=SC2086	# options are words
+	"$NETMON" -v -o "$columns" $NETMON_OPTIONS "$@" >reports 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
 		kill -0 "$netmon" || fail "netmon did not start:" "$(cat messages)"

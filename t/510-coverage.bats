@@ -1,0 +1,102 @@
+#!/usr/bin/env bats
+# Every way to move bytes, per process, at both ends, exactly: t/coverage runs the cases,
+# these tests tell what it found.
+
+load helper
+
+setup_file() {
+	bats_require_minimum_version 1.5.0
+	: "${BATS_TEST_DIRNAME:?}"
+	# shellcheck disable=SC2086	# options are words
+	"$BATS_TEST_DIRNAME/coverage" ${NETMON_OPTIONS:-} >"$BATS_FILE_TMPDIR/results" || true
+}
+
+# is_exact CASE: so are all its IP versions.  A kernel without the feature is a skip.
+is_exact() {
+	local wanted results
+	wanted=$("$BUILD/t/traffic" --list | awk -F '\t' -v name="$1" '$1 == name { print length($2) }')
+	results=$(awk -F '\t' -v name="$1" '$1 == name { print $3 }' "$BATS_FILE_TMPDIR/results")
+	equal "$(wc -l <<<"$results")" "$wanted"
+	case $results in
+	*wrong:*) fail "$results" ;;
+	*"not on this kernel"*)
+		grep -qv '^not on this kernel' <<<"$results" || skip "$(head -1 <<<"$results")"
+		fail "$results"
+		;;
+	*) equal "$(grep -Evx 'exact|not counted: .*' <<<"$results")" '' ;;
+	esac
+}
+
+@test "each case has its test" {
+	"$BUILD/t/traffic" --list | cut -f 1 | grep -vx -e before -e idle-sockets >"$BATS_TEST_TMPDIR/cases"
+	sed -n 's/^@test ".*" { is_exact \(.*\); }$/\1/p' "$BATS_TEST_FILENAME" | diff "$BATS_TEST_TMPDIR/cases" -
+}
+
+@test "up: a client uploads 100,000,000 bytes in calls of 64 KiB" { is_exact up; }
+@test "down: a client downloads as many" { is_exact down; }
+@test "tcp-rw: write and read" { is_exact tcp-rw; }
+@test "tcp-iov: writev and readv" { is_exact tcp-iov; }
+@test "tcp-send: send and recv" { is_exact tcp-send; }
+@test "tcp-msg: sendmsg and recvmsg" { is_exact tcp-msg; }
+@test "tcp-mmsg: sendmmsg and recvmmsg" { is_exact tcp-mmsg; }
+@test "tcp-mapped: IPv4 on IPv6 sockets" { is_exact tcp-mapped; }
+@test "tcp-sendfile: sendfile from a file" { is_exact tcp-sendfile; }
+@test "tcp-splice-in: splice from a pipe" { is_exact tcp-splice-in; }
+@test "tcp-splice-out: splice to a pipe" { is_exact tcp-splice-out; }
+@test "tcp-zerocopy-send: MSG_ZEROCOPY" { is_exact tcp-zerocopy-send; }
+@test "tcp-zerocopy-recv: TCP_ZEROCOPY_RECEIVE" { is_exact tcp-zerocopy-recv; }
+@test "tcp-peek: MSG_PEEK before each recv" { is_exact tcp-peek; }
+@test "tcp-waitall: MSG_WAITALL, sent in small pieces" { is_exact tcp-waitall; }
+@test "tcp-trunc: MSG_TRUNC, which discards" { is_exact tcp-trunc; }
+@test "tcp-eagain: short sends and EAGAIN" { is_exact tcp-eagain; }
+@test "tcp-epipe: sends after the peer has closed" { is_exact tcp-epipe; }
+@test "tcp-oob: urgent data out of line" { is_exact tcp-oob; }
+@test "tcp-oob-inline: urgent data inline" { is_exact tcp-oob-inline; }
+@test "tcp-fastopen: data in the SYN, by MSG_FASTOPEN" { is_exact tcp-fastopen; }
+@test "ktls-12: kernel TLS 1.2" { is_exact ktls-12; }
+@test "ktls-13: kernel TLS 1.3" { is_exact ktls-13; }
+@test "ktls-sendfile: sendfile over kernel TLS" { is_exact ktls-sendfile; }
+@test "ktls-splice-out: splice out of kernel TLS" { is_exact ktls-splice-out; }
+@test "mptcp: MPTCP" { is_exact mptcp; }
+@test "mptcp-splice-out: splice out of an MPTCP socket" { is_exact mptcp-splice-out; }
+@test "uring: io_uring: SEND and RECV" { is_exact uring; }
+@test "uring-msg: io_uring: SENDMSG and RECVMSG" { is_exact uring-msg; }
+@test "uring-sqpoll: io_uring, called by a polling thread" { is_exact uring-sqpoll; }
+@test "uring-iowq: io_uring, called by worker threads" { is_exact uring-iowq; }
+@test "uring-zc: io_uring: SEND_ZC" { is_exact uring-zc; }
+@test "uring-udp: io_uring: SEND and RECV of datagrams" { is_exact uring-udp; }
+@test "udp-sendto: sendto and recvfrom, not connected" { is_exact udp-sendto; }
+@test "udp-connected: send and recv, connected" { is_exact udp-connected; }
+@test "udp-msg: sendmsg and recvmsg" { is_exact udp-msg; }
+@test "udp-mmsg: sendmmsg and recvmmsg" { is_exact udp-mmsg; }
+@test "udp-mapped: IPv4 on IPv6 sockets" { is_exact udp-mapped; }
+@test "udp-splice: splice from a pipe" { is_exact udp-splice; }
+@test "udp-gso: UDP_SEGMENT" { is_exact udp-gso; }
+@test "udp-gro: UDP_SEGMENT and UDP_GRO" { is_exact udp-gro; }
+@test "udp-cork: MSG_MORE and UDP_CORK" { is_exact udp-cork; }
+@test "udp-peek: MSG_PEEK before each recv" { is_exact udp-peek; }
+@test "udp-short-buffer: a small buffer, with and without MSG_TRUNC" { is_exact udp-short-buffer; }
+@test "udp-zero: empty datagrams between others" { is_exact udp-zero; }
+@test "udp-multicast: one sender, two receivers" { is_exact udp-multicast; }
+@test "udp-refused: sends to a closed port" { is_exact udp-refused; }
+@test "ping: ICMP by a datagram socket" { is_exact ping; }
+@test "ping-raw: ICMP by a raw socket" { is_exact ping-raw; }
+@test "raw: a raw socket; IPv4 receives come with their headers" { is_exact raw; }
+@test "sctp: SCTP, one to one" { is_exact sctp; }
+@test "sctp-many: SCTP, one to many" { is_exact sctp-many; }
+@test "packet: frames of UDP by AF_PACKET" { is_exact packet; }
+@test "threads: 8 threads with other names, each on a connection" { is_exact threads; }
+@test "exec: a process execs itself and goes on to send" { is_exact exec; }
+@test "rename: a process takes another name in the middle" { is_exact rename; }
+@test "short: 500 (-P) processes send 100 bytes each by UDP" { is_exact short; }
+@test "short-tcp: the same by TCP" { is_exact short-tcp; }
+@test "fork: a process and its child send on one connection" { is_exact fork; }
+@test "fd-pass: a connection goes to another process" { is_exact fd-pass; }
+@test "prefork: -P workers accept -C connections" { is_exact prefork; }
+@test "reuse: two processes with the same pid" { is_exact reuse; }
+@test "netns: in own network and pid namespaces" { is_exact netns; }
+@test "nothing: Unix, netlink, vsock: no network traffic" { is_exact nothing; }
+@test "steady: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
+@test "bursty: -r bytes a second as 200 ms of each second" { is_exact bursty; }
+@test "bulk: -P processes send on -C connections each for -s seconds" { is_exact bulk; }
+@test "flood: -n small datagrams a second for -s seconds" { is_exact flood; }
