@@ -65,6 +65,9 @@ struct {
 /* kprobes only: calls whose return the kernel kept from us (nmissed). */
 __u64 calls_missed;
 
+/* Whether any hook is attached by kprobe. */
+const volatile bool by_kprobe;
+
 /* The name of the process, not that of the thread which happens to be first.  Read
  * through a typed pointer where there is one (Linux 5.11): lockdown allows that, and
  * refuses bpf_probe_read_kernel(). */
@@ -183,13 +186,14 @@ int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 }
 
 /* The kprobe way: what the return needs is kept from the entry.  A thread that enters
- * again before it returned shows a return that the kernel kept from us, for want of an
- * instance of the kretprobe. */
+ * again, or ends, before it returned shows a return that the kernel kept from us, for want
+ * of an instance of the kretprobe. */
 
 enum hook {
 	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, INET_SENDPAGE,
 	INET_RECVMSG, INET6_RECVMSG, SOCK_COMMON_RECVMSG,
 	SOCK_SPLICE_READ, TCP_ZEROCOPY_RECEIVE,
+	HOOKS,
 };
 
 static __always_inline int entered(enum hook hook, __u64 argument)
@@ -213,6 +217,15 @@ static __always_inline bool returned(enum hook hook, __u64 *argument)
 	*argument = *kept;
 	bpf_map_delete_elem(&calls, &call);
 	return true;
+}
+
+static __always_inline void thread_ended(void)
+{
+	struct call call = { .thread = bpf_get_current_pid_tgid() };
+
+	for (call.hook = 0; call.hook < HOOKS; call.hook++)
+		if (!bpf_map_delete_elem(&calls, &call))
+			__sync_fetch_and_add(&calls_missed, 1);
 }
 
 /* Sockets: the functions behind every call, where the tracepoints are missing. */
@@ -434,11 +447,16 @@ int task_rename_classic(struct trace_event_raw_task_rename *ctx)
  * of them removes the entry, and only that one frees the slot.  No call of the process
  * can be under way any more: each of its threads, those of io_uring included, is past
  * its last one (do_exit()). */
-static __always_inline int ended(__u32 pid)
+static __always_inline int ended(const struct task_struct *task)
 {
-	__u32 index, *known = bpf_map_lookup_elem(&slot_of, &pid);
+	__u32 index, *known, pid = task->tgid;
 	struct slot *slot;
 
+	if (by_kprobe)
+		thread_ended();
+	if (task->signal->live.counter)
+		return 0;
+	known = bpf_map_lookup_elem(&slot_of, &pid);
 	if (!known)
 		return 0;
 	index = *known;
@@ -454,15 +472,13 @@ static __always_inline int ended(__u32 pid)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sched_process_exit_btf, struct task_struct *task)
 {
-	return task->signal->live.counter ? 0 : ended(task->tgid);
+	return ended(task);
 }
 
 SEC("tracepoint/sched/sched_process_exit")
 int sched_process_exit_classic(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	return task->signal->live.counter ? 0 : ended(task->tgid);
+	return ended(bpf_get_current_task_btf());
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -138,7 +138,8 @@ static const char *advice(int error)
 
 /* Trials */
 
-/* A program that does nothing, or one that would read kernel memory by address. */
+/* A program that does nothing, and one that would read kernel memory by address, as those
+ * by kprobe do. */
 static const struct bpf_insn does_nothing[] = {
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 	{ .code = BPF_JMP | BPF_EXIT },
@@ -197,7 +198,7 @@ static int read_number(const char *path)
 
 static bool try_perf(enum bpf_prog_type type, struct perf_event_attr *attributes)
 {
-	int program = load_trial(type, 0, 0, false);
+	int program = load_trial(type, 0, 0, type == BPF_PROG_TYPE_KPROBE);
 	int event = program < 0 ? -1 : (int)syscall(SYS_perf_event_open, attributes, -1, 0, -1,
 						     PERF_FLAG_FD_CLOEXEC);
 	bool works = event >= 0 && !ioctl(event, PERF_EVENT_IOC_SET_BPF, program);
@@ -234,7 +235,7 @@ static bool try_multi(const struct hook *hook)
 	options.kprobe_multi.syms = (const char **)&hook->name;
 	options.kprobe_multi.cnt = 1;
 	options.kprobe_multi.flags = BPF_F_KPROBE_MULTI_RETURN;
-	program = load_trial(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0, false);
+	program = load_trial(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0, true);
 	link = program < 0 ? -1
 			   : bpf_link_create(program, 0, BPF_TRACE_KPROBE_MULTI, &options);
 	close_fd(link);
@@ -430,6 +431,7 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const enum w
 		}
 		kprobes |= chosen[i] == KPROBE || chosen[i] == MULTI;
 	}
+	skeleton->rodata->by_kprobe = kprobes;
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->limit);
 	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)probes->limit);
