@@ -18,20 +18,30 @@ accounted() {
 	awk '{ rx += $(NF - 3); tx += $(NF - 2) } END { printf "%d\t%d\n", rx, tx }' account
 }
 
+# The cases with each IP version, but those that netmon said it cannot count here.
+countable() {
+	local without=^$
+	! grep -q 'is not counted$' messages || without='-splice-out |^tcp-zerocopy-recv '
+	"$BUILD/t/traffic" --list | grep -Ev '^(before|idle-sockets)' |
+		awk -F '\t' '$2 == "-" { print $1, "" } $2 ~ 4 { print $1, "-4" } $2 ~ 6 { print $1, "-6" }' |
+		grep -Ev -e "$without"
+}
+
 @test "all the cases at once, 36 busy processes, reports every 0.02 s" {
 	start -f jsonl -i 0.02
-	for _ in 1 2; do
-		for case in bulk tcp-splice-in tcp-sendfile tcp-peek tcp-waitall tcp-mmsg udp-mmsg \
-			uring threads; do
-			(for family in -4 -6; do
-				"$BUILD/t/traffic" $case $family -s 5
-			done >"account.$BASHPID" || [ $? = 77 ]) 3>&- &
-			workers+=($!)
-		done
+	mapfile -t cases < <(countable)
+	[ "${#cases[@]}" -gt 100 ]
+	cases+=("${cases[@]}")
+	for ((worker = 0; worker < 18; worker++)); do # each case has two processes at the least
+		(for ((i = worker; i < ${#cases[@]}; i += 18)); do
+			# shellcheck disable=SC2086	# a name and an option
+			"$BUILD/t/traffic" ${cases[i]} || [ $? = 77 ]
+		done) >"account.$worker" 3>&- &
+		workers+=($!)
 	done
 	for worker in "${workers[@]}"; do wait "$worker"; done
 	stop
-	grep -hv '^not on' account.* >account
+	grep -hv '^not on this kernel' account.* >account
 	exact jsonl
 }
 
