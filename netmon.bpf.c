@@ -221,11 +221,15 @@ static __always_inline bool returned(enum hook hook, __u64 *argument)
 
 static __always_inline void thread_ended(void)
 {
-	struct call call = { .thread = bpf_get_current_pid_tgid() };
+	__u32 thread = bpf_get_current_pid_tgid();
 
-	for (call.hook = 0; call.hook < HOOKS; call.hook++)
+#pragma unroll /* Linux 5.10 does not see that the loop ends */
+	for (int hook = 0; hook < HOOKS; hook++) {
+		struct call call = { .thread = thread, .hook = hook };
+
 		if (!bpf_map_delete_elem(&calls, &call))
 			__sync_fetch_and_add(&calls_missed, 1);
+	}
 }
 
 /* Sockets: the functions behind every call, where the tracepoints are missing. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,11 +47,18 @@ static __u64 now(clockid_t clock)
 	return (__u64)time.tv_sec * 1000000000 + (__u64)time.tv_nsec;
 }
 
+static void wake_up(int signal)
+{
+	(void)signal;
+}
+
 /* Signals that end netmon come through a descriptor, to the same poll as all else. */
 static int open_signals(void)
 {
+	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
 	sigset_t set;
 
+	sigaction(SIGALRM, &alarm, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -101,8 +109,22 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	return GO_ON; /* to a write, which tells what else there is */
 }
 
-/* Writes the text whole.  A pipe gets no more at a time than it takes without blocking
- * (PIPE_BUF), so that a reader that stalls does not keep netmon from being ended. */
+/* A write that a stalled reader could block for ever.  A pipe takes PIPE_BUF bytes when it
+ * is ready; a terminal, or a pipe with another writer, may take fewer: then the alarm ends
+ * the write, for netmon to look at its signals. */
+static ssize_t write_some(const char *bytes, size_t length)
+{
+	static const struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
+	static const struct itimerval never;
+	ssize_t written;
+
+	setitimer(ITIMER_REAL, &second, NULL);
+	written = write(STDOUT_FILENO, bytes, length < PIPE_BUF ? length : PIPE_BUF);
+	setitimer(ITIMER_REAL, &never, NULL);
+	return written;
+}
+
+/* Writes the text whole. */
 static enum outcome write_text(struct netmon *netmon)
 {
 	const struct text *text = &netmon->text;
@@ -113,15 +135,15 @@ static enum outcome write_text(struct netmon *netmon)
 		return FAILED;
 	}
 	while (written < text->length) {
+		const char *bytes = text->bytes + written;
 		size_t length = text->length - written;
 		enum outcome outcome = netmon->regular ? GO_ON : wait_for_output(netmon);
 		ssize_t taken;
 
 		if (outcome != GO_ON)
 			return outcome;
-		if (!netmon->regular && length > PIPE_BUF)
-			length = PIPE_BUF;
-		taken = write(STDOUT_FILENO, text->bytes + written, length);
+		taken = netmon->regular ? write(STDOUT_FILENO, bytes, length)
+					: write_some(bytes, length);
 		if (taken >= 0)
 			written += (size_t)taken;
 		else if (errno == EPIPE)
@@ -169,7 +191,7 @@ static enum outcome run(struct netmon *netmon)
 {
 	struct pollfd wait[] = { { .fd = netmon->timer, .events = POLLIN },
 				 { .fd = netmon->signals, .events = POLLIN },
-				 { .fd = STDOUT_FILENO } }; /* POLLERR: its reader has gone */
+				 { .fd = STDOUT_FILENO } }; /* its reader has gone, if it says anything */
 	__u64 reports = 0;
 	enum outcome outcome = GO_ON;
 
@@ -182,7 +204,7 @@ static enum outcome run(struct netmon *netmon)
 			failed("poll", "timer", errno);
 			return FAILED;
 		}
-		if (wait[2].revents & POLLERR)
+		if (wait[2].revents & (POLLERR | POLLHUP))
 			return DONE;
 		if (wait[1].revents) {
 			outcome = report(netmon);

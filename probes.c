@@ -561,7 +561,9 @@ struct probes *probes_open(const struct probes_options *options)
 		return NULL;
 	}
 	probes = calloc(1, sizeof(*probes));
-	if (probes) {
+	if (!probes) {
+		cannot("load", "probes", ENOMEM, NULL);
+	} else {
 		probes->options = *options;
 		probes->limit = (size_t)options->max_processes + 1;
 		probes->stats = -1;
@@ -621,8 +623,7 @@ static bool is_zero(const struct counters *counters)
 }
 
 /* Copies a slot while it neither changes hands nor is renamed.  An end that the first look
- * sees makes the counters of the second final.  False where it changes all the time: then
- * the next reading has what this one leaves. */
+ * sees makes the counters of the second final.  False where it changes all the time. */
 static bool copy_slot(const struct slot *slot, struct slot *copy)
 {
 	struct slot first;
@@ -668,6 +669,16 @@ static int read_slot(struct probes *probes, struct seen *seen, const struct slot
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
+/* Reports what was seen before of a slot that can't be read now: the next reading has the
+ * rest.  Without it the process would seem to have gone and come back. */
+static int read_again(const struct seen *seen, int (*found)(void *, const struct entry *),
+		      void *context)
+{
+	bool known = seen->turn && !seen->over && !is_zero(&seen->entry.total);
+
+	return known ? found(context, &seen->entry) : 0;
+}
+
 static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
 		      void *context)
 {
@@ -701,10 +712,11 @@ int probes_read(struct probes *probes, int (*found)(void *, const struct entry *
 		seen = &probes->seen[i];
 		turn = __atomic_load_n(&probes->slots[i].turn, __ATOMIC_RELAXED);
 		unused = turn ? 0 : unused + 1;
-		if ((turn == seen->turn && (!turn || seen->over)) ||
-		    !copy_slot(&probes->slots[i], &copy))
+		if (turn == seen->turn && (!turn || seen->over))
 			continue;
-		if (read_slot(probes, seen, &copy, found, context))
+		if (copy_slot(&probes->slots[i], &copy)
+			    ? read_slot(probes, seen, &copy, found, context)
+			    : read_again(seen, found, context))
 			return -1;
 	}
 	return read_other(probes, found, context);

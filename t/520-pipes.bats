@@ -23,13 +23,13 @@ teardown() {
 }
 
 @test "netmon -n 10 > log.csv" {
-	"$NETMON" -i 0.1 -n 10 >log.csv
+	"$NETMON" -i 0.3 -n 10 >log.csv
 	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
 	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
 }
 
 @test "netmon -f jsonl | jq: each line is an object as soon as it is written" {
-	"$NETMON" -i 0.1 -n 5 -f jsonl | jq -e -c 'select(.tx_rate > 500000)' >rows
+	"$NETMON" -i 0.2 -n 10 -f jsonl | jq -c 'select(.tx_rate > 1000)' >rows
 	[ "$(wc -l <rows)" -ge 4 ]
 }
 
@@ -60,6 +60,31 @@ teardown() {
 		sleep 0.1
 	done
 	finish
+}
+
+@test "an idle netmon on a socket too" {
+	run -0 --separate-stderr timeout 20 python3 - "$NETMON" <<-'END'
+		import socket, subprocess, sys, time
+		ours, its = socket.socketpair()
+		netmon = subprocess.Popen([sys.argv[1], "-i", "3600"], stdout=its, stderr=subprocess.DEVNULL)
+		its.close()
+		ours.recv(100)  # the header
+		ours.close()
+		sys.exit(netmon.wait(timeout=10))
+	END
+}
+
+@test "a terminal that stalls does not keep netmon from being ended" {
+	run -0 --separate-stderr timeout 60 python3 - "$NETMON" <<-'END'
+		import os, pty, signal, subprocess, sys, time
+		ours, its = pty.openpty()
+		netmon = subprocess.Popen([sys.argv[1], "-i", "0.01", "-o", "+dt,rx_total,tx_total"],
+		                          stdout=its, stderr=subprocess.DEVNULL)
+		time.sleep(5)  # far more than the terminal takes
+		assert netmon.poll() is None
+		netmon.send_signal(signal.SIGTERM)
+		sys.exit(netmon.wait(timeout=15) != 1)
+	END
 }
 
 @test "netmon > /dev/full fails and says why" {
