@@ -112,6 +112,8 @@ vmlinux.h:
 $(BUILD)/t/history: t/history.c $(BUILD)/history.o
 $(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
 $(BUILD)/t/traffic: $(wildcard t/traffic*.c)
+# The generator is no part of netmon, and does what a leak sanitizer does not survive.
+$(BUILD)/t/traffic: SANITIZERS :=
 
 $(TEST_PROGRAMS):
 	$(say) CC $@
