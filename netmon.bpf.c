@@ -6,10 +6,11 @@
  * One body of code, count(), serves all.  Each hook has a thin wrapper for each way
  * to attach to it; probes.c loads one of them for each hook:
  *
- *   tp_btf/    the tracepoints, where they run with preemption off (before Linux 7.0)
+ *   tp_btf/      the tracepoints, where they run with preemption off (before Linux 7.0)
  *   tracepoint/  the same as classic programs, which the kernel never preempts
- *   fexit/     the functions that the tracepoints do not cover or that stand in for them
- *   kprobe/, kretprobe/   where neither is to be had
+ *   fexit/       the functions that the tracepoints do not cover or that stand in for them
+ *   kprobe/, kretprobe/   the same functions where fexit is not to be had; as kprobe.multi
+ *                before it where fexit programs may be preempted (since Linux 7.0)
  *
  * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte
  * passes them once; tcp_sendmsg() would be called again for the records.

@@ -42,8 +42,9 @@ void probes_close(struct probes *probes);
 int probes_read(struct probes *probes, int (*found)(void *context, const struct entry *entry),
 		void *context);
 
-/* How many calls the kernel is known to have kept from the probes so far: the programs'
- * recursion_misses (Linux 5.12), and returns that no kretprobe was free for. */
+/* How many calls, at the most, the kernel kept from the probes so far: the programs'
+ * recursion_misses (Linux 5.12; some would not have counted), and returns that no kretprobe
+ * was free for. */
 __u64 probes_missed(const struct probes *probes);
 
 #endif
