@@ -43,13 +43,13 @@ LIBS = $(shell $(PKG_CONFIG) --libs libbpf libelf zlib)
 COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
-SOURCES := netmon.c options.c probes.c history.c report.c format.c
+SOURCES := netmon.c options.c command.c names.c probes.c history.c report.c format.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 TESTS := history traffic replay
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(shell apt-cache show virtiofsd >/dev/null 2>&1 && echo virtiofsd)
 SANITIZE_PACKAGES := libclang-rt-dev
@@ -110,7 +110,7 @@ vmlinux.h:
 	$(Q)mv $@.new $@
 
 $(BUILD)/t/history: t/history.c $(BUILD)/history.o
-$(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
+$(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/names.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
 $(BUILD)/t/traffic: $(wildcard t/traffic*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "format.h"
 
 static void put(struct text *text, const char *bytes, size_t length)
@@ -174,6 +177,56 @@ static void put_text(struct text *text, enum format format, const char *bytes, s
 	}
 }
 
+/* As RFC 3339 has it, in UTC: sorts as text. */
+static void put_date(struct text *text, enum format format, __u64 milliseconds)
+{
+	time_t seconds = (time_t)(milliseconds / 1000);
+	char date[64], fraction[8];
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm))
+		memset(&tm, 0, sizeof(tm));
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(fraction, sizeof(fraction), ".%03uZ", (unsigned)(milliseconds % 1000));
+	strcat(date, fraction);
+	put_text(text, format, date, strlen(date));
+}
+
+static void put_address(struct text *text, enum format format, const struct value *value)
+{
+	char address[INET6_ADDRSTRLEN];
+
+	inet_ntop(value->number == 4 ? AF_INET : AF_INET6, value->text, address, sizeof(address));
+	put_text(text, format, address, strlen(address));
+}
+
+static void put_value(struct text *text, enum format format, const struct view *view,
+		      const struct value *value)
+{
+	switch (value->type) {
+	case UNKNOWN:
+		if (format == JSONL)
+			put_string(text, "null");
+		break;
+	case INTEGER:
+	case DECIMAL:
+		put_number(text, value->number, value->decimals);
+		break;
+	case TIME:
+		if (view->iso)
+			put_date(text, format, value->number);
+		else
+			put_number(text, value->number, 3);
+		break;
+	case TEXT:
+		put_text(text, format, value->text, value->length);
+		break;
+	case ADDRESS:
+		put_address(text, format, value);
+		break;
+	}
+}
+
 static void put_separator(struct text *text, enum format format, size_t column)
 {
 	if (column)
@@ -212,10 +265,7 @@ void format_row(struct text *text, enum format format, const struct view *view,
 			put_json(text, name, strlen(name));
 			put_char(text, ':');
 		}
-		if (value.type == TEXT)
-			put_text(text, format, value.text, value.length);
-		else
-			put_number(text, value.number, value.decimals);
+		put_value(text, format, view, &value);
 	}
 	put_string(text, format == JSONL ? "}\n" : "\n");
 }

@@ -9,7 +9,7 @@
  *   jsonl  one object a line, valid UTF-8 (RFC 8259); each byte that is not part of valid
  *          UTF-8 becomes U+FFFD
  *
- * Pure: no input or output, no global state.
+ * An unknown value is an empty field, null in jsonl.  Pure: no input or output, no global state.
  */
 #ifndef FORMAT_H
 #define FORMAT_H

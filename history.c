@@ -12,13 +12,11 @@ struct history {
 	struct tick ticks[];
 };
 
-int entry_compare(const void *a, const void *b)
+static int entry_compare(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
 
-	if (x->pid != y->pid)
-		return x->pid < y->pid ? -1 : 1;
-	return (x->since > y->since) - (x->since < y->since);
+	return (x->id > y->id) - (x->id < y->id);
 }
 
 int tick_add(struct tick *tick, const struct entry *entry)
@@ -36,10 +34,14 @@ int tick_add(struct tick *tick, const struct entry *entry)
 	return 0;
 }
 
+/* The probes find them in order already. */
 void tick_sort(struct tick *tick)
 {
-	if (tick->count)
-		qsort(tick->entries, tick->count, sizeof(*tick->entries), entry_compare);
+	for (size_t i = 1; i < tick->count; i++)
+		if (entry_compare(&tick->entries[i - 1], &tick->entries[i]) > 0) {
+			qsort(tick->entries, tick->count, sizeof(*tick->entries), entry_compare);
+			return;
+		}
 }
 
 struct history *history_new(size_t capacity)
@@ -126,48 +128,82 @@ static void add_growth(struct counters *sum, const struct counters *before,
 	sum->tx_calls += grown(before->tx_calls, after->tx_calls);
 }
 
-/* The counters that the tick has for the process, all 0 where it has none.  Asked in
- * order, the cursor passes over each tick once. */
-static const struct counters *seek(const struct tick *tick, size_t *cursor,
-				   const struct entry *wanted)
+static bool is_zero(const struct counters *counters)
+{
+	return !(counters->rx_bytes | counters->tx_bytes | counters->rx_calls |
+		 counters->tx_calls);
+}
+
+/* Where each tick of a window is being read. */
+struct cursor {
+	const struct entry *next, *end;
+};
+
+/* The lowest id that any of the cursors has next; false where all are at their end. */
+static bool lowest_id(const struct cursor *cursors, size_t count, __u64 *id)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (cursors[i].next == cursors[i].end || (any && cursors[i].next->id >= *id))
+			continue;
+		*id = cursors[i].next->id;
+		any = true;
+	}
+	return any;
+}
+
+/* What the entry moved from the first of these ticks to the last; passes it over. */
+static struct change change_of(struct cursor *cursors, size_t count, __u64 id)
 {
 	static const struct counters none;
-	int order = -1;
+	const struct counters *before = &none;
+	struct change change = { .gone = true };
 
-	while (*cursor < tick->count &&
-	       (order = entry_compare(&tick->entries[*cursor], wanted)) < 0)
-		++*cursor;
-	return *cursor < tick->count && order == 0 ? &tick->entries[*cursor].total : &none;
+	for (size_t i = 0; i < count; i++) {
+		struct cursor *cursor = &cursors[i];
+		bool here = cursor->next < cursor->end && cursor->next->id == id;
+
+		if (!here) {
+			before = &none;
+			continue;
+		}
+		change.entry = cursor->next++;
+		change.gone = i < count - 1;
+		if (i)
+			add_growth(&change.window, before, &change.entry->total);
+		if (i == count - 1)
+			add_growth(&change.interval, before, &change.entry->total);
+		before = &change.entry->total;
+	}
+	return change;
 }
 
 int history_changes(const struct history *history, size_t window,
 		    void (*found)(void *context, const struct change *change), void *context)
 {
-	const struct tick *newest;
-	size_t start, *cursors;
+	size_t start, count;
+	struct cursor *cursors;
+	__u64 id;
 
 	if (history->count < 2)
 		return 0;
 	start = window_start(history, window);
-	newest = history_tick(history, history->count - 1);
-	cursors = calloc(history->count, sizeof(*cursors));
+	count = history->count - start;
+	cursors = calloc(count, sizeof(*cursors));
 	if (!cursors)
 		return -1;
+	for (size_t i = 0; i < count; i++) {
+		const struct tick *tick = history_tick(history, start + i);
 
-	for (size_t i = 0; i < newest->count; i++) {
-		struct change change = { .entry = &newest->entries[i] };
-		const struct counters *after = &change.entry->total;
+		cursors[i].next = tick->entries;
+		cursors[i].end = tick->count ? tick->entries + tick->count : tick->entries;
+	}
+	while (lowest_id(cursors, count, &id)) {
+		struct change change = change_of(cursors, count, id);
 
-		for (size_t t = history->count - 1; t-- > start;) {
-			const struct counters *before =
-				seek(history_tick(history, t), &cursors[t], change.entry);
-
-			add_growth(&change.window, before, after);
-			if (t == history->count - 2)
-				change.interval = change.window;
-			after = before;
-		}
-		found(context, &change);
+		if (!change.gone || !is_zero(&change.window))
+			found(context, &change);
 	}
 	free(cursors);
 	return 0;

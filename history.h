@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A fixed-size ring of ticks.  A tick is what one reading of the probes found: for each
- * process its counters, which only grow, and when that was.  A new tick replaces the
+ * entry its counters, which only grow, and when that was.  A new tick replaces the
  * oldest; throughput can be had as soon as there are two.  Pure: no clock, no input or
  * output, no global state.
  */
 #ifndef HISTORY_H
 #define HISTORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "netmon.h"
 
@@ -16,20 +17,18 @@ struct tick {
 	__u64 time;              /* the same by the wall clock: milliseconds since the epoch */
 	size_t count;
 	size_t capacity;
-	struct entry *entries;   /* in the order of entry_compare() after tick_sort() */
+	struct entry *entries;   /* in the order of their ids after tick_sort() */
 };
 
-/* What a process moved: in the newest interval, and in the window that ends with it. */
+/* What an entry moved: in the newest interval, and in the window that ends with it. */
 struct change {
-	const struct entry *entry;   /* of the newest tick */
+	const struct entry *entry;   /* of the newest tick that has it */
+	bool gone;                   /* the newest tick does not */
 	struct counters interval;
 	struct counters window;
 };
 
 struct history;
-
-/* Order of pid, then of since: the identity of a process.  As for qsort(3). */
-int entry_compare(const void *a, const void *b);
 
 /* Appends a copy of the entry.  Returns 0, or -1 where memory is short. */
 int tick_add(struct tick *tick, const struct entry *entry);
@@ -57,10 +56,10 @@ const struct tick *history_tick(const struct history *history, size_t index);
  * the ring has fewer) to the newest; 0 as long as there are not two ticks. */
 __u64 history_span(const struct history *history, size_t window);
 
-/* Calls `found` for each process of the newest tick, in order, with what it moved over the
- * same span.  A process that an earlier tick does not have began with 0 after it, also
- * when a still earlier one has it.  Does nothing as long as there are not two ticks.
- * Returns 0, or -1 where memory is short. */
+/* Calls `found` for each entry of the newest tick, and for each that moved anything over
+ * the same span and is gone since, in the order of their ids.  An entry that an earlier
+ * tick does not have began with 0 after it, also when a still earlier one has it.  Does
+ * nothing as long as there are not two ticks.  Returns 0, or -1 where memory is short. */
 int history_changes(const struct history *history, size_t window,
 		    void (*found)(void *context, const struct change *change), void *context);
 

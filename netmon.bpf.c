@@ -11,21 +11,60 @@
  *   fexit/       the functions that the tracepoints do not cover or that stand in for them
  *   kprobe/, kretprobe/   the same functions where fexit is not to be had; as kprobe.multi
  *                before it where fexit programs may be preempted (since Linux 7.0)
+ *   cgroup/      who a datagram is for or from, where the socket does not know it
  *
  * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte
  * passes them once; tcp_sendmsg() would be called again for the records.
+ *
+ * What is asked for is constant before the programs are loaded: the verifier takes out
+ * all that it does not need.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 #include "netmon.h"
 
 enum { AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
 enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
+enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
+enum { CLONE_THREAD = 0x10000 };
+enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum direction { RX, TX };
 
+/* A slot that was taken from its key serves no other one for so long: a program that still
+ * had found it there is done by then. */
+#define QUARANTINE 1000000000ULL
+
 #define barrier() asm volatile("" ::: "memory")
+
+/* The parts that the key is made of, and those that it or the filter needs: enum part. */
+const volatile __u32 parts = PART_PROCESS;
+const volatile __u32 needs = PART_PROCESS;
+const volatile struct filter filter;
+/* wanted_pids follows the descendants of those in it */
+const volatile bool follows;
+/* Whether any hook is attached by kprobe. */
+const volatile bool by_kprobe;
+/* Whether anything tells the peer of a datagram. */
+const volatile bool by_peer;
+/* Slots behind SLOT_OTHER, and after how long one counts as idle: nanoseconds. */
+const volatile __u32 slots = MAX_PROCESSES;
+const volatile __u64 idle_after;
+/* How many arguments __skb_recv_udp() has here. */
+const volatile __u32 skb_recv_udp_arguments = 4;
+
+/* kprobes only: calls whose return the kernel kept from us (nmissed). */
+__u64 calls_missed;
+/* Descendants that wanted_pids has no room for. */
+__u64 forks_missed;
+/* Whether any process, or key, ever found no room. */
+__u64 processes_full;
+__u64 entries_full;
+/* Slots that have a key, and the next one to be looked at for idleness. */
+__u64 slots_taken;
+__u64 hand;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -35,43 +74,114 @@ struct {
 	__type(value, struct slot);
 } packet_stats SEC(".maps");
 
-/* Which slot a living process has. */
+/* Which slot a key has; as wide as `parts` needs.  Not there where the key is the process. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, __u32);
+	__uint(max_entries, MAX_ENTRIES);
+	__uint(key_size, sizeof(struct stats_key));
+	__uint(value_size, sizeof(__u32));
 } slot_of SEC(".maps");
 
 /* The slots to be had, longest free first; filled by probes.c before the first event. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, MAX_PROCESSES);
+	__uint(max_entries, MAX_ENTRIES);
 	__type(value, __u32);
 } free_slots SEC(".maps");
 
-/* kprobes only: what the return of a thread's call needs of its arguments. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+/* Which place a living process has there. */
+struct place {
+	__u32 index;
+	__u32 generation;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct place);
+} place_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, MAX_PROCESSES);
+	__type(value, __u32);
+} free_places SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_FOLLOWED);
+	__type(key, __u32);
+	__type(value, __u8);
+} wanted_pids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} wanted_cgroup SEC(".maps");
+
+/* kprobes only: what the return needs of a thread's call. */
 struct call {
 	__u32 thread;
 	__u32 hook;
+};
+
+struct arguments {
+	struct sock *sk;
+	__u64 other;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct call);
-	__type(value, __u64);
+	__type(value, struct arguments);
 } calls SEC(".maps");
 
-/* kprobes only: calls whose return the kernel kept from us (nmissed). */
-__u64 calls_missed;
+/* The other end of the datagram that a task is just sending or receiving. */
+struct datagram {
+	__u64 task;
+	__u64 direction;
+};
 
-/* Whether any hook is attached by kprobe. */
-const volatile bool by_kprobe;
+struct peer {
+	__u32 address[4];        /* as in struct stats_key */
+	__u16 port;
+	__u8 family;
+	__u8 fresh;              /* not used yet */
+	__u64 sk;                /* that it was used with */
+};
 
-/* The name of the process, not that of the thread which happens to be first.  Read
- * through a typed pointer where there is one (Linux 5.11): lockdown allows that, and
- * refuses bpf_probe_read_kernel(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct datagram);
+	__type(value, struct peer);
+} peers SEC(".maps");
+
+/* The current task.  Read through a typed pointer where there is one (Linux 5.11): lockdown
+ * allows that, and refuses bpf_probe_read_kernel(). */
+#define CURRENT(field, ...)                                                                \
+	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
+		 ? bpf_get_current_task_btf()->field                                        \
+		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
+
+/* The same of any pointer that is typed for the verifier, or only for the compiler. */
+#define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
+
+/* Processes */
+
+/* The name of the process, not that of the thread which happens to be first. */
 static __always_inline void leader_comm(char *comm)
 {
 	struct task_struct *task;
@@ -85,51 +195,448 @@ static __always_inline void leader_comm(char *comm)
 	}
 }
 
-/* Gives the process a slot and returns its index, SLOT_OTHER where there is none.  The
- * slot is complete before it is found in slot_of, so that no byte comes before its base. */
-static __noinline __u32 add_process(__u32 pid)
+static __always_inline __u32 parent_pid(void)
 {
+	return CURRENT(real_parent->tgid, real_parent, tgid);
+}
+
+/* Begins and ends a change of a slot's or a place's occupant: a reader that sees an odd
+ * turn, or not the same one twice, reads again. */
+static __always_inline void change(__u64 *turn)
+{
+	barrier();
+	__sync_fetch_and_add(turn, 1);
+	barrier();
+}
+
+/* Gives the process a place; returns false where there is none.  The place, and where the
+ * process is the key the slot, is complete before it is found in place_of, so that no byte
+ * comes before its base. */
+static __noinline bool add_process(__u32 pid, struct place *place)
+{
+	struct place *winner;
+	struct process *process;
+	struct slot *slot = NULL;
+	__u32 index;
+
+	if (bpf_map_pop_elem(&free_places, &index)) {
+		processes_full = 1;
+		return false;
+	}
+	process = bpf_map_lookup_elem(&processes, &index);
+	if (!process)
+		return false;
+	change(&process->turn);
+	process->pid = pid;
+	process->ppid = parent_pid();
+	process->ended = 0;
+	leader_comm(process->comm);
+	change(&process->turn);
+	place->index = index;
+	place->generation = process->turn >> 1;
+
+	if (parts == PART_PROCESS) {
+		slot = bpf_map_lookup_elem(&packet_stats, &index);
+		if (!slot)
+			return false;
+		change(&slot->turn);
+		slot->base = slot->now;
+		slot->key.process = place->index;
+		slot->key.generation = place->generation;
+		change(&slot->turn);
+	}
+	if (bpf_map_update_elem(&place_of, &pid, place, BPF_NOEXIST)) {
+		/* another thread of it was faster */
+		process->ended = 1;
+		bpf_map_push_elem(&free_places, &index, 0);
+		winner = bpf_map_lookup_elem(&place_of, &pid);
+		if (!winner)
+			return false;
+		*place = *winner;
+	}
+	return true;
+}
+
+static __always_inline bool find_place(__u32 pid, struct place *place)
+{
+	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
+
+	if (!known)
+		return add_process(pid, place);
+	*place = *known;
+	return true;
+}
+
+/* Slots for keys that are finer than the process, or have none in them */
+
+static __always_inline void give_back(__u32 index, struct slot *slot)
+{
+	slot->free = 1;
+	slot->checked_at = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&slots_taken, -1);
+	bpf_map_push_elem(&free_slots, &index, 0);
+}
+
+/* Takes the slot from its key where that has been idle for so long that its last bytes are
+ * in a report.  Only the one who removes the key gives the slot back. */
+static __noinline int check_idle(__u32 index)
+{
+	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
+	__u64 moved, now = bpf_ktime_get_ns();
+	struct stats_key key;
+
+	if (!slot || slot->free || !slot->turn || slot->turn & 1)
+		return 0;
+	moved = slot->now.rx_calls + slot->now.tx_calls;
+	if (moved != slot->checked_calls) {
+		slot->checked_calls = moved;
+		slot->checked_at = now;
+	} else if (now - slot->checked_at > idle_after) {
+		key = slot->key;
+		if (!bpf_map_delete_elem(&slot_of, &key))
+			give_back(index, slot);
+	}
+	return 0;
+}
+
+/* Looks at some more slots.  Where the hand is moved by two at once, no harm is done. */
+static __always_inline void look_for_idle(void)
+{
+	__u64 first = hand;
+
+	hand = first + 4;
+	check_idle(1 + (__u32)(first % slots));
+	check_idle(1 + (__u32)((first + 1) % slots));
+	check_idle(1 + (__u32)((first + 2) % slots));
+	check_idle(1 + (__u32)((first + 3) % slots));
+}
+
+/* Gives the key a slot and returns its index, SLOT_OTHER where there is none. */
+static __noinline __u32 add_key(struct stats_key *key)
+{
+	__u64 now = bpf_ktime_get_ns();
 	__u32 index = SLOT_OTHER, *winner;
 	struct slot *slot;
 
-	if (bpf_map_pop_elem(&free_slots, &index))
+	if (slots_taken > slots - slots / 4)
+		look_for_idle();
+	if (bpf_map_pop_elem(&free_slots, &index)) {
+		entries_full = 1;
 		return SLOT_OTHER;
+	}
 	slot = bpf_map_lookup_elem(&packet_stats, &index);
 	if (!slot)
 		return SLOT_OTHER;
-
-	__sync_fetch_and_add(&slot->turn, 1);
-	barrier();
-	slot->base = slot->now;
-	slot->pid = pid;
-	slot->ended = 0;
-	slot->since = bpf_ktime_get_ns();
-	leader_comm(slot->comm);
-	barrier();
-	__sync_fetch_and_add(&slot->turn, 1);
-
-	if (bpf_map_update_elem(&slot_of, &pid, &index, BPF_NOEXIST)) {
-		/* another thread of it was faster */
-		slot->ended = 1;
+	if (slot->free && now - slot->checked_at < QUARANTINE) {
 		bpf_map_push_elem(&free_slots, &index, 0);
-		winner = bpf_map_lookup_elem(&slot_of, &pid);
+		entries_full = 1;
+		return SLOT_OTHER;
+	}
+	change(&slot->turn);
+	slot->base = slot->now;
+	slot->key = *key;
+	slot->free = 0;
+	slot->checked_calls = slot->now.rx_calls + slot->now.tx_calls;
+	slot->checked_at = now;
+	change(&slot->turn);
+	__sync_fetch_and_add(&slots_taken, 1);
+
+	if (bpf_map_update_elem(&slot_of, key, &index, BPF_NOEXIST)) {
+		/* another CPU was faster */
+		give_back(index, slot);
+		winner = bpf_map_lookup_elem(&slot_of, key);
 		return winner ? *winner : SLOT_OTHER;
 	}
 	return index;
 }
 
-/* Counts one call of the current process that moved `bytes`; none if that is an error.
- * io_uring's and other kernel threads that a process owns are in its thread group. */
-static __always_inline int count(enum direction direction, long bytes)
+/* The ends of a socket */
+
+static __always_inline bool is_ip(int family)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	__u32 index, *known;
+	return family == AF_INET || family == AF_INET6;
+}
+
+static __always_inline bool is_datagram(__u16 proto)
+{
+	return proto == IPPROTO_UDP || proto == UDPLITE;
+}
+
+static __always_inline bool has_ports(__u16 proto)
+{
+	return proto == IPPROTO_TCP || is_datagram(proto) || proto == IPPROTO_SCTP ||
+	       proto == IPPROTO_DCCP;
+}
+
+static __always_inline __u16 proto_of(struct sock *sk, int family, bool typed)
+{
+	__u16 proto;
+
+	if (family == AF_PACKET)
+		return PROTO_PACKET;
+	proto = GET(sk, sk_protocol);
+	return proto == MPTCP ? IPPROTO_TCP : proto == ICMPV6 ? IPPROTO_ICMP : proto;
+}
+
+static __always_inline bool is_zero(const __u32 address[4])
+{
+	return !(address[0] | address[1] | address[2] | address[3]);
+}
+
+static __always_inline bool is_mapped(const __u32 address[4])
+{
+	return !(address[0] | address[1]) && address[2] == bpf_htonl(0xffff);
+}
+
+/* An IPv4 address that stands in an IPv6 one becomes one. */
+static __always_inline void unmap(__u32 address[4])
+{
+	address[0] = address[3];
+	address[1] = address[2] = address[3] = 0;
+}
+
+static __always_inline void read_addresses(struct stats_key *key, struct sock *sk, int family, bool typed)
+{
+	if (family == AF_INET) {
+		key->laddr[0] = GET(sk, __sk_common.skc_rcv_saddr);
+		key->raddr[0] = GET(sk, __sk_common.skc_daddr);
+	} else if (typed) {
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			key->laddr[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			key->raddr[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
+		}
+	} else {
+		BPF_CORE_READ_INTO(&key->laddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&key->raddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	}
+}
+
+static __always_inline bool is_v6_only(struct sock *sk, bool typed)
+{
+	return typed ? BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_ipv6only)
+		     : BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);
+}
+
+/* A TCP socket that is closed both ways, but not read to its end, has given its port back;
+ * what it was is still in the headers that it would send (tcp_time_wait()). */
+static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed)
+{
+	__u16 port = GET(sk, __sk_common.skc_num);
+	struct tcp_sock *tcp;
+
+	if (port || proto != IPPROTO_TCP)
+		return port;
+	if (!typed)
+		return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	tcp = bpf_skc_to_tcp_sock(sk);
+	return tcp ? bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport) : 0;
+}
+
+/* Fills in both ends and the IP version on the wire.  A datagram's peer is that of the
+ * call, where that has one, before that of the socket. */
+static __always_inline void describe_ends(struct stats_key *key, struct sock *sk, int family, bool typed,
+					  const struct peer *peer)
+{
+	read_addresses(key, sk, family, typed);
+	if (has_ports(key->proto)) {
+		key->lport = local_port(sk, key->proto, typed);
+		key->rport = bpf_ntohs(GET(sk, __sk_common.skc_dport));
+	}
+	if (peer->family && (peer->fresh || is_zero(key->raddr))) {
+		__builtin_memcpy(key->raddr, peer->address, sizeof(key->raddr));
+		key->rport = peer->port;
+		key->family = peer->family;
+	} else if (family == AF_INET) {
+		key->family = 4;
+	} else if (is_mapped(key->raddr)) {
+		unmap(key->raddr);
+		key->family = 4;
+	} else if (is_mapped(key->laddr)) {
+		key->family = 4;
+	} else if (!is_zero(key->raddr) || !is_zero(key->laddr) || !has_ports(key->proto) ||
+		   is_v6_only(sk, typed)) {
+		key->family = 6;
+	}
+	if (family == AF_INET6 && is_mapped(key->laddr))
+		unmap(key->laddr);
+}
+
+/* What is known of the peer of the datagram that the current task has just sent or
+ * received.  A send without one, on a socket that is not connected, goes on with the
+ * datagram before (UDP_CORK). */
+static __always_inline void take_peer(struct peer *peer, enum direction direction,
+				      const struct sock *sk)
+{
+	struct datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
+	struct peer *known = bpf_map_lookup_elem(&peers, &datagram);
+
+	if (!known)
+		return;
+	if (known->fresh) {
+		*peer = *known;
+		known->sk = (__u64)sk;
+		known->fresh = 0;
+	} else if (direction == TX && known->sk == (__u64)sk) {
+		*peer = *known;
+	}
+}
+
+/* Filters */
+
+static __always_inline bool is_listed(const volatile __u16 *list, __u32 count, __u16 wanted)
+{
+#pragma unroll
+	for (__u32 i = 0; i < MAX_LISTED; i++)
+		if (i < count && list[i] == wanted)
+			return true;
+	return false;
+}
+
+static __always_inline bool in_net(const volatile struct network *net, const struct stats_key *key)
+{
+	bool in = net->family == key->family && !is_zero(key->raddr);
+
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		in = in && (key->raddr[i] & net->mask[i]) == net->address[i];
+	return in;
+}
+
+/* In one of those to be counted, if there are any, and in none of the others. */
+static __always_inline bool in_nets(const struct stats_key *key)
+{
+	bool in = false, any = false;
+
+#pragma unroll
+	for (__u32 i = 0; i < MAX_LISTED; i++) {
+		if (i >= filter.nets_count)
+			break;
+		if (!filter.nets[i].leave_out)
+			any = true;
+		if (!in_net(&filter.nets[i], key))
+			continue;
+		if (filter.nets[i].leave_out)
+			return false;
+		in = true;
+	}
+	return in || !any;
+}
+
+/* A packet to an address of this host never leaves it; its source is that address too. */
+static __always_inline bool is_loopback(const struct stats_key *key)
+{
+	const __u32 *a = key->laddr, *b = key->raddr;
+
+	if (is_zero(b))
+		return false;
+	if (key->family == 4 && (b[0] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
+		return true;
+	if (key->family == 6 && !(b[0] | b[1] | b[2]) && b[3] == bpf_htonl(1))
+		return true;
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+static __noinline bool passes(const struct stats_key *key)
+{
+	__u32 kinds = filter.kinds;
+
+	if (kinds & FILTER_UID && key->uid != filter.uid)
+		return false;
+	if (kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
+		return false;
+	if (kinds & FILTER_PROTO && !is_listed(filter.protos, filter.protos_count, key->proto))
+		return false;
+	if (kinds & FILTER_PORT &&
+	    !is_listed(filter.ports, filter.ports_count, key->lport) &&
+	    !is_listed(filter.ports, filter.ports_count, key->rport))
+		return false;
+	if (kinds & FILTER_NET && !in_nets(key))
+		return false;
+	return !(kinds & FILTER_LOOPBACK && is_loopback(key));
+}
+
+/* Counting */
+
+static __always_inline void describe(struct stats_key *key, struct sock *sk, int family, bool typed,
+				     const struct peer *peer)
+{
+	if (needs & (PART_PROTO | PARTS_ENDS))
+		key->proto = proto_of(sk, family, typed);
+	if (needs & PARTS_ENDS && is_ip(family))
+		describe_ends(key, sk, family, typed, peer);
+	if (needs & PART_UID)
+		key->uid = CURRENT(cred->euid.val, cred, euid.val);
+	if (needs & PART_NETNS)
+		key->netns = CURRENT(nsproxy->net_ns->ns.inum, nsproxy, net_ns, ns.inum);
+	if (needs & PART_CGROUP)
+		key->cgroup = bpf_get_current_cgroup_id();
+}
+
+/* Only filters may have needed the rest. */
+static __always_inline void leave_parts(struct stats_key *key)
+{
+	if (!(parts & PART_PROTO))
+		key->proto = 0;
+	if (!(parts & PART_FAMILY))
+		key->family = 0;
+	if (!(parts & PART_LPORT))
+		key->lport = 0;
+	if (!(parts & PART_RPORT))
+		key->rport = 0;
+	if (!(parts & PART_UID))
+		key->uid = 0;
+	if (!(parts & PART_LADDR))
+		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
+	if (!(parts & PART_RADDR))
+		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
+}
+
+/* The slot of the key and process; SLOT_OTHER where a table is full. */
+static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
+{
+	struct place place;
+	__u32 *known;
+
+	if (parts & PART_PROCESS) {
+		if (!find_place(pid, &place))
+			return SLOT_OTHER;
+		if (parts == PART_PROCESS)
+			return place.index;
+		key->process = place.index;
+		key->generation = place.generation;
+	}
+	if (!parts)
+		return SLOT_ALL;
+	known = bpf_map_lookup_elem(&slot_of, key);
+	return known ? *known : add_key(key);
+}
+
+/* Counts one call of the current process that moved `bytes`; none if that is an error, or
+ * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
+ * its thread group. */
+static __always_inline int count(enum direction direction, struct sock *sk, int family, bool typed,
+				 long bytes, bool traffic)
+{
+	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
+	struct peer peer = { 0 };
+	struct stats_key key = { 0 };
 	struct slot *slot;
 
-	if (bytes <= 0)
+	/* a peer must not wait for a later call */
+	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
+		take_peer(&peer, direction, sk);
+	if (!traffic || bytes <= 0)
 		return 0;
-	known = bpf_map_lookup_elem(&slot_of, &pid);
-	index = known ? *known : add_process(pid);
+	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
+		return 0;
+	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
+		describe(&key, sk, family, typed, &peer);
+		if (!passes(&key))
+			return 0;
+		leave_parts(&key);
+	}
+	index = find_slot(&key, pid);
 	slot = bpf_map_lookup_elem(&packet_stats, &index);
 	if (!slot)
 		return 0;
@@ -143,21 +650,18 @@ static __always_inline int count(enum direction direction, long bytes)
 	return 0;
 }
 
-static __always_inline bool is_ip(int family)
-{
-	return family == AF_INET || family == AF_INET6;
-}
-
 /* A frame sent by hand is traffic of its sender; what a packet socket receives is a
  * copy of somebody's. */
-static __always_inline int sent(int family, long bytes)
+static __always_inline int sent(struct sock *sk, int family, bool typed, long bytes)
 {
-	return is_ip(family) || family == AF_PACKET ? count(TX, bytes) : 0;
+	return is_ip(family) || family == AF_PACKET ? count(TX, sk, family, typed, bytes, true) : 0;
 }
 
-static __always_inline int received(int family, int flags, long bytes)
+static __always_inline int received(struct sock *sk, int family, bool typed, int flags, long bytes)
 {
-	return is_ip(family) && !(flags & (MSG_PEEK | MSG_ERRQUEUE)) ? count(RX, bytes) : 0;
+	return is_ip(family)
+		       ? count(RX, sk, family, typed, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		       : 0;
 }
 
 /* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(). */
@@ -165,25 +669,25 @@ static __always_inline int received(int family, int flags, long bytes)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length_btf, struct sock *sk, int ret, int flags)
 {
-	return sent(sk->__sk_common.skc_family, ret);
+	return sent(sk, sk->__sk_common.skc_family, true, ret);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length_btf, struct sock *sk, int ret, int flags)
 {
-	return received(sk->__sk_common.skc_family, flags, ret);
+	return received(sk, sk->__sk_common.skc_family, true, flags, ret);
 }
 
 SEC("tracepoint/sock/sock_send_length")
 int sock_send_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return sent(ctx->family, ctx->ret);
+	return sent(ctx->sk, ctx->family, false, ctx->ret);
 }
 
 SEC("tracepoint/sock/sock_recv_length")
 int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return received(ctx->family, ctx->flags, ctx->ret);
+	return received(ctx->sk, ctx->family, false, ctx->flags, ctx->ret);
 }
 
 /* The kprobe way: what the return needs is kept from the entry.  A thread that enters
@@ -197,25 +701,26 @@ enum hook {
 	HOOKS,
 };
 
-static __always_inline int entered(enum hook hook, __u64 argument)
+static __always_inline int entered(enum hook hook, struct sock *sk, __u64 other)
 {
 	struct call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
+	struct arguments arguments = { .sk = sk, .other = other };
 
-	if (bpf_map_update_elem(&calls, &call, &argument, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&calls, &call, &arguments, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&calls_missed, 1);
-		bpf_map_update_elem(&calls, &call, &argument, BPF_EXIST);
+		bpf_map_update_elem(&calls, &call, &arguments, BPF_EXIST);
 	}
 	return 0;
 }
 
-static __always_inline bool returned(enum hook hook, __u64 *argument)
+static __always_inline bool returned(enum hook hook, struct arguments *arguments)
 {
 	struct call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
-	__u64 *kept = bpf_map_lookup_elem(&calls, &call);
+	struct arguments *kept = bpf_map_lookup_elem(&calls, &call);
 
 	if (!kept)
 		return false;
-	*argument = *kept;
+	*arguments = *kept;
 	bpf_map_delete_elem(&calls, &call);
 	return true;
 }
@@ -233,6 +738,28 @@ static __always_inline void thread_ended(void)
 	}
 }
 
+static __always_inline int returned_sent(enum hook hook, long bytes)
+{
+	struct arguments call;
+	struct sock *sk;
+
+	if (!returned(hook, &call))
+		return 0;
+	sk = call.sk;
+	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, bytes);
+}
+
+static __always_inline int returned_received(enum hook hook, long bytes)
+{
+	struct arguments call;
+	struct sock *sk;
+
+	if (!returned(hook, &call))
+		return 0;
+	sk = call.sk;
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, call.other, bytes);
+}
+
 /* Sockets: the functions behind every call, where the tracepoints are missing. */
 
 #define SENDS(function, hook)                                                              \
@@ -240,19 +767,19 @@ static __always_inline void thread_ended(void)
 	int BPF_PROG(function##_fexit, struct socket *sock, struct msghdr *msg, size_t size, \
 		     int ret)                                                              \
 	{                                                                                  \
-		return count(TX, ret);                                                     \
+		struct sock *sk = sock->sk;                                                \
+                                                                                           \
+		return sent(sk, sk->__sk_common.skc_family, true, ret);                    \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
-	int function##_kprobe(struct pt_regs *ctx)                                         \
+	int BPF_KPROBE(function##_kprobe, struct socket *sock)                             \
 	{                                                                                  \
-		return entered(hook, 0);                                                   \
+		return entered(hook, BPF_CORE_READ(sock, sk), 0);                          \
 	}                                                                                  \
 	SEC("kretprobe/" #function)                                                        \
 	int function##_kretprobe(struct pt_regs *ctx)                                      \
 	{                                                                                  \
-		__u64 argument;                                                            \
-                                                                                           \
-		return returned(hook, &argument) ? count(TX, (int)PT_REGS_RC(ctx)) : 0;    \
+		return returned_sent(hook, (int)PT_REGS_RC(ctx));                          \
 	}
 
 SENDS(inet_sendmsg, INET_SENDMSG)
@@ -264,24 +791,20 @@ SENDS(packet_sendmsg, PACKET_SENDMSG)
 	int BPF_PROG(function##_fexit, struct socket *sock, struct msghdr *msg, size_t size, \
 		     int flags, int ret)                                                   \
 	{                                                                                  \
-		return received(sock->sk->__sk_common.skc_family, flags, ret);             \
+		struct sock *sk = sock->sk;                                                \
+                                                                                           \
+		return received(sk, sk->__sk_common.skc_family, true, flags, ret);         \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
 	int BPF_KPROBE(function##_kprobe, struct socket *sock, struct msghdr *msg,         \
 		       size_t size, int flags)                                             \
 	{                                                                                  \
-		__u64 family = BPF_CORE_READ(sock, sk, __sk_common.skc_family);            \
-                                                                                           \
-		return entered(hook, family << 32 | (__u32)flags);                         \
+		return entered(hook, BPF_CORE_READ(sock, sk), (__u32)flags);               \
 	}                                                                                  \
 	SEC("kretprobe/" #function)                                                        \
 	int function##_kretprobe(struct pt_regs *ctx)                                      \
 	{                                                                                  \
-		__u64 argument;                                                            \
-                                                                                           \
-		return returned(hook, &argument)                                           \
-			       ? received(argument >> 32, argument, (int)PT_REGS_RC(ctx))  \
-			       : 0;                                                        \
+		return returned_received(hook, (int)PT_REGS_RC(ctx));                      \
 	}
 
 RECEIVES(inet_recvmsg, INET_RECVMSG)
@@ -299,25 +822,25 @@ SEC("fexit/inet_sendpage")
 int BPF_PROG(inet_sendpage_fexit, struct socket *sock, struct page *page, int offset, size_t size,
 	     int flags, long ret)
 {
-	struct proto___before_6_5 *proto = (void *)sock->sk->__sk_common.skc_prot;
+	struct sock *sk = sock->sk;
+	struct proto___before_6_5 *proto = (void *)sk->__sk_common.skc_prot;
 
-	return proto->sendpage ? count(TX, ret) : 0;
+	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, ret) : 0;
 }
 
 SEC("kprobe/inet_sendpage")
 int BPF_KPROBE(inet_sendpage_kprobe, struct socket *sock)
 {
-	struct proto___before_6_5 *proto = (void *)BPF_CORE_READ(sock, sk, __sk_common.skc_prot);
+	struct sock *sk = BPF_CORE_READ(sock, sk);
+	struct proto___before_6_5 *proto = (void *)BPF_CORE_READ(sk, __sk_common.skc_prot);
 
-	return BPF_CORE_READ(proto, sendpage) ? entered(INET_SENDPAGE, 0) : 0;
+	return BPF_CORE_READ(proto, sendpage) ? entered(INET_SENDPAGE, sk, 0) : 0;
 }
 
 SEC("kretprobe/inet_sendpage")
 int inet_sendpage_kretprobe(struct pt_regs *ctx)
 {
-	__u64 argument;
-
-	return returned(INET_SENDPAGE, &argument) ? count(TX, PT_REGS_RC(ctx)) : 0;
+	return returned_sent(INET_SENDPAGE, PT_REGS_RC(ctx));
 }
 
 /* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt.
@@ -325,46 +848,49 @@ int inet_sendpage_kretprobe(struct pt_regs *ctx)
  * A family without a splice of its own comes back as a recvmsg, and is counted there.
  * TCP, MPTCP and kernel TLS have one each; this is the one way to all of them. */
 
-static __always_inline int splice_family(struct socket *sock)
-{
-	return BPF_CORE_READ(sock, ops, splice_read) ? BPF_CORE_READ(sock, sk, __sk_common.skc_family)
-						     : 0;
-}
-
 SEC("fexit/sock_splice_read")
 int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
 	     size_t size, unsigned int flags, long ret)
 {
 	struct socket *sock;
+	struct sock *sk;
 
-	/* a typed pointer, Linux 5.11, for lockdown's sake as in leader_comm() */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file))
-		return received(splice_family(BPF_CORE_READ(file, private_data)), 0, ret);
+	/* a typed pointer, Linux 5.11, for lockdown's sake as in CURRENT() */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) {
+		sock = BPF_CORE_READ(file, private_data);
+		if (!BPF_CORE_READ(sock, ops, splice_read))
+			return 0;
+		sk = BPF_CORE_READ(sock, sk);
+		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0, ret);
+	}
 	sock = bpf_sock_from_file(file);
 	if (!sock || !sock->ops->splice_read)
 		return 0;
-	return received(sock->sk->__sk_common.skc_family, 0, ret);
+	sk = sock->sk;
+	return received(sk, sk->__sk_common.skc_family, true, 0, ret);
 }
 
 SEC("kprobe/sock_splice_read")
 int BPF_KPROBE(sock_splice_read_kprobe, struct file *file)
 {
-	return entered(SOCK_SPLICE_READ, splice_family(BPF_CORE_READ(file, private_data)));
+	struct socket *sock = BPF_CORE_READ(file, private_data);
+
+	return BPF_CORE_READ(sock, ops, splice_read)
+		       ? entered(SOCK_SPLICE_READ, BPF_CORE_READ(sock, sk), 0)
+		       : 0;
 }
 
 SEC("kretprobe/sock_splice_read")
 int sock_splice_read_kretprobe(struct pt_regs *ctx)
 {
-	__u64 family;
-
-	return returned(SOCK_SPLICE_READ, &family) ? received(family, 0, PT_REGS_RC(ctx)) : 0;
+	return returned_received(SOCK_SPLICE_READ, PT_REGS_RC(ctx));
 }
 
 /* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
  * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */
-static __always_inline int zerocopied(__u32 mapped, __s32 copied, int error)
+static __always_inline long zerocopied(__u32 mapped, __s32 copied, int error)
 {
-	return error ? 0 : count(RX, (long)mapped + (copied > 0 ? copied : 0));
+	return error ? 0 : (long)mapped + (copied > 0 ? copied : 0);
 }
 
 SEC("fexit/tcp_zerocopy_receive")
@@ -382,46 +908,146 @@ int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_re
 		error = ctx[2];
 		barrier();
 	}
-	return zerocopied(zc->length, copied, error);
+	return received(sk, sk->__sk_common.skc_family, true, 0,
+			zerocopied(zc->length, copied, error));
 }
 
 SEC("kprobe/tcp_zerocopy_receive")
 int BPF_KPROBE(tcp_zerocopy_receive_kprobe, struct sock *sk, struct tcp_zerocopy_receive *zc)
 {
-	return entered(TCP_ZEROCOPY_RECEIVE, (__u64)zc);
+	return entered(TCP_ZEROCOPY_RECEIVE, sk, (__u64)zc);
 }
 
 SEC("kretprobe/tcp_zerocopy_receive")
 int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 {
 	struct tcp_zerocopy_receive *zc;
+	struct arguments call;
 	__s32 copied = 0;
-	__u64 argument;
+	struct sock *sk;
 
-	if (!returned(TCP_ZEROCOPY_RECEIVE, &argument))
+	if (!returned(TCP_ZEROCOPY_RECEIVE, &call))
 		return 0;
-	zc = (void *)argument;
+	sk = call.sk;
+	zc = (void *)call.other;
 	if (bpf_core_field_exists(zc->copybuf_len))
 		copied = BPF_CORE_READ(zc, copybuf_len);
-	return zerocopied(BPF_CORE_READ(zc, length), copied, PT_REGS_RC(ctx));
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0,
+			zerocopied(BPF_CORE_READ(zc, length), copied, PT_REGS_RC(ctx)));
 }
 
-/* The life of a process: its name, and its end. */
+/* The peer of a datagram: what the caller says, or asks for, passes these.  The kernel calls
+ * the sends only where the socket's own peer is not the one (udp_sendmsg()), before the
+ * datagram is sent and thus before it is counted. */
 
-static __always_inline struct slot *find_slot(__u32 pid)
+static __always_inline int peer_is(enum direction direction, struct peer *peer)
 {
-	__u32 *index = bpf_map_lookup_elem(&slot_of, &pid);
+	struct datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
 
-	return index ? bpf_map_lookup_elem(&packet_stats, index) : NULL;
+	if (is_mapped(peer->address) && peer->family == 6) {
+		unmap(peer->address);
+		peer->family = 4;
+	}
+	peer->fresh = 1;
+	bpf_map_update_elem(&peers, &datagram, peer, BPF_ANY);
+	return 1; /* let it pass */
+}
+
+#define PEER4(name, direction)                                                             \
+	SEC("cgroup/" #name)                                                               \
+	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
+	{                                                                                  \
+		struct peer peer = { .family = 4 };                                        \
+                                                                                           \
+		peer.address[0] = ctx->user_ip4;                                           \
+		peer.port = bpf_ntohs((__u16)ctx->user_port);                              \
+		return peer_is(direction, &peer);                                          \
+	}
+
+#define PEER6(name, direction)                                                             \
+	SEC("cgroup/" #name)                                                               \
+	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
+	{                                                                                  \
+		struct peer peer = { .family = 6 };                                        \
+                                                                                           \
+		peer.address[0] = ctx->user_ip6[0];                                        \
+		peer.address[1] = ctx->user_ip6[1];                                        \
+		peer.address[2] = ctx->user_ip6[2];                                        \
+		peer.address[3] = ctx->user_ip6[3];                                        \
+		peer.port = bpf_ntohs((__u16)ctx->user_port);                              \
+		return peer_is(direction, &peer);                                          \
+	}
+
+PEER4(sendmsg4, TX)
+PEER6(sendmsg6, TX)
+PEER4(recvmsg4, RX)
+PEER6(recvmsg6, RX)
+
+/* The datagram that udp_recvmsg() or udpv6_recvmsg() takes from the queue, also where
+ * nobody asks whom it is from. */
+static __always_inline int received_skb(struct sk_buff *skb, bool typed)
+{
+	struct peer peer = { 0 };
+	unsigned char *head;
+	struct udphdr udp;
+
+	if (!skb)
+		return 0;
+	head = GET(skb, head);
+	bpf_probe_read_kernel(&udp, sizeof(udp), head + GET(skb, transport_header));
+	peer.port = bpf_ntohs(udp.source);
+	head += GET(skb, network_header);
+	if (GET(skb, protocol) == bpf_htons(ETHERTYPE_IP)) {
+		peer.family = 4;
+		bpf_probe_read_kernel(&peer.address, sizeof(__be32),
+				      head + offsetof(struct iphdr, saddr));
+	} else {
+		peer.family = 6;
+		bpf_probe_read_kernel(&peer.address, sizeof(peer.address),
+				      head + offsetof(struct ipv6hdr, saddr));
+	}
+	peer_is(RX, &peer);
+	return 0;
+}
+
+SEC("fexit/__skb_recv_udp")
+int __skb_recv_udp_fexit(__u64 *ctx)
+{
+	struct sk_buff *skb;
+
+	/* one argument less since Linux 5.19; barriers as in tcp_zerocopy_receive_fexit() */
+	if (skb_recv_udp_arguments == 5) {
+		skb = (void *)ctx[5];
+		barrier();
+	} else {
+		skb = (void *)ctx[4];
+		barrier();
+	}
+	return received_skb(skb, true);
+}
+
+SEC("kretprobe/__skb_recv_udp")
+int __skb_recv_udp_kretprobe(struct pt_regs *ctx)
+{
+	return received_skb((void *)PT_REGS_RC(ctx), false);
+}
+
+/* The life of a process: its name, its children, and its end. */
+
+static __always_inline struct process *find_process(__u32 pid)
+{
+	struct place *place = bpf_map_lookup_elem(&place_of, &pid);
+
+	return place ? bpf_map_lookup_elem(&processes, &place->index) : NULL;
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 {
-	struct slot *slot = task->pid == task->tgid ? find_slot(task->pid) : NULL;
+	struct process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
 
-	if (slot)
-		bpf_probe_read_kernel_str(slot->comm, COMM_LEN, comm);
+	if (process)
+		bpf_probe_read_kernel_str(process->comm, COMM_LEN, comm);
 	return 0;
 }
 
@@ -429,10 +1055,10 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 SEC("fexit/__set_task_comm")
 int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
 {
-	struct slot *slot = task->pid == task->tgid ? find_slot(task->pid) : NULL;
+	struct process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
 
-	if (slot)
-		__builtin_memcpy(slot->comm, task->comm, COMM_LEN);
+	if (process)
+		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
 	return 0;
 }
 
@@ -441,36 +1067,68 @@ SEC("tracepoint/task/task_rename")
 int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct slot *slot = (__u32)ctx->pid == pid ? find_slot(pid) : NULL;
+	struct process *process = (__u32)ctx->pid == pid ? find_process(pid) : NULL;
 
-	if (slot)
-		__builtin_memcpy(slot->comm, ctx->newcomm, COMM_LEN);
+	if (process)
+		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN);
 	return 0;
 }
 
+/* A new process is wanted where the one that makes it is (copy_process()). */
+static __always_inline int born(__u32 child, __u64 flags)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u8 *wanted = bpf_map_lookup_elem(&wanted_pids, &pid);
+
+	if (wanted && !(flags & CLONE_THREAD) &&
+	    bpf_map_update_elem(&wanted_pids, &child, wanted, BPF_ANY))
+		__sync_fetch_and_add(&forks_missed, 1);
+	return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(task_newtask_btf, struct task_struct *task, __u64 flags)
+{
+	return born(task->pid, flags);
+}
+
+SEC("tracepoint/task/task_newtask")
+int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
+{
+	return born(ctx->pid, ctx->clone_flags);
+}
+
 /* The last thread ends the process.  Two threads may both be the last to see; only one
- * of them removes the entry, and only that one frees the slot.  No call of the process
+ * of them removes the entry, and only that one frees the place.  No call of the process
  * can be under way any more: each of its threads, those of io_uring included, is past
  * its last one (do_exit()). */
 static __always_inline int ended(const struct task_struct *task)
 {
-	__u32 index, *known, pid = task->tgid;
-	struct slot *slot;
+	__u32 index, pid = task->tgid;
+	struct process *process;
+	struct place *known;
 
 	if (by_kprobe)
 		thread_ended();
 	if (task->signal->live.counter)
 		return 0;
-	known = bpf_map_lookup_elem(&slot_of, &pid);
+	if (follows)
+		bpf_map_delete_elem(&wanted_pids, &pid);
+	if (!(parts & PART_PROCESS))
+		return 0;
+	known = bpf_map_lookup_elem(&place_of, &pid);
 	if (!known)
 		return 0;
-	index = *known;
-	if (bpf_map_delete_elem(&slot_of, &pid))
+	index = known->index;
+	if (bpf_map_delete_elem(&place_of, &pid))
 		return 0;
-	slot = bpf_map_lookup_elem(&packet_stats, &index);
-	if (slot)
-		slot->ended = 1;
-	bpf_map_push_elem(&free_slots, &index, 0);
+	process = bpf_map_lookup_elem(&processes, &index);
+	if (process) {
+		process->ppid = parent_pid();
+		barrier();
+		process->ended = 1;
+	}
+	bpf_map_push_elem(&free_places, &index, 0);
 	return 0;
 }
 

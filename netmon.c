@@ -4,6 +4,7 @@
  * of the monotonic clock, until it has written as many as asked for, or a signal ends it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,8 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "command.h"
+#include "names.h"
 #include "options.h"
 
 enum { GRACE = 2000 }; /* milliseconds */
@@ -24,14 +27,19 @@ enum outcome { GO_ON, DONE, FAILED };
 
 struct netmon {
 	struct options options;
+	struct command command;
+	struct name_cache *cache;
+	struct names names;
 	struct probes *probes;
 	struct history *history;
 	struct report *report;
 	struct text text;
 	int timer;
 	int signals;
-	bool regular;         /* standard output is a file that never keeps a write waiting */
-	__u64 missed;
+	int output;
+	const char *output_name;
+	bool regular;         /* the output is a file that never keeps a write waiting */
+	__u64 missed, not_followed;
 };
 
 static void failed(const char *verb, const char *object, int error)
@@ -62,17 +70,20 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN); /* a write error instead */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* A grid that begins at `start`, nanoseconds of the monotonic clock. */
+/* A grid that begins at `start`, nanoseconds of the monotonic clock; for an interval of 0 one
+ * that never ticks. */
 static int open_timer(__u64 start, __u64 interval)
 {
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	struct timespec first = { .tv_sec = (time_t)((start + interval) / 1000000000),
-				  .tv_nsec = (long)((start + interval) % 1000000000) };
+	__u64 end = interval ? start + interval : 0;
+	struct timespec first = { .tv_sec = (time_t)(end / 1000000000),
+				  .tv_nsec = (long)(end % 1000000000) };
 	struct timespec each = { .tv_sec = (time_t)(interval / 1000000000),
 				 .tv_nsec = (long)(interval % 1000000000) };
 	struct itimerspec grid = { .it_value = first, .it_interval = each };
@@ -94,16 +105,27 @@ static void say_missed(struct netmon *netmon)
 	netmon->missed = missed;
 }
 
-/* Waits until standard output takes some bytes.  A signal that is to end netmon leaves a
+static void say_not_followed(struct netmon *netmon)
+{
+	__u64 processes = probes_not_followed(netmon->probes);
+
+	if (processes > netmon->not_followed)
+		fprintf(stderr, "netmon: cannot follow %llu processes of the command: more than "
+			"%d live: they and what they start are not counted\n",
+			processes - netmon->not_followed, MAX_FOLLOWED);
+	netmon->not_followed = processes;
+}
+
+/* Waits until the output takes some bytes.  A signal that is to end netmon leaves a
  * stalled reader GRACE to take what there is. */
 static enum outcome wait_for_output(struct netmon *netmon)
 {
-	struct pollfd wait[] = { { .fd = STDOUT_FILENO, .events = POLLOUT },
+	struct pollfd wait[] = { { .fd = netmon->output, .events = POLLOUT },
 				 { .fd = netmon->signals, .events = POLLIN } };
 
 	if (poll(wait, 2, -1) > 0 && !wait[0].revents && poll(wait, 1, GRACE) == 0) {
-		fputs("netmon: cannot write 'standard output': its reader takes nothing: "
-		      "the last report is lost\n", stderr);
+		fprintf(stderr, "netmon: cannot write '%s': its reader takes nothing: "
+			"the last report is lost\n", netmon->output_name);
 		return FAILED;
 	}
 	return GO_ON; /* to a write, which tells what else there is */
@@ -112,14 +134,14 @@ static enum outcome wait_for_output(struct netmon *netmon)
 /* A write that a stalled reader could block for ever.  A pipe takes PIPE_BUF bytes when it
  * is ready; a terminal, or a pipe with another writer, may take fewer: then the alarm ends
  * the write, for netmon to look at its signals. */
-static ssize_t write_some(const char *bytes, size_t length)
+static ssize_t write_some(int output, const char *bytes, size_t length)
 {
 	static const struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
 	static const struct itimerval never;
 	ssize_t written;
 
 	setitimer(ITIMER_REAL, &second, NULL);
-	written = write(STDOUT_FILENO, bytes, length < PIPE_BUF ? length : PIPE_BUF);
+	written = write(output, bytes, length < PIPE_BUF ? length : PIPE_BUF);
 	setitimer(ITIMER_REAL, &never, NULL);
 	return written;
 }
@@ -142,14 +164,14 @@ static enum outcome write_text(struct netmon *netmon)
 
 		if (outcome != GO_ON)
 			return outcome;
-		taken = netmon->regular ? write(STDOUT_FILENO, bytes, length)
-					: write_some(bytes, length);
+		taken = netmon->regular ? write(netmon->output, bytes, length)
+					: write_some(netmon->output, bytes, length);
 		if (taken >= 0)
 			written += (size_t)taken;
 		else if (errno == EPIPE)
 			return DONE; /* the reader has had enough */
 		else if (errno != EINTR && errno != EAGAIN) {
-			failed("write", "standard output", errno);
+			failed("write", netmon->output_name, errno);
 			return FAILED;
 		}
 	}
@@ -175,6 +197,7 @@ static enum outcome report(struct netmon *netmon)
 	if (probes_read(netmon->probes, add_entry, tick))
 		return FAILED;
 	tick_sort(tick);
+	names_forget(netmon->cache);
 	if (report_make(netmon->report, netmon->history)) {
 		failed("make", "report", ENOMEM);
 		return FAILED;
@@ -183,7 +206,32 @@ static enum outcome report(struct netmon *netmon)
 		format_row(&netmon->text, options->format, &options->view,
 			   report_row(netmon->report, i));
 	say_missed(netmon);
+	say_not_followed(netmon);
 	return write_text(netmon);
+}
+
+/* The begun interval; where a command has ended, with its totals, if that row has a name. */
+static enum outcome last_report(struct netmon *netmon)
+{
+	enum outcome outcome;
+
+	netmon->options.view.total |= netmon->command.ended &&
+				      view_has(&netmon->options.view, "comm");
+	outcome = report(netmon);
+	return outcome == GO_ON ? DONE : outcome;
+}
+
+/* A signal ends netmon, or where there is a command concerns that. */
+static enum outcome take_signal(struct netmon *netmon)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(netmon->signals, &signal, sizeof(signal)) != sizeof(signal))
+		return GO_ON;
+	if (!netmon->command.pid)
+		return signal.ssi_signo == SIGCHLD ? GO_ON : last_report(netmon);
+	command_signal(&netmon->command, &signal);
+	return netmon->command.ended ? last_report(netmon) : GO_ON;
 }
 
 /* Reports at each tick.  A tick that comes late takes those that it missed with it. */
@@ -191,7 +239,7 @@ static enum outcome run(struct netmon *netmon)
 {
 	struct pollfd wait[] = { { .fd = netmon->timer, .events = POLLIN },
 				 { .fd = netmon->signals, .events = POLLIN },
-				 { .fd = STDOUT_FILENO } }; /* its reader has gone, if it says anything */
+				 { .fd = netmon->output } }; /* its reader has gone, if it says anything */
 	__u64 reports = 0;
 	enum outcome outcome = GO_ON;
 
@@ -207,8 +255,8 @@ static enum outcome run(struct netmon *netmon)
 		if (wait[2].revents & (POLLERR | POLLHUP))
 			return DONE;
 		if (wait[1].revents) {
-			outcome = report(netmon);
-			return outcome == GO_ON ? DONE : outcome;
+			outcome = take_signal(netmon);
+			continue;
 		}
 		if (read(netmon->timer, &ticks, sizeof(ticks)) != sizeof(ticks))
 			continue;
@@ -219,27 +267,60 @@ static enum outcome run(struct netmon *netmon)
 	return outcome;
 }
 
+/* Where the rows go: what a command writes is not to be mixed with them. */
+static int open_output(struct netmon *netmon)
+{
+	const char *to = netmon->options.to;
+	struct stat status;
+
+	netmon->output = netmon->options.command ? STDERR_FILENO : STDOUT_FILENO;
+	netmon->output_name = netmon->options.command ? "standard error" : "standard output";
+	if (to) {
+		netmon->output = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		netmon->output_name = to;
+	}
+	if (netmon->output < 0 || fstat(netmon->output, &status)) {
+		failed(to ? "open" : "write", netmon->output_name, errno);
+		return -1;
+	}
+	netmon->regular = S_ISREG(status.st_mode);
+	return 0;
+}
+
+/* Everything that turns ticks into rows. */
+static int open_report(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	netmon->history = history_new(options->view.window + 1);
+	netmon->cache = names_new(options->probes.cgroup_root);
+	if (netmon->cache) {
+		netmon->names = names_of(netmon->cache);
+		netmon->report = report_new(&options->view, &netmon->names);
+	}
+	if (netmon->signals >= 0 && netmon->history && netmon->report)
+		return 0;
+	failed("start", "netmon", errno);
+	return -1;
+}
+
 /* Everything that netmon needs; it counts from the tick that begins the history. */
 static int start(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
-	struct stat output;
 	struct tick *tick;
 
-	if (fstat(STDOUT_FILENO, &output)) {
-		failed("write", "standard output", errno);
+	if (open_output(netmon))
 		return -1;
-	}
-	netmon->regular = S_ISREG(output.st_mode);
+	if (options->command && command_make(&netmon->command, options->command))
+		return -1;
 	netmon->signals = open_signals();
-	netmon->history = history_new(options->view.window + 1);
-	netmon->report = report_new(&options->view);
-	if (netmon->signals < 0 || !netmon->history || !netmon->report) {
-		failed("start", "netmon", errno);
+	if (open_report(netmon))
 		return -1;
-	}
 	netmon->probes = probes_open(&options->probes);
 	if (!netmon->probes)
+		return -1;
+	if (options->command && probes_follow(netmon->probes, (__u32)netmon->command.pid))
 		return -1;
 	tick = history_push(netmon->history);
 	tick->clock = now(CLOCK_MONOTONIC);
@@ -264,16 +345,23 @@ int main(int argc, char **argv)
 	if (netmon.options.header)
 		format_header(&netmon.text, netmon.options.format, &netmon.options.view);
 	outcome = write_text(&netmon);
+	if (netmon.command.pid)
+		command_start(&netmon.command);
 	if (outcome == GO_ON)
 		outcome = run(&netmon);
 cleanup:
+	if (netmon.command.pid)
+		command_wait(&netmon.command, netmon.signals);
 	probes_close(netmon.probes);
 	report_free(netmon.report);
+	names_free(netmon.cache);
 	history_free(netmon.history);
 	text_free(&netmon.text);
 	if (netmon.timer >= 0)
 		close(netmon.timer);
 	if (netmon.signals >= 0)
 		close(netmon.signals);
+	if (netmon.command.started && (outcome == DONE || netmon.command.status))
+		command_pass_on(&netmon.command);
 	return outcome == DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the probes in the kernel and the program share: the layout of the map
- * packet_stats and the limits of it.
+ * What the probes in the kernel and the program share: the layout of the maps
+ * packet_stats and processes, and the limits of them.
  *
- * packet_stats is an array of slots, one for each process that moved bytes, which
- * user space reads through mmap(2): no system call, so that reading can neither
- * slow a probe down nor make the kernel skip one.  A slot's counters never go back.
- * When a process has ended, its slot keeps its last numbers until another process
- * needs the room (the slot longest free goes first); the newcomer's base is then
- * where the counters stood.  So the sum over all slots of `now` is always the sum
- * of all traffic, whoever reads, however seldom.
+ * packet_stats is an array of slots, one for each key that moved bytes, and processes
+ * one of the processes behind them.  User space reads both through mmap(2): no system
+ * call, so that reading can neither slow a probe down nor make the kernel skip one.  A
+ * slot's counters never go back.  Where its place is needed for another key (the slot
+ * longest free goes first), the newcomer's base is where the counters stood.  So the sum
+ * over all slots of `now` is always the sum of all traffic, whoever reads, however seldom.
+ *
+ * A key is as fine as what is asked for and no finer.  Where it is the process alone, the
+ * process has the slot of its own number; where there is no process in it, `processes`
+ * stays empty.
  */
 #ifndef NETMON_H
 #define NETMON_H
@@ -20,8 +23,43 @@
 
 enum {
 	COMM_LEN = 16,           /* TASK_COMM_LEN, with its NUL */
-	SLOT_OTHER = 0,          /* counts for the processes that found no slot */
-	MAX_PROCESSES = 16384,   /* slots, unless --max-processes says otherwise */
+	SLOT_OTHER = 0,          /* counts for the keys that found no slot */
+	SLOT_ALL = 1,            /* the only other one where the key has no part */
+	MAX_PROCESSES = 16384,   /* unless --max-processes says otherwise */
+	MAX_ENTRIES = 65536,     /* unless --max-entries says otherwise */
+	MAX_FOLLOWED = 65536,    /* living descendants of a command */
+	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
+	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
+};
+
+/* What a key may be made of. */
+enum part {
+	PART_PROCESS = 1 << 0,
+	PART_PROTO = 1 << 1,
+	PART_FAMILY = 1 << 2,
+	PART_LPORT = 1 << 3,
+	PART_RPORT = 1 << 4,
+	PART_UID = 1 << 5,
+	PART_NETNS = 1 << 6,
+	PART_CGROUP = 1 << 7,
+	PART_LADDR = 1 << 8,
+	PART_RADDR = 1 << 9,
+	PARTS_ENDS = PART_FAMILY | PART_LPORT | PART_RPORT | PART_LADDR | PART_RADDR,
+};
+
+/* What is not asked for is 0.  In the order of enum part: the map of keys is as wide as
+ * the last part that is asked for. */
+struct stats_key {
+	__u32 process;           /* its place in processes, */
+	__u32 generation;        /* and how often that was given away before */
+	__u16 proto;
+	__u8 family;             /* 4 or 6, on the wire; 0: not known, or no IP */
+	__u8 unused;
+	__u16 lport, rport;      /* host byte order; 0: none, or not known */
+	__u32 uid;               /* effective */
+	__u32 netns;             /* inode */
+	__u64 cgroup;            /* id: the inode of its directory */
+	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
 };
 
 struct counters {
@@ -31,23 +69,60 @@ struct counters {
 	__u64 tx_calls;
 };
 
-/* Two cache lines, so that no two processes share one: the first is written at every
- * event, the second when the slot gets a new occupant. */
+/* Whole cache lines, so that no two keys share one: the first is written at every event,
+ * the others when the slot gets a new occupant. */
 struct slot {
 	struct counters now;     /* all that was ever counted here */
 	__u64 turn;              /* odd while the occupant changes, +2 for each new one */
-	__u32 pid;               /* thread group in the initial pid namespace; 0: never used */
-	__u32 ended;             /* the process has ended: `now` is final */
-	char comm[COMM_LEN];     /* its leader's name */
+	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
+	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or when */
+	__u64 free;              /* it was given back: 1 */
 	struct counters base;    /* `now` when the occupant came */
-	__u64 since;             /* when it came: CLOCK_MONOTONIC, ns; tells lives of a pid apart */
-} __attribute__((aligned(128)));
+	struct stats_key key;
+} __attribute__((aligned(64)));
 
-/* What one reading says of one process. */
+struct process {
+	__u64 turn;              /* as above */
+	__u32 pid;               /* thread group in the initial pid namespace */
+	__u32 ppid;              /* its parent, when it came and when it ended */
+	__u32 ended;             /* nothing of it can be counted any more */
+	char comm[COMM_LEN];     /* its leader's name */
+} __attribute__((aligned(64)));
+
+/* A network and whether to leave it out. */
+struct network {
+	__u32 address[4], mask[4];   /* as in struct stats_key */
+	__u8 family;
+	__u8 leave_out;
+};
+
+enum filter_kind {
+	FILTER_PIDS = 1 << 0,    /* those in the map wanted_pids */
+	FILTER_UID = 1 << 1,
+	FILTER_CGROUP = 1 << 2,  /* the one in the map wanted_cgroup, and below */
+	FILTER_PROTO = 1 << 3,
+	FILTER_PORT = 1 << 4,
+	FILTER_NET = 1 << 5,
+	FILTER_LOOPBACK = 1 << 6,/* leave it out */
+};
+
+/* What to count; a call must pass each kind that is set. */
+struct filter {
+	__u32 kinds;
+	__u32 uid;
+	__u32 protos_count, ports_count, nets_count;
+	__u16 protos[MAX_LISTED], ports[MAX_LISTED];
+	struct network nets[MAX_LISTED];
+};
+
+/* What one reading says of one key. */
 struct entry {
-	__u64 since;             /* as in struct slot */
-	__u32 pid;
+	__u64 id;                /* tells occupants of slots apart, rises with the slot */
+	__u32 known;             /* which parts of the key are filled in: enum part */
+	__u32 pid, ppid;
+	__u32 ended;             /* its process has: the last reading of it */
 	char comm[COMM_LEN];     /* not terminated where it fills the field */
+	struct stats_key key;
 	struct counters total;   /* since the probes began to count */
 };
 

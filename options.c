@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "names.h"
 #include "options.h"
 
 enum { WRONG_USAGE = 2 };
-enum { NO_HEADER = 256, ATTACH, MAX_PROCESSES_OPTION };
+enum { NO_HEADER = 256, ATTACH, MAX_PROCESSES_OPTION, MAX_ENTRIES_OPTION, COMM, USER, CGROUP_OPTION,
+       PROTO, PORT, NET, NO_LOOPBACK, TIME_OPTION, TOTAL, TO };
 
 static const struct option long_options[] = {
 	{ "interval", required_argument, NULL, 'i' },
@@ -19,8 +24,19 @@ static const struct option long_options[] = {
 	{ "sort", required_argument, NULL, 's' },
 	{ "top", required_argument, NULL, 't' },
 	{ "all", no_argument, NULL, 'a' },
+	{ "total", no_argument, NULL, TOTAL },
+	{ "time", required_argument, NULL, TIME_OPTION },
+	{ "to", required_argument, NULL, TO },
 	{ "pid", required_argument, NULL, 'p' },
+	{ "comm", required_argument, NULL, COMM },
+	{ "user", required_argument, NULL, USER },
+	{ "cgroup", required_argument, NULL, CGROUP_OPTION },
+	{ "proto", required_argument, NULL, PROTO },
+	{ "port", required_argument, NULL, PORT },
+	{ "net", required_argument, NULL, NET },
+	{ "no-loopback", no_argument, NULL, NO_LOOPBACK },
 	{ "max-processes", required_argument, NULL, MAX_PROCESSES_OPTION },
+	{ "max-entries", required_argument, NULL, MAX_ENTRIES_OPTION },
 	{ "attach", required_argument, NULL, ATTACH },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
@@ -28,30 +44,49 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-static const char short_options[] = "i:n:w:f:o:s:t:ap:vVh";
+static const char short_options[] = "+i:n:w:f:o:s:t:ap:vVh";
 
 static const char help_head[] =
-	"Usage: netmon [OPTION]...\n"
+	"Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
 	"Writes every interval which process uses the network, and how much.\n"
+	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
 	"\n"
 	"Reports:\n"
-	"  -i, --interval SECONDS   time between reports, 0.01 to 86400 (1)\n"
+	"  -i, --interval SECONDS   time between reports, 0.01 to 86400 (1; with COMMAND\n"
+	"                           one report at its end)\n"
 	"  -n, --count N            end after N reports\n"
 	"  -w, --window K           average rates over K intervals, 1 to 3600 (1)\n"
+	"      --to FILE            write to FILE, not to standard output (with COMMAND:\n"
+	"                           standard error)\n"
 	"\n"
 	"Rows:\n"
 	"  -f, --format FORMAT      csv, tsv or jsonl (csv)\n"
 	"  -o, --output COLUMNS     the columns, separated by commas; +COLUMNS adds to\n"
-	"                           the default (time,pid,comm,rx_rate,tx_rate)\n"
+	"                           the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
+	"                           COMMAND, rx_total,tx_total; all: every column\n"
 	"      --no-header          no line of column names\n"
+	"      --time HOW           epoch, iso or none (epoch)\n"
 	"  -s, --sort COLUMNS       by COL, COL:asc or COL:desc, separated by commas;\n"
 	"                           measures fall, others rise (most traffic first)\n"
 	"  -t, --top N              at most N rows in a report\n"
-	"  -a, --all                also processes without traffic in the interval\n"
-	"  -p, --pid PID            only this process\n"
+	"      --total              and a row (total), the sum of all rows\n"
+	"  -a, --all                also what had no traffic in the interval\n"
+	"\n"
+	"Filters; what is counted passes all of them:\n"
+	"  -p, --pid PIDS           only these processes, separated by commas\n"
+	"      --comm PATTERN       only processes with such a name: * ? [...]\n"
+	"      --user USER          only this user's, by name or id\n"
+	"      --cgroup PATH        only those in this cgroup (version 2) and below\n"
+	"      --proto PROTOCOLS    only these: names or numbers, separated by commas\n"
+	"      --port PORTS         only these, at either end, separated by commas\n"
+	"      --net NETWORKS       only remote addresses in these: ADDRESS[/BITS],\n"
+	"                           separated by commas; !NETWORK: not in it\n"
+	"      --no-loopback        not what stays on this host\n"
 	"\n"
 	"Probes:\n"
 	"      --max-processes N    processes to tell apart, 1 to 4194304 (16384)\n"
+	"      --max-entries N      connections and the like to tell apart where -o asks\n"
+	"                           for more than processes, 1 to 4194304 (65536)\n"
 	"      --attach WAY         auto, tracepoint, fexit or kprobe (auto)\n"
 	"  -v, --verbose            say how each probe is attached\n"
 	"\n"
@@ -64,7 +99,10 @@ static const char help_tail[] =
 	"\n"
 	"Needs root, or CAP_BPF and CAP_PERFMON.  Everything else: man netmon\n";
 
+enum time_format { EPOCH, ISO, NO_TIME };
+
 static const char default_columns[] = "time,pid,comm,rx_rate,tx_rate";
+static const char command_columns[] = "rx_total,tx_total";
 
 __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
 {
@@ -166,14 +204,34 @@ static void add_columns(struct view *view, const char *list)
 	}
 }
 
-static void parse_columns(struct view *view, const char *list)
+/* NULL: the default. */
+static void choose_columns(struct view *view, const char *list, bool command)
 {
 	view->columns_count = 0;
-	if (*list == '+') {
-		add_columns(view, default_columns);
-		list++;
+	if (list && !strcmp(list, "all")) {
+		for (size_t i = 0; i < columns_count; i++)
+			view->columns[view->columns_count++] = &columns[i];
+		return;
 	}
-	add_columns(view, list);
+	if (!list || *list == '+') {
+		add_columns(view, default_columns);
+		if (command)
+			add_columns(view, command_columns);
+	}
+	if (list)
+		add_columns(view, list + (*list == '+'));
+}
+
+static void drop_time(struct view *view)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < view->columns_count; i++)
+		if (strcmp(view->columns[i]->name, "time"))
+			view->columns[kept++] = view->columns[i];
+	view->columns_count = kept;
+	if (!kept)
+		wrong("cannot use 'none' for --time: -o has no other column");
 }
 
 static bool ends_with(const char *text, size_t length, const char *suffix)
@@ -224,12 +282,206 @@ static void check_sort(const struct view *view)
 	}
 }
 
-static void parse_option(struct options *options, int option, const char *text)
+/* Calls add() for each element of a list; the element ends where the list did or in a NUL. */
+static void each(const char *option, const char *list, void (*add)(struct options *, const char *),
+		 struct options *options)
+{
+	char *copy = strdup(list), *rest = copy, *element;
+
+	if (!copy)
+		wrong("cannot read '%s' for %s: %s", list, option, strerror(errno));
+	while ((element = strsep(&rest, ",")))
+		add(options, element);
+	free(copy);
+}
+
+static void too_many(const char *element, const char *option, int most)
+{
+	wrong("cannot use '%s' for %s: more than %d", element, option, most);
+}
+
+static void add_pid(struct options *options, const char *text)
+{
+	__u32 pid = (__u32)number("--pid", text, 0, 1, 4194304, "from 1 to 4194304");
+
+	if (options->probes.pids_count == MAX_PIDS)
+		too_many(text, "--pid", MAX_PIDS);
+	options->pids[options->probes.pids_count++] = pid;
+}
+
+static void add_proto(struct options *options, const char *text)
+{
+	struct filter *filter = &options->probes.filter;
+	int proto = proto_find(text, strlen(text));
+
+	if (proto < 0 && strspn(text, "0123456789") != strlen(text))
+		wrong("cannot use '%s' for --proto: no such protocol: try its number", text);
+	if (proto < 0)
+		proto = (int)number("--proto", text, 0, 0, 65534, "from 0 to 65534");
+	if (filter->protos_count == MAX_LISTED)
+		too_many(text, "--proto", MAX_LISTED);
+	filter->protos[filter->protos_count++] = (__u16)proto;
+}
+
+static void add_port(struct options *options, const char *text)
+{
+	struct filter *filter = &options->probes.filter;
+	__u16 port = (__u16)number("--port", text, 0, 1, 65535, "from 1 to 65535");
+
+	if (filter->ports_count == MAX_LISTED)
+		too_many(text, "--port", MAX_LISTED);
+	filter->ports[filter->ports_count++] = port;
+}
+
+/* Sets the first `bits` of a mask in network byte order. */
+static void set_mask(__u32 mask[4], unsigned bits)
+{
+	unsigned char *bytes = (unsigned char *)mask;
+
+	for (unsigned i = 0; i < bits; i++)
+		bytes[i / 8] |= (unsigned char)(0x80 >> i % 8);
+}
+
+static void add_net(struct options *options, const char *text)
+{
+	static const char form[] = "it takes ADDRESS or ADDRESS/BITS";
+	struct filter *filter = &options->probes.filter;
+	struct network *net = &filter->nets[filter->nets_count];
+	const char *address = text + (*text == '!'), *slash = strchrnul(address, '/');
+	char copy[INET6_ADDRSTRLEN];
+	unsigned most;
+
+	if (filter->nets_count == MAX_LISTED)
+		too_many(text, "--net", MAX_LISTED);
+	if ((size_t)(slash - address) >= sizeof(copy))
+		wrong("cannot use '%s' for --net: %s", text, form);
+	memcpy(copy, address, (size_t)(slash - address));
+	copy[slash - address] = '\0';
+	*net = (struct network){ .leave_out = *text == '!' };
+	if (inet_pton(AF_INET, copy, net->address) == 1)
+		net->family = 4;
+	else if (inet_pton(AF_INET6, copy, net->address) == 1)
+		net->family = 6;
+	else
+		wrong("cannot use '%s' for --net: %s", text, form);
+	most = net->family == 4 ? 32 : 128;
+	if (*slash)
+		most = (unsigned)number("--net", slash + 1, 0, 0, most,
+					net->family == 4 ? "bits from 0 to 32" : "bits from 0 to 128");
+	set_mask(net->mask, most);
+	for (int i = 0; i < 4; i++)
+		if (net->address[i] & ~net->mask[i])
+			wrong("cannot use '%s' for --net: bits are set behind the network's", text);
+	filter->nets_count++;
+}
+
+static void parse_user(struct options *options, const char *text)
+{
+	if (!user_find(text, &options->probes.filter.uid))
+		wrong("cannot use '%s' for --user: no such user", text);
+}
+
+static void need_cgroups(struct options *options)
+{
+	if (options->probes.cgroup_root < 0)
+		options->probes.cgroup_root = cgroup_root_open();
+}
+
+static void parse_cgroup(struct options *options, const char *path)
+{
+	struct probes_options *probes = &options->probes;
+
+	need_cgroups(options);
+	if (probes->cgroup >= 0)
+		close(probes->cgroup);
+	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, path);
+	if (!*path || probes->cgroup < 0)
+		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
+		      *path ? strerror(errno) : "it is empty");
+}
+
+/* The options that choose what is counted; false where it is none of them. */
+static bool parse_filter(struct options *options, int option, const char *text)
+{
+	struct filter *filter = &options->probes.filter;
+
+	switch (option) {
+	case 'p':
+		options->probes.pids_count = 0;
+		each("--pid", text, add_pid, options);
+		filter->kinds |= FILTER_PIDS;
+		return true;
+	case COMM:
+		options->view.comm = text;
+		return true;
+	case USER:
+		parse_user(options, text);
+		filter->kinds |= FILTER_UID;
+		return true;
+	case CGROUP_OPTION:
+		parse_cgroup(options, text);
+		filter->kinds |= FILTER_CGROUP;
+		return true;
+	case PROTO:
+		filter->protos_count = 0;
+		each("--proto", text, add_proto, options);
+		filter->kinds |= FILTER_PROTO;
+		return true;
+	case PORT:
+		filter->ports_count = 0;
+		each("--port", text, add_port, options);
+		filter->kinds |= FILTER_PORT;
+		return true;
+	case NET:
+		filter->nets_count = 0;
+		each("--net", text, add_net, options);
+		filter->kinds |= FILTER_NET;
+		return true;
+	case NO_LOOPBACK:
+		filter->kinds |= FILTER_LOOPBACK;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The options of the rows; false where it is none of them. */
+static bool parse_rows(struct options *options, int option, const char *text)
 {
 	static const char *const formats[] = { "csv", "tsv", "jsonl", NULL };
-	static const char *const attaches[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
 	struct view *view = &options->view;
 
+	switch (option) {
+	case 'f':
+		options->format = (enum format)word("--format", text, formats,
+						    "csv, tsv or jsonl");
+		return true;
+	case NO_HEADER:
+		options->header = false;
+		return true;
+	case 's':
+		parse_sort(view, text);
+		return true;
+	case 't':
+		view->top = number("--top", text, 0, 1, 1ULL << 62, "from 1");
+		return true;
+	case TOTAL:
+		view->total = true;
+		return true;
+	case 'a':
+		view->all = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void parse_option(struct options *options, int option, const char *text)
+{
+	static const char *const attaches[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
+
+	if (parse_filter(options, option, text) || parse_rows(options, option, text))
+		return;
 	switch (option) {
 	case 'i':
 		options->interval = number("--interval", text, 9, 10000000ULL, 86400000000000ULL,
@@ -239,33 +491,20 @@ static void parse_option(struct options *options, int option, const char *text)
 		options->count = number("--count", text, 0, 1, 1ULL << 62, "from 1");
 		break;
 	case 'w':
-		view->window = number("--window", text, 0, 1, 3600, "from 1 to 3600");
+		options->view.window = number("--window", text, 0, 1, 3600, "from 1 to 3600");
 		break;
-	case 'f':
-		options->format = (enum format)word("--format", text, formats,
-						    "csv, tsv or jsonl");
-		break;
-	case 'o':
-		parse_columns(view, text);
-		break;
-	case NO_HEADER:
-		options->header = false;
-		break;
-	case 's':
-		parse_sort(view, text);
-		break;
-	case 't':
-		view->top = number("--top", text, 0, 1, 1ULL << 62, "from 1");
-		break;
-	case 'a':
-		view->all = true;
-		break;
-	case 'p':
-		view->pid = (__u32)number("--pid", text, 0, 1, 4194304, "from 1 to 4194304");
+	case TO:
+		if (!*text)
+			wrong("cannot use '' for --to: it takes the name of a file");
+		options->to = text;
 		break;
 	case MAX_PROCESSES_OPTION:
 		options->probes.max_processes = (__u32)number("--max-processes", text, 0, 1, 4194304,
 							      "from 1 to 4194304");
+		break;
+	case MAX_ENTRIES_OPTION:
+		options->probes.max_entries = (__u32)number("--max-entries", text, 0, 1, 4194304,
+							    "from 1 to 4194304");
 		break;
 	case ATTACH:
 		options->probes.attach = (enum attach)word("--attach", text, attaches,
@@ -286,22 +525,60 @@ static void parse_option(struct options *options, int option, const char *text)
 	}
 }
 
+/* What depends on several options. */
+static void combine(struct options *options, const char *output, enum time_format time)
+{
+	struct view *view = &options->view;
+	struct probes_options *probes = &options->probes;
+
+	if (options->command && probes->pids_count)
+		wrong("cannot use --pid with a command: it is the process to report");
+	choose_columns(view, output, options->command);
+	if (time == NO_TIME)
+		drop_time(view);
+	view->iso = time == ISO;
+	check_sort(view);
+	view->pids = probes->pids = options->pids;
+	view->pids_count = probes->pids_count;
+	probes->parts = view_parts(view);
+	probes->follow = options->command;
+	if (probes->parts & (PART_CGROUP | PARTS_ENDS) ||
+	    probes->filter.kinds & (FILTER_NET | FILTER_PORT | FILTER_LOOPBACK))
+		need_cgroups(options);
+	if (!options->interval && !options->command)
+		options->interval = 1000000000;
+	/* a report must come between the last bytes of what is idle and the loss of its place */
+	probes->idle_after = options->interval + 1000000000;
+}
+
 void options_parse(struct options *options, int argc, char **argv)
 {
+	static const char *const times[] = { "epoch", "iso", "none", NULL };
+	const char *output = NULL;
+	enum time_format time = EPOCH;
 	int option;
 
 	*options = (struct options){
-		.probes = { .max_processes = MAX_PROCESSES },
+		.probes = { .max_processes = MAX_PROCESSES,
+			    .max_entries = MAX_ENTRIES,
+			    .cgroup = -1,
+			    .cgroup_root = -1 },
 		.view = { .window = 1 },
 		.format = CSV,
 		.header = true,
-		.interval = 1000000000,
 	};
-	parse_columns(&options->view, default_columns);
 	argv[0] = "netmon"; /* getopt names it in its messages */
-	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1)
-		parse_option(options, option, optarg);
+	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		if (option == 'o')
+			choose_columns(&options->view, output = optarg, false);
+		else if (option == TIME_OPTION)
+			time = (enum time_format)word("--time", optarg, times, "epoch, iso or none");
+		else
+			parse_option(options, option, optarg);
+	}
+	if (optind < argc && strcmp(argv[optind - 1], "--"))
+		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
 	if (optind < argc)
-		wrong("cannot use argument '%s': netmon takes options only", argv[optind]);
-	check_sort(&options->view);
+		options->command = &argv[optind];
+	combine(options, output, time);
 }

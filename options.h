@@ -9,16 +9,22 @@
 #include "probes.h"
 #include "report.h"
 
+enum { MAX_PIDS = 1024 };
+
 struct options {
 	struct probes_options probes;
 	struct view view;
 	enum format format;
 	bool header;
-	__u64 interval;      /* nanoseconds */
+	__u64 interval;      /* nanoseconds; 0: one report at the end of the command */
 	__u64 count;         /* reports; 0: no end */
+	const char *to;      /* a file for the rows */
+	char **command;      /* to run and report on, ends in NULL */
+	__u32 pids[MAX_PIDS];
 };
 
-/* Fills in the options.  Exits with status 2 and a message where the command line is
+/* Fills in the options, which keep pointers to themselves and to argv.  Opens what they
+ * name: the cgroup root where it is needed, and a cgroup.  Exits with status 2 and a message where the command line is
  * wrong, with 0 after --help or --version. */
 void options_parse(struct options *options, int argc, char **argv);
 

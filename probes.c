@@ -16,10 +16,10 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
-#include "probes.h"
 
-enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, WAYS };
+enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
 
 static const struct {
 	const char *name;         /* for -v */
@@ -31,37 +31,56 @@ static const struct {
 	[FEXIT] = { "fexit", "fexit", ATTACH_FEXIT },
 	[KPROBE] = { "kprobe", "kprobe", ATTACH_KPROBE },
 	[MULTI] = { "kprobe.multi", "kprobe", ATTACH_KPROBE },
+	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-enum role { LIFE, SENDS, RECEIVES };
+/* END, NAME and CHILD: the life of a process; PEER: of a datagram. */
+enum role { END, NAME, CHILD, PEER, SENDS, RECEIVES, ROLES };
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
  * an earlier one, is attached. */
 static const struct hook {
 	const char *name;
-	const char *group;        /* of a tracepoint; NULL: a function */
+	const char *group;        /* of a tracepoint, or "cgroup"; NULL: a function */
 	enum role role;
 	const char *unless;
 	const char *hole;         /* what goes wrong without it; NULL: others stand in */
+	bool reads;               /* kernel memory by its address, which lockdown may refuse */
 } hooks[] = {
-	{ "sched_process_exit", "sched", LIFE, NULL,
-	  "ended processes keep their place in the table" },
-	{ "task_rename", "task", LIFE, NULL, NULL },
-	{ "__set_task_comm", NULL, LIFE, "task_rename",
-	  "a process that changes its name keeps the old one" },
-	{ "sock_send_length", "sock", SENDS, NULL, NULL },
-	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL },
-	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted" },
-	{ "inet6_sendmsg", NULL, SENDS, "sock_send_length", "IPv6 sends are not counted" },
-	{ "packet_sendmsg", NULL, SENDS, "sock_send_length", "AF_PACKET sends are not counted" },
-	{ "inet_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv4 receives are not counted" },
-	{ "inet6_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv6 receives are not counted" },
+	{ "sched_process_exit", "sched", END, NULL,
+	  "ended processes keep their place in the table", false },
+	{ "task_rename", "task", NAME, NULL, NULL, true },
+	{ "__set_task_comm", NULL, NAME, "task_rename",
+	  "a process that changes its name keeps the old one", false },
+	{ "task_newtask", "task", CHILD, NULL, "what the command starts is not counted", false },
+	{ "sendmsg4", "cgroup", PEER, NULL,
+	  "the peer of an IPv4 datagram sent by an unconnected socket is not known", false },
+	{ "sendmsg6", "cgroup", PEER, NULL,
+	  "the peer of an IPv6 datagram sent by an unconnected socket is not known", false },
+	{ "__skb_recv_udp", NULL, PEER, NULL,
+	  "the peer of a datagram is not known where the receiver does not ask for it", true },
+	{ "recvmsg4", "cgroup", PEER, "__skb_recv_udp",
+	  "the peer of a received IPv4 datagram is not known", false },
+	{ "recvmsg6", "cgroup", PEER, "__skb_recv_udp",
+	  "the peer of a received IPv6 datagram is not known", false },
+	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
+	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
+	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted", false },
+	{ "inet6_sendmsg", NULL, SENDS, "sock_send_length", "IPv6 sends are not counted", false },
+	{ "packet_sendmsg", NULL, SENDS, "sock_send_length", "AF_PACKET sends are not counted",
+	  false },
+	{ "inet_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv4 receives are not counted",
+	  false },
+	{ "inet6_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv6 receives are not counted",
+	  false },
 	{ "sock_common_recvmsg", NULL, RECEIVES, "sock_recv_length",
-	  "SCTP and IPv6 raw receives are not counted" },
-	{ "inet_sendpage", NULL, SENDS, NULL, "sendfile and splice into a socket are not counted" },
-	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of a socket is not counted" },
-	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE is not counted" },
+	  "SCTP and IPv6 raw receives are not counted", false },
+	{ "inet_sendpage", NULL, SENDS, NULL, "sendfile and splice into a socket are not counted",
+	  false },
+	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of a socket is not counted", false },
+	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE is not counted",
+	  false },
 };
 
 enum {
@@ -76,9 +95,21 @@ enum { HOOKS = LENGTH(hooks) };
 /* What was last seen of a slot. */
 struct seen {
 	__u64 turn;
-	bool over;                /* its occupant's end was reported */
+	bool over;                /* its process's end was reported */
 	struct counters now;
 	struct entry entry;
+};
+
+/* An array of the kernel, of which the first part is mapped into our memory. */
+struct table {
+	const char *name;
+	int fd;
+	size_t size;              /* of an element */
+	size_t limit;             /* how many there are, */
+	size_t mapped;            /* and are mapped */
+	const char *elements;
+	void *seen;               /* as many, of what was seen of each */
+	size_t seen_size;
 };
 
 struct probes {
@@ -86,14 +117,12 @@ struct probes {
 	struct bpf_link *links[2 * HOOKS];
 	int programs[2 * HOOKS];   /* descriptors, for their misses */
 	size_t count;              /* of both */
-	int stats;                 /* descriptor of packet_stats */
-	const struct slot *slots;  /* its first `mapped` slots */
-	size_t mapped;
-	size_t limit;              /* how many slots there are */
-	struct seen *seen;         /* as many as are mapped */
-	const __u64 *calls_missed;
-	struct counters lost;      /* of processes that came and went between two readings */
-	bool full_said;
+	struct table stats;        /* struct slot, seen as struct seen */
+	struct table processes;    /* struct process, seen as the same */
+	int wanted_pids;           /* descriptor of the map */
+	const struct netmon_bpf__bss *watch;
+	struct counters lost;      /* of keys that came and went between two readings */
+	bool processes_said, entries_said;
 };
 
 /* Messages of libbpf go with -v only: a trial that fails is no error. */
@@ -138,10 +167,14 @@ static const char *advice(int error)
 
 /* Trials */
 
-/* A program that does nothing, and one that would read kernel memory by address, as those
- * by kprobe do. */
+/* A program that does nothing, one that lets a cgroup's datagrams pass, and one that would
+ * read kernel memory by address, as those by kprobe do. */
 static const struct bpf_insn does_nothing[] = {
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+static const struct bpf_insn lets_pass[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 static const struct bpf_insn reads_kernel[] = {
@@ -161,9 +194,17 @@ static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int 
 		.expected_attach_type = attach,
 		.attach_btf_id = (__u32)btf_id,
 	};
+	const struct bpf_insn *program = does_nothing;
+	size_t length = LENGTH(does_nothing);
 
-	return bpf_prog_load(type, "netmon_trial", "GPL", reads ? reads_kernel : does_nothing,
-			     reads ? LENGTH(reads_kernel) : LENGTH(does_nothing), &options);
+	if (reads) {
+		program = reads_kernel;
+		length = LENGTH(reads_kernel);
+	} else if (type == BPF_PROG_TYPE_CGROUP_SOCK_ADDR) {
+		program = lets_pass;
+		length = LENGTH(lets_pass);
+	}
+	return bpf_prog_load(type, "netmon_trial", "GPL", program, length, &options);
 }
 
 static void close_fd(int fd)
@@ -255,32 +296,72 @@ static bool try_kprobe(const struct hook *hook)
 	return try_perf(BPF_PROG_TYPE_KPROBE, &attributes);
 }
 
+static bool is_cgroup(const struct hook *hook)
+{
+	return hook->group && !strcmp(hook->group, "cgroup");
+}
+
+static bool is_tracepoint(const struct hook *hook)
+{
+	return hook->group && !is_cgroup(hook);
+}
+
+static enum bpf_attach_type cgroup_attach_type(const struct hook *hook)
+{
+	static const struct {
+		const char *name;
+		enum bpf_attach_type type;
+	} types[] = { { "sendmsg4", BPF_CGROUP_UDP4_SENDMSG }, { "sendmsg6", BPF_CGROUP_UDP6_SENDMSG },
+		      { "recvmsg4", BPF_CGROUP_UDP4_RECVMSG }, { "recvmsg6", BPF_CGROUP_UDP6_RECVMSG } };
+	int i = 0;
+
+	while (strcmp(types[i].name, hook->name))
+		i++;
+	return types[i].type;
+}
+
+static bool try_cgroup(const struct hook *hook, int root)
+{
+	enum bpf_attach_type type = cgroup_attach_type(hook);
+	int program = root < 0 ? -1 : load_trial(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, type, 0, false);
+	int link = program < 0 ? -1 : bpf_link_create(program, root, type, NULL);
+
+	close_fd(link);
+	close_fd(program);
+	return link >= 0;
+}
+
+/* The hook's type in the kernel's; negative where this kernel does not have the hook. */
 static int btf_id(const struct btf *btf, const struct hook *hook)
 {
 	char name[64];
 
+	if (is_cgroup(hook))
+		return 0;
 	if (!hook->group)
 		return btf__find_by_name_kind(btf, hook->name, BTF_KIND_FUNC);
 	snprintf(name, sizeof(name), "btf_trace_%s", hook->name);
 	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
 }
 
-static bool try_way(enum way way, const struct hook *hook, int id)
+static bool try_way(enum way way, const struct hook *hook, int id, int cgroup_root)
 {
-	/* the new name is no typed pointer: lockdown (confidentiality) refuses to read it */
-	bool reads = !strcmp(hook->name, "task_rename");
+	/* the life of a process can be seen by tracepoints only */
+	bool probed = !hook->group && (hook->role == PEER || hook->role >= SENDS);
 
 	switch (way) {
 	case TP_BTF:
-		return hook->group && try_btf(BPF_TRACE_RAW_TP, id, reads);
+		return is_tracepoint(hook) && try_btf(BPF_TRACE_RAW_TP, id, hook->reads);
 	case CLASSIC:
-		return hook->group && try_classic(hook);
+		return is_tracepoint(hook) && try_classic(hook);
 	case FEXIT:
-		return !hook->group && try_btf(BPF_TRACE_FEXIT, id, false);
+		return !hook->group && try_btf(BPF_TRACE_FEXIT, id, hook->reads);
 	case KPROBE:
-		return !hook->group && hook->role != LIFE && try_kprobe(hook);
+		return probed && try_kprobe(hook);
 	case MULTI:
-		return !hook->group && hook->role != LIFE && try_multi(hook);
+		return probed && try_multi(hook);
+	case CGROUP:
+		return is_cgroup(hook) && try_cgroup(hook, cgroup_root);
 	default:
 		return false;
 	}
@@ -302,16 +383,17 @@ static bool tracing_is_preempted(void)
 /* The best way for the hook, WAYS where there is none. */
 static enum way choose_way(const struct probes_options *options, const struct hook *hook, int id)
 {
-	static const enum way orders[2][WAYS] = { { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI },
-						  { CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE } };
+	static const enum way orders[2][WAYS] = {
+		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
+		{ CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE, CGROUP },
+	};
 	const enum way *order = orders[tracing_is_preempted()];
-	/* the life of a process can be seen by tracepoints only, whatever is asked for */
-	bool forced = options->attach != ATTACH_AUTO && hook->role != LIFE;
+	bool forced = options->attach != ATTACH_AUTO && hook->role >= SENDS;
 
 	for (int i = 0; i < WAYS; i++) {
 		if (forced && ways[order[i]].attach != options->attach)
 			continue;
-		if (try_way(order[i], hook, id))
+		if (try_way(order[i], hook, id, options->cgroup_root))
 			return order[i];
 	}
 	return WAYS;
@@ -329,18 +411,52 @@ static int find_hook(const char *name)
 	return i;
 }
 
-static bool needed(const struct hook *hook, const enum way chosen[HOOKS])
+/* The parts that the key or the filter need. */
+static __u32 needs(const struct probes_options *options)
 {
+	__u32 kinds = options->filter.kinds;
+
+	return options->parts | (kinds & FILTER_UID ? PART_UID : 0) |
+	       (kinds & FILTER_PROTO ? PART_PROTO : 0) |
+	       (kinds & FILTER_PORT ? PART_LPORT | PART_RPORT : 0) |
+	       (kinds & (FILTER_NET | FILTER_LOOPBACK) ? PART_FAMILY | PART_LADDR | PART_RADDR : 0);
+}
+
+static bool needs_peer(const struct probes_options *options)
+{
+	return needs(options) & (PARTS_ENDS & ~PART_LPORT);
+}
+
+static bool needed(const struct probes_options *options, const struct hook *hook,
+		   const enum way chosen[HOOKS])
+{
+	switch (hook->role) {
+	case NAME:
+		if (!(options->parts & PART_PROCESS))
+			return false;
+		break;
+	case CHILD:
+		if (!options->follow)
+			return false;
+		break;
+	case PEER:
+		if (!needs_peer(options))
+			return false;
+		break;
+	default:
+		break;
+	}
 	return !hook->unless || chosen[find_hook(hook->unless)] == WAYS;
 }
 
 /* Says what part of the traffic is not counted, or may not be. */
-static void say_holes(const struct btf *btf, const enum way chosen[HOOKS])
+static void say_holes(const struct probes_options *options, const struct btf *btf,
+		      const enum way chosen[HOOKS])
 {
 	for (int i = 0; i < HOOKS; i++) {
 		const struct hook *hook = &hooks[i];
 
-		if (needed(hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
+		if (needed(options, hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
 			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
 				hook->name, hook->hole);
 		if (chosen[i] == TP_BTF && tracing_is_preempted())
@@ -354,7 +470,7 @@ static void say_holes(const struct btf *btf, const enum way chosen[HOOKS])
 static bool choose_ways(const struct probes_options *options, const struct btf *btf,
 			enum way chosen[HOOKS])
 {
-	bool can[RECEIVES + 1] = { false };
+	bool can[ROLES] = { false };
 
 	for (int i = 0; i < HOOKS; i++)
 		chosen[i] = WAYS;
@@ -362,7 +478,7 @@ static bool choose_ways(const struct probes_options *options, const struct btf *
 		const struct hook *hook = &hooks[i];
 		int id = btf_id(btf, hook);
 
-		if (!needed(hook, chosen))
+		if (!needed(options, hook, chosen))
 			continue;
 		if (id >= 0)
 			chosen[i] = choose_way(options, hook, id);
@@ -397,22 +513,123 @@ static int find_programs(const struct netmon_bpf *skeleton, const struct hook *h
 		return 0;
 	if (way == KPROBE || way == MULTI)
 		programs[count++] = find_program(skeleton, hook, "kretprobe");
-	programs[count++] = find_program(skeleton, hook, ways[way].suffix);
-	return count;
+	programs[count] = find_program(skeleton, hook, ways[way].suffix);
+	return programs[count] ? count + 1 : count; /* some need no entry */
 }
 
-/* Slot 0 is SLOT_OTHER, and never to be had. */
-static int fill_free_slots(const struct netmon_bpf *skeleton, __u32 slots)
+/* The first element of a table is never to be had. */
+static int fill_free(const struct bpf_map *map, __u32 limit)
 {
-	int map = bpf_map__fd(skeleton->maps.free_slots);
-
-	for (__u32 slot = SLOT_OTHER + 1; slot < slots; slot++)
-		if (bpf_map_update_elem(map, NULL, &slot, BPF_ANY))
+	for (__u32 index = SLOT_OTHER + 1; index < limit; index++)
+		if (bpf_map_update_elem(bpf_map__fd(map), NULL, &index, BPF_ANY))
 			return -errno;
 	return 0;
 }
 
-static int load(struct probes *probes, struct netmon_bpf *skeleton, const enum way chosen[HOOKS])
+static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_options *options)
+{
+	const __u32 first = 0;
+	const __u8 wanted = 1;
+
+	for (size_t i = 0; i < options->pids_count; i++)
+		if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.wanted_pids), &options->pids[i],
+					&wanted, BPF_ANY))
+			return -errno;
+	if (options->filter.kinds & FILTER_CGROUP &&
+	    bpf_map_update_elem(bpf_map__fd(skeleton->maps.wanted_cgroup), &first, &options->cgroup,
+				BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+/* How many bytes of struct stats_key it takes to hold these parts. */
+static __u32 key_size(__u32 parts)
+{
+	static const struct {
+		__u32 part, end;
+	} ends[] = {
+#define END_OF(field) offsetof(struct stats_key, field) + sizeof(((struct stats_key *)0)->field)
+		{ PART_PROCESS, END_OF(generation) },
+		{ PART_PROTO, END_OF(unused) },
+		{ PART_FAMILY, END_OF(unused) },
+		{ PART_LPORT, END_OF(rport) },
+		{ PART_RPORT, END_OF(rport) },
+		{ PART_UID, END_OF(uid) },
+		{ PART_NETNS, END_OF(netns) },
+		{ PART_CGROUP, END_OF(cgroup) },
+		{ PART_LADDR, END_OF(laddr) },
+		{ PART_RADDR, END_OF(raddr) },
+#undef END_OF
+	};
+	__u32 size = 0;
+
+	for (size_t i = 0; i < LENGTH(ends); i++)
+		if (parts & ends[i].part && ends[i].end > size)
+			size = ends[i].end;
+	return size;
+}
+
+/* Makes only those maps that this key, these filters and hooks use. */
+static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
+{
+	const struct probes_options *options = &probes->options;
+	bool keyed = options->parts & ~PART_PROCESS, by_process = options->parts & PART_PROCESS;
+	__u32 limit = (__u32)probes->processes.limit;
+
+	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
+	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
+	bpf_map__set_autocreate(skeleton->maps.wanted_pids,
+				options->filter.kinds & FILTER_PIDS || options->follow);
+	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
+				options->filter.kinds & FILTER_CGROUP);
+	if (!options->follow && options->pids_count)
+		bpf_map__set_max_entries(skeleton->maps.wanted_pids, (__u32)options->pids_count);
+
+	bpf_map__set_max_entries(skeleton->maps.processes, limit);
+	bpf_map__set_autocreate(skeleton->maps.place_of, by_process);
+	bpf_map__set_autocreate(skeleton->maps.free_places, by_process);
+	bpf_map__set_max_entries(skeleton->maps.place_of, limit);
+	bpf_map__set_max_entries(skeleton->maps.free_places, limit);
+
+	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
+	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
+	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
+	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)probes->stats.limit);
+	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->stats.limit);
+	if (keyed)
+		bpf_map__set_key_size(skeleton->maps.slot_of, key_size(options->parts));
+}
+
+/* How many arguments the function has; 0 where the kernel does not have it. */
+static __u32 arguments_of(const struct btf *btf, const char *function)
+{
+	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
+	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
+	const struct btf_type *proto = type ? btf__type_by_id(btf, type->type) : NULL;
+
+	return proto ? btf_vlen(proto) : 0;
+}
+
+static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton,
+			  const struct btf *btf, bool kprobes)
+{
+	const struct probes_options *options = &probes->options;
+
+	skeleton->rodata->parts = options->parts;
+	skeleton->rodata->needs = needs(options);
+	skeleton->rodata->filter = options->filter;
+	if (options->follow)
+		skeleton->rodata->filter.kinds |= FILTER_PIDS;
+	skeleton->rodata->follows = options->follow;
+	skeleton->rodata->by_kprobe = kprobes;
+	skeleton->rodata->by_peer = needs_peer(options);
+	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
+	skeleton->rodata->idle_after = options->idle_after;
+	skeleton->rodata->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
+}
+
+static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct btf *btf,
+		const enum way chosen[HOOKS])
 {
 	struct bpf_program *program, *programs[2];
 	bool kprobes = false;
@@ -429,22 +646,26 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const enum w
 				bpf_program__set_expected_attach_type(programs[count],
 								      BPF_TRACE_KPROBE_MULTI);
 		}
-		kprobes |= chosen[i] == KPROBE || chosen[i] == MULTI;
+		kprobes |= hooks[i].role >= SENDS && (chosen[i] == KPROBE || chosen[i] == MULTI);
 	}
-	skeleton->rodata->by_kprobe = kprobes;
-	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
-	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->limit);
-	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)probes->limit);
-	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->limit);
+	set_constants(probes, skeleton, btf, kprobes);
+	size_maps(probes, skeleton, kprobes);
 	error = netmon_bpf__load(skeleton);
-	return error ? error : fill_free_slots(skeleton, (__u32)probes->limit);
+	if (!error && probes->options.parts & PART_PROCESS)
+		error = fill_free(skeleton->maps.free_places, (__u32)probes->processes.limit);
+	if (!error && probes->options.parts & ~PART_PROCESS)
+		error = fill_free(skeleton->maps.free_slots, (__u32)probes->stats.limit);
+	return error ? error : fill_wanted(skeleton, &probes->options);
 }
 
-static struct bpf_link *attach_program(const struct bpf_program *program, enum way way)
+static struct bpf_link *attach_program(const struct probes *probes,
+				       const struct bpf_program *program, enum way way)
 {
 	struct bpf_kprobe_multi_opts options = { .sz = sizeof(options) };
 	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
 
+	if (way == CGROUP)
+		return bpf_program__attach_cgroup(program, probes->options.cgroup_root);
 	if (way != MULTI)
 		return bpf_program__attach(program);
 	options.retprobe = !strncmp(section, "kretprobe", 9);
@@ -459,7 +680,8 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum
 		int count = find_programs(skeleton, &hooks[i], chosen[i], programs);
 
 		for (int j = 0; j < count; j++) {
-			struct bpf_link *link = attach_program(programs[j], chosen[i]);
+			struct bpf_link *link = attach_program(probes, programs[j],
+							       chosen[i]);
 
 			if (!link) {
 				cannot("attach to", hooks[i].name, errno, advice(errno));
@@ -473,47 +695,62 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum
 	return 0;
 }
 
-/* Makes the first `count` slots visible, and room for what is seen of them. */
-static int map_slots(struct probes *probes, size_t count)
+/* Makes the first `count` elements visible, and room for what is seen of them. */
+static int table_map(struct table *table, size_t count)
 {
-	struct seen *seen;
-	void *slots;
+	void *elements, *seen;
 
-	if (count > probes->limit)
-		count = probes->limit;
-	slots = mmap(NULL, count * sizeof(struct slot), PROT_READ, MAP_SHARED, probes->stats, 0);
-	if (slots == MAP_FAILED) {
-		cannot("map", "packet_stats", errno, NULL);
+	if (count > table->limit)
+		count = table->limit;
+	elements = mmap(NULL, count * table->size, PROT_READ, MAP_SHARED, table->fd, 0);
+	if (elements == MAP_FAILED) {
+		cannot("map", table->name, errno, NULL);
 		return -1;
 	}
-	seen = realloc(probes->seen, count * sizeof(*seen));
+	seen = realloc(table->seen, count * table->seen_size);
 	if (!seen) {
-		munmap(slots, count * sizeof(struct slot));
-		cannot("read", "packet_stats", ENOMEM, NULL);
+		munmap(elements, count * table->size);
+		cannot("read", table->name, ENOMEM, NULL);
 		return -1;
 	}
-	memset(seen + probes->mapped, 0, (count - probes->mapped) * sizeof(*seen));
-	if (probes->slots)
-		munmap((void *)probes->slots, probes->mapped * sizeof(struct slot));
-	probes->seen = seen;
-	probes->slots = slots;
-	probes->mapped = count;
+	memset((char *)seen + table->mapped * table->seen_size, 0,
+	       (count - table->mapped) * table->seen_size);
+	if (table->elements)
+		munmap((void *)table->elements, table->mapped * table->size);
+	table->seen = seen;
+	table->elements = elements;
+	table->mapped = count;
 	return 0;
+}
+
+static void table_close(struct table *table)
+{
+	if (table->elements)
+		munmap((void *)table->elements, table->mapped * table->size);
+	close_fd(table->fd);
+	free(table->seen);
+}
+
+static int duplicate(const struct bpf_map *map)
+{
+	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 }
 
 /* Keeps of the loaded object only what counting and reading need. */
 static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 {
-	void *missed = mmap(NULL, sizeof(*probes->calls_missed), PROT_READ, MAP_SHARED,
-			    bpf_map__fd(skeleton->maps.bss), 0);
+	void *watch = mmap(NULL, sizeof(*probes->watch), PROT_READ, MAP_SHARED,
+			   bpf_map__fd(skeleton->maps.bss), 0);
 
-	if (missed == MAP_FAILED) {
+	if (watch == MAP_FAILED) {
 		cannot("map", "calls_missed", errno, NULL);
 		return -1;
 	}
-	probes->calls_missed = missed;
-	probes->stats = fcntl(bpf_map__fd(skeleton->maps.packet_stats), F_DUPFD_CLOEXEC, 0);
-	return map_slots(probes, FIRST_MAPPED);
+	probes->watch = watch;
+	probes->stats.fd = duplicate(skeleton->maps.packet_stats);
+	probes->processes.fd = duplicate(skeleton->maps.processes);
+	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
+	return table_map(&probes->stats, FIRST_MAPPED) || table_map(&probes->processes, FIRST_MAPPED);
 }
 
 static int start(struct probes *probes, const struct btf *btf)
@@ -527,19 +764,32 @@ static int start(struct probes *probes, const struct btf *btf)
 			probes->options.attach ? " that --attach allows: try --attach auto" : "");
 		return -1;
 	}
-	say_holes(btf, chosen);
+	say_holes(&probes->options, btf, chosen);
 	skeleton = netmon_bpf__open();
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
 		return -1;
 	}
-	error = load(probes, skeleton, chosen);
+	error = load(probes, skeleton, btf, chosen);
 	if (error)
 		cannot("load", "probes", -error, advice(-error));
 	else if (keep(probes, skeleton) || attach(probes, skeleton, chosen))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;
+}
+
+/* How many of each there are, besides the first one. */
+static size_t places(const struct probes_options *options)
+{
+	return options->parts & PART_PROCESS ? options->max_processes : 0;
+}
+
+static size_t slots(const struct probes_options *options)
+{
+	if (!options->parts)
+		return SLOT_ALL;
+	return options->parts == PART_PROCESS ? options->max_processes : options->max_entries;
 }
 
 struct probes *probes_open(const struct probes_options *options)
@@ -565,8 +815,13 @@ struct probes *probes_open(const struct probes_options *options)
 		cannot("load", "probes", ENOMEM, NULL);
 	} else {
 		probes->options = *options;
-		probes->limit = (size_t)options->max_processes + 1;
-		probes->stats = -1;
+		probes->processes = (struct table){ "processes", -1, sizeof(struct process),
+						    .limit = places(options) + 1,
+						    .seen_size = sizeof(struct process) };
+		probes->stats = (struct table){ "packet_stats", -1, sizeof(struct slot),
+						.limit = slots(options) + 1,
+						.seen_size = sizeof(struct seen) };
+		probes->wanted_pids = -1;
 		error = start(probes, btf);
 	}
 	btf__free(btf);
@@ -585,13 +840,22 @@ void probes_close(struct probes *probes)
 		bpf_link__destroy(probes->links[i]);
 		close_fd(probes->programs[i]);
 	}
-	if (probes->slots)
-		munmap((void *)probes->slots, probes->mapped * sizeof(struct slot));
-	if (probes->calls_missed)
-		munmap((void *)probes->calls_missed, sizeof(*probes->calls_missed));
-	close_fd(probes->stats);
-	free(probes->seen);
+	if (probes->watch)
+		munmap((void *)probes->watch, sizeof(*probes->watch));
+	table_close(&probes->stats);
+	table_close(&probes->processes);
+	close_fd(probes->wanted_pids);
 	free(probes);
+}
+
+int probes_follow(struct probes *probes, __u32 pid)
+{
+	const __u8 wanted = 1;
+
+	if (!bpf_map_update_elem(probes->wanted_pids, &pid, &wanted, BPF_ANY))
+		return 0;
+	cannot("follow", "the command", errno, NULL);
+	return -1;
 }
 
 /* Reading */
@@ -622,55 +886,158 @@ static bool is_zero(const struct counters *counters)
 		 counters->tx_calls);
 }
 
-/* Copies a slot while it neither changes hands nor is renamed.  An end that the first look
- * sees makes the counters of the second final.  False where it changes all the time. */
-static bool copy_slot(const struct slot *slot, struct slot *copy)
+/* Copies an element whose turn begins `turn_at` bytes into it, while it neither changes hands
+ * nor else.  False where it changes all the time. */
+static bool copy_turn(const void *element, void *copy, size_t size, size_t turn_at, bool whole)
 {
-	struct slot first;
+	const __u64 *turn = (const void *)((const char *)element + turn_at);
 
 	for (int tries = 0; tries < 1000; tries++) {
-		memcpy(&first, slot, sizeof(first));
+		__u64 before = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
+
+		memcpy(copy, element, size);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		memcpy(copy, slot, sizeof(*copy));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		copy->ended = first.ended;
-		if (!(first.turn & 1) && first.turn == copy->turn &&
-		    first.turn == __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) &&
-		    !memcmp(first.comm, copy->comm, COMM_LEN))
+		if (!(before & 1) && before == __atomic_load_n(turn, __ATOMIC_RELAXED) &&
+		    (!whole || !memcmp(copy, element, size)))
 			return true;
 	}
 	return false;
 }
 
-/* Reports what a slot has that is new.  Where it changed hands once since it was last
- * seen, the rest is the last of the process seen then; where more often, nobody can tell
- * whose it is. */
-static int read_slot(struct probes *probes, struct seen *seen, const struct slot *slot,
-		     int (*found)(void *, const struct entry *), void *context)
+static struct process *seen_process(const struct probes *probes, size_t index)
 {
-	if (slot->turn != seen->turn) {
+	return &((struct process *)probes->processes.seen)[index];
+}
+
+static const struct process *kernel_process(const struct probes *probes, size_t index)
+{
+	return &((const struct process *)probes->processes.elements)[index];
+}
+
+/* Looks at the process anew; keeps what was seen where it changes right now. */
+static void look_at_process(struct probes *probes, size_t index)
+{
+	struct process copy;
+
+	if (copy_turn(kernel_process(probes, index), &copy, sizeof(copy),
+		      offsetof(struct process, turn), true))
+		*seen_process(probes, index) = copy;
+}
+
+/* Elements are first used in their order, give or take those that are being taken on other
+ * CPUs right now.  Returns 1 where `index` is one to look at, 0 where all used ones are
+ * behind it, -1 where memory is short; counts the unused in `unused`. */
+static int next_used(struct table *table, size_t index, size_t turn_at, size_t *unused)
+{
+	const __u64 *turn;
+
+	if (index >= table->limit || *unused >= UNUSED_IN_A_ROW)
+		return 0;
+	if (index == table->mapped && table_map(table, 2 * table->mapped))
+		return -1;
+	turn = (const void *)(table->elements + index * table->size + turn_at);
+	*unused = __atomic_load_n(turn, __ATOMIC_RELAXED) ? 0 : *unused + 1;
+	return 1;
+}
+
+/* An end that is seen here makes the counters that are read later final. */
+static int read_processes(struct probes *probes)
+{
+	size_t unused = 0;
+	int used;
+
+	for (size_t i = 1; (used = next_used(&probes->processes, i, offsetof(struct process, turn),
+					     &unused)) > 0; i++) {
+		const struct process *process = seen_process(probes, i);
+
+		if (unused || (process->ended &&
+			       process->turn == __atomic_load_n(&kernel_process(probes, i)->turn,
+								__ATOMIC_RELAXED)))
+			continue;
+		look_at_process(probes, i);
+	}
+	return used;
+}
+
+static bool is_of(const struct process *process, const struct stats_key *key)
+{
+	return process->turn >> 1 == key->generation;
+}
+
+/* Fills in the process of the entry.  False where its place was taken by another one before
+ * anybody looked, so that nobody knows any more who it was. */
+static int find_process(struct probes *probes, struct entry *entry, bool known, bool *over)
+{
+	const struct process *process;
+	size_t index = entry->key.process;
+
+	*over = false;
+	while (index >= probes->processes.mapped)
+		if (table_map(&probes->processes, 2 * probes->processes.mapped))
+			return -1;
+	process = seen_process(probes, index);
+	if (is_of(process, &entry->key))
+		*over = process->ended;
+	else
+		look_at_process(probes, index);
+	if (is_of(process, &entry->key)) {
+		entry->pid = process->pid;
+		entry->ppid = process->ppid;
+		entry->ended = *over;
+		memcpy(entry->comm, process->comm, COMM_LEN);
+		return 1;
+	}
+	entry->ended = 1;
+	return known;
+}
+
+/* Reports what a slot has that is new.  Where it changed hands once since it was last
+ * seen, the rest is the last of the key seen then; where more often, nobody can tell
+ * whose it is. */
+static int read_slot(struct probes *probes, size_t index, struct seen *seen,
+		     const struct slot *slot, int (*found)(void *, const struct entry *),
+		     void *context)
+{
+	bool known = slot->turn == seen->turn;
+	int who = 1;
+
+	if (!known) {
 		struct counters rest = minus(&slot->base, &seen->now);
 
 		if (seen->turn && !seen->over && slot->turn == seen->turn + 2) {
 			seen->entry.total = plus(&seen->entry.total, &rest);
-			if (found(context, &seen->entry))
+			seen->entry.ended = 1;
+			if (!is_zero(&seen->entry.total) && found(context, &seen->entry))
 				return -1;
 		} else {
 			probes->lost = plus(&probes->lost, &rest);
 		}
+		memset(&seen->entry, 0, sizeof(seen->entry));
+		seen->over = false;
+		seen->turn = slot->turn;
+		seen->now = slot->base;
+		seen->entry.id = (__u64)index << 40 | slot->turn >> 1;
+		seen->entry.known = probes->options.parts;
+		seen->entry.key = slot->key;
 	}
-	seen->turn = slot->turn;
-	seen->over = slot->ended;
+	if (probes->options.parts & PART_PROCESS)
+		who = find_process(probes, &seen->entry, known && seen->entry.pid, &seen->over);
+	if (who < 0)
+		return -1;
+	if (!who) {
+		struct counters rest = minus(&slot->now, &seen->now);
+
+		probes->lost = plus(&probes->lost, &rest);
+		seen->now = slot->now;
+		return 0;
+	}
 	seen->now = slot->now;
-	seen->entry.pid = slot->pid;
-	seen->entry.since = slot->since;
-	memcpy(seen->entry.comm, slot->comm, COMM_LEN);
 	seen->entry.total = minus(&slot->now, &slot->base);
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
 /* Reports what was seen before of a slot that can't be read now: the next reading has the
- * rest.  Without it the process would seem to have gone and come back. */
+ * rest.  Without it the key would seem to have gone and come back. */
 static int read_again(const struct seen *seen, int (*found)(void *, const struct entry *),
 		      void *context)
 {
@@ -679,52 +1046,69 @@ static int read_again(const struct seen *seen, int (*found)(void *, const struct
 	return known ? found(context, &seen->entry) : 0;
 }
 
+static void say_full(size_t limit, const char *what, const char *option)
+{
+	fprintf(stderr, "netmon: cannot add to 'packet_stats': full with %zu %s: the rest is "
+		"summed in the row '(other)': raise it with %s\n", limit - 1, what, option);
+}
+
 static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
 		      void *context)
 {
-	struct entry other = { .comm = "(other)" };
+	const struct slot *slot = (const void *)probes->stats.elements;
+	struct entry other = { .id = ~0ULL, .comm = "(other)" };
+	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
 
-	other.total = plus(&probes->slots[SLOT_OTHER].now, &probes->lost);
+	other.total = plus(&slot[SLOT_OTHER].now, &probes->lost);
 	if (is_zero(&other.total))
 		return 0;
-	if (!probes->full_said)
-		fprintf(stderr,
-			"netmon: cannot add to 'packet_stats': full with %zu processes: the rest is "
-			"summed in the row '(other)': raise it with --max-processes\n",
-			probes->limit - 1);
-	probes->full_said = true;
+	if (!probes->processes_said && (probes->watch->processes_full || (lost && !keyed))) {
+		say_full(probes->processes.limit, "processes", "--max-processes");
+		probes->processes_said = true;
+	}
+	if (!probes->entries_said && (probes->watch->entries_full || (lost && keyed))) {
+		say_full(probes->stats.limit, "entries", "--max-entries");
+		probes->entries_said = true;
+	}
 	return found(context, &other);
+}
+
+static int read_stats(struct probes *probes, int (*found)(void *, const struct entry *),
+		      void *context)
+{
+	struct table *stats = &probes->stats;
+	size_t unused = 0;
+	int used;
+
+	for (size_t i = 1;
+	     (used = next_used(stats, i, offsetof(struct slot, turn), &unused)) > 0; i++) {
+		const struct slot *slot = &((const struct slot *)stats->elements)[i];
+		struct seen *seen = &((struct seen *)stats->seen)[i];
+		bool same = __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) == seen->turn;
+		struct slot copy;
+
+		if (probes->options.parts && (unused || (same && seen->over)))
+			continue;
+		if (copy_turn(slot, &copy, sizeof(copy), offsetof(struct slot, turn), false)
+			    ? read_slot(probes, i, seen, &copy, found, context)
+			    : read_again(seen, found, context))
+			return -1;
+	}
+	return used;
 }
 
 int probes_read(struct probes *probes, int (*found)(void *, const struct entry *), void *context)
 {
-	size_t unused = 0;
-
-	/* Slots are first used in their order, give or take those that are being taken
-	 * on other CPUs right now. */
-	for (size_t i = SLOT_OTHER + 1; i < probes->limit && unused < UNUSED_IN_A_ROW; i++) {
-		struct seen *seen;
-		struct slot copy;
-		__u64 turn;
-
-		if (i == probes->mapped && map_slots(probes, 2 * probes->mapped))
-			return -1;
-		seen = &probes->seen[i];
-		turn = __atomic_load_n(&probes->slots[i].turn, __ATOMIC_RELAXED);
-		unused = turn ? 0 : unused + 1;
-		if (turn == seen->turn && (!turn || seen->over))
-			continue;
-		if (copy_slot(&probes->slots[i], &copy)
-			    ? read_slot(probes, seen, &copy, found, context)
-			    : read_again(seen, found, context))
-			return -1;
-	}
+	if (probes->options.parts & PART_PROCESS && read_processes(probes))
+		return -1;
+	if (read_stats(probes, found, context))
+		return -1;
 	return read_other(probes, found, context);
 }
 
 __u64 probes_missed(const struct probes *probes)
 {
-	__u64 missed = *(const volatile __u64 *)probes->calls_missed;
+	__u64 missed = *(const volatile __u64 *)&probes->watch->calls_missed;
 
 	for (size_t i = 0; i < probes->count; i++) {
 		struct bpf_prog_info info = { 0 };
@@ -734,4 +1118,9 @@ __u64 probes_missed(const struct probes *probes)
 			missed += info.recursion_misses;
 	}
 	return missed;
+}
+
+__u64 probes_not_followed(const struct probes *probes)
+{
+	return *(const volatile __u64 *)&probes->watch->forks_missed;
 }

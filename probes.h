@@ -15,9 +15,20 @@
 
 enum attach { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_FEXIT, ATTACH_KPROBE };
 
+/* What to count, how finely to tell it apart, and where to attach. */
 struct probes_options {
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
-	__u32 max_processes;       /* how many processes packet_stats holds */
+	__u32 parts;               /* of the key: enum part */
+	struct filter filter;
+	const __u32 *pids;         /* for FILTER_PIDS, */
+	size_t pids_count;
+	bool follow;               /* with the processes that they start */
+	int cgroup;                /* for FILTER_CGROUP: its directory, a descriptor */
+	int cgroup_root;           /* the root of cgroup v2, a descriptor; -1: there is none */
+	__u32 max_processes;       /* how many processes can be told apart, */
+	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
+	__u64 idle_after;          /* nanoseconds without traffic after which such a key may
+	                              lose its place: more than the time between two readings */
 	bool verbose;              /* say on standard error which way each hook took */
 };
 
@@ -28,14 +39,18 @@ struct probes;
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
 
+/* Counts this process too, where `follow` is set.  Returns 0, or -1 with a message. */
+int probes_follow(struct probes *probes, __u32 pid);
+
 /* Detaches and frees everything.  Takes NULL too. */
 void probes_close(struct probes *probes);
 
 /*
- * Calls `found` for each process that lives and was ever seen to move bytes, and once
- * more, with its last numbers, for one that has ended since the reading before; and for
- * what found no room in the table, as pid 0 with the name "(other)".  In no order.  The
- * totals count from probes_open(); over all entries of all readings they are complete.
+ * Calls `found` for each key that has moved bytes and may move more, and once more, with
+ * its last numbers, for one whose process has ended since the reading before; and for what
+ * found no room in the tables, as pid 0 with the name "(other)".  In the order of entry.id,
+ * "(other)" last.  The totals count from probes_open(); over all entries of all readings
+ * they are complete.
  *
  * Returns 0, or -1 with a message where `found` returned that or memory is short.
  */
@@ -46,5 +61,8 @@ int probes_read(struct probes *probes, int (*found)(void *context, const struct 
  * recursion_misses (Linux 5.12; some would not have counted), and returns that no kretprobe
  * was free for. */
 __u64 probes_missed(const struct probes *probes);
+
+/* How many processes could not be followed because too many lived. */
+__u64 probes_not_followed(const struct probes *probes);
 
 #endif

@@ -1,25 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include "report.h"
 
-/* What rows of several processes moved so far: processes end, their sum stays. */
+enum { GROUPS_MOST = 1 << 18 };
+
+/* Where rows of several entries are added up: one for each combination of the keys asked
+ * for.  Kept from report to report only where totals are asked for, as what moved the bytes
+ * may have ended. */
 struct group {
-	char comm[COMM_LEN];
+	size_t key;                   /* where its key is in `keys`, */
+	size_t length;                /* and how long */
+	__u64 hash;
+	size_t row;                   /* in the report numbered */
+	__u64 report;
 	struct counters total;
 };
 
 struct report {
 	const struct view *view;
+	const struct names *names;
 	struct row *rows;
-	size_t count;
+	size_t count;                 /* after report_make(): those to show */
 	size_t capacity;
-	struct group *groups;         /* in order of comm; none where pid is asked for */
+	struct group *groups;
 	size_t groups_count;
 	size_t groups_capacity;
-	bool by_pid;
-	bool by_comm;
+	size_t *buckets;              /* index of the group + 1; 0: none */
+	size_t buckets_count;         /* a power of two */
+	char *keys;
+	size_t keys_length;
+	size_t keys_capacity;
+	struct entry total_entry;
+	struct counters total;        /* of all rows so far */
+	bool by_pid;                  /* each entry is a row */
+	bool shows_totals;
 	bool no_memory;
+	__u64 number;
 	__u64 time, dt, span;
 };
 
@@ -28,19 +46,68 @@ static struct value integer(__u64 number)
 	return (struct value){ .type = INTEGER, .number = number };
 }
 
-static struct value decimal(__u64 number, int decimals)
+static struct value unknown(void)
 {
-	return (struct value){ .type = DECIMAL, .number = number, .decimals = decimals };
+	return (struct value){ .type = UNKNOWN };
+}
+
+/* An integer that is only known where it is not 0. */
+static struct value nonzero(__u64 number)
+{
+	return number ? integer(number) : unknown();
+}
+
+static struct value text(const char *bytes, size_t length)
+{
+	return (struct value){ .type = TEXT, .text = bytes, .length = length };
+}
+
+static struct value name(const char *string)
+{
+	return string ? text(string, strlen(string)) : unknown();
+}
+
+/* As ss(8) and the protocols(5) file have them. */
+static const struct {
+	__u16 number;
+	const char *name;
+} protos[] = {
+	{ 1, "icmp" },    /* ICMPv6 too: see family */
+	{ 2, "igmp" },	  { 6, "tcp" },	      { 17, "udp" },   { 33, "dccp" }, { 47, "gre" },
+	{ 50, "esp" },	  { 51, "ah" },	      { 89, "ospf" },  { 103, "pim" }, { 112, "vrrp" },
+	{ 115, "l2tp" },  { 132, "sctp" },    { 136, "udplite" },
+	{ PROTO_PACKET, "packet" },
+};
+
+static const char *proto_name(__u16 number)
+{
+	for (size_t i = 0; i < sizeof(protos) / sizeof(*protos); i++)
+		if (protos[i].number == number)
+			return protos[i].name;
+	return NULL;
+}
+
+int proto_find(const char *name, size_t length)
+{
+	for (size_t i = 0; i < sizeof(protos) / sizeof(*protos); i++)
+		if (strlen(protos[i].name) == length && !memcmp(protos[i].name, name, length))
+			return protos[i].number;
+	return -1;
+}
+
+static bool knows(const struct row *row, enum part part)
+{
+	return row->entry->known & (__u32)part;
 }
 
 static struct value get_time(const struct row *row)
 {
-	return decimal(row->time, 3);
+	return (struct value){ .type = TIME, .number = row->time };
 }
 
 static struct value get_dt(const struct row *row)
 {
-	return decimal((row->dt + 500) / 1000, 6);
+	return (struct value){ .type = DECIMAL, .number = (row->dt + 500) / 1000, .decimals = 6 };
 }
 
 static struct value get_pid(const struct row *row)
@@ -50,9 +117,84 @@ static struct value get_pid(const struct row *row)
 
 static struct value get_comm(const struct row *row)
 {
-	const char *comm = row->entry->comm;
+	return text(row->entry->comm, strnlen(row->entry->comm, COMM_LEN));
+}
 
-	return (struct value){ .type = TEXT, .text = comm, .length = strnlen(comm, COMM_LEN) };
+static struct value get_ppid(const struct row *row)
+{
+	return row->entry->pid ? integer(row->entry->ppid) : unknown();
+}
+
+static struct value get_cmd(const struct row *row)
+{
+	return name(row->cmd);
+}
+
+static struct value get_proto(const struct row *row)
+{
+	const char *proto = proto_name(row->entry->key.proto);
+
+	if (!knows(row, PART_PROTO))
+		return unknown();
+	return proto ? name(proto) : integer(row->entry->key.proto);
+}
+
+static struct value get_family(const struct row *row)
+{
+	return nonzero(row->entry->key.family);
+}
+
+static struct value get_uid(const struct row *row)
+{
+	return knows(row, PART_UID) ? integer(row->entry->key.uid) : unknown();
+}
+
+static struct value get_user(const struct row *row)
+{
+	return name(row->user);
+}
+
+static struct value get_cgroup(const struct row *row)
+{
+	return name(row->cgroup);
+}
+
+static struct value get_netns(const struct row *row)
+{
+	return nonzero(row->entry->key.netns);
+}
+
+static struct value address(const struct row *row, const __u32 bytes[4])
+{
+	return (struct value){ .type = ADDRESS,
+			       .number = row->entry->key.family,
+			       .text = (const char *)bytes,
+			       .length = row->entry->key.family == 4 ? 4 : 16 };
+}
+
+/* 0.0.0.0 and :: are what a socket is bound to that takes any address of the host. */
+static struct value get_laddr(const struct row *row)
+{
+	const struct stats_key *key = &row->entry->key;
+
+	return key->family ? address(row, key->laddr) : unknown();
+}
+
+static struct value get_raddr(const struct row *row)
+{
+	const __u32 *a = row->entry->key.raddr;
+
+	return a[0] | a[1] | a[2] | a[3] ? address(row, a) : unknown();
+}
+
+static struct value get_lport(const struct row *row)
+{
+	return nonzero(row->entry->key.lport);
+}
+
+static struct value get_rport(const struct row *row)
+{
+	return nonzero(row->entry->key.rport);
 }
 
 static struct value get_rx_rate(const struct row *row)
@@ -95,19 +237,34 @@ static struct value get_tx_total(const struct row *row)
 	return integer(row->total.tx_bytes);
 }
 
+/* An address is known by its IP version. */
+enum { LADDR = PART_LADDR | PART_FAMILY, RADDR = PART_RADDR | PART_FAMILY };
+
 const struct column columns[] = {
-	{ "time", REPORT, "when the interval ended: seconds since the epoch", get_time },
-	{ "dt", REPORT, "the interval's true length: seconds", get_dt },
-	{ "pid", KEY, "process (thread group) in the initial pid namespace", get_pid },
-	{ "comm", KEY, "its name", get_comm },
-	{ "rx_rate", MEASURE, "received: bytes per second over the window", get_rx_rate },
-	{ "tx_rate", MEASURE, "sent: bytes per second over the window", get_tx_rate },
-	{ "rx_bytes", MEASURE, "bytes received in the interval", get_rx_bytes },
-	{ "tx_bytes", MEASURE, "bytes sent in the interval", get_tx_bytes },
-	{ "rx_calls", MEASURE, "calls that received them", get_rx_calls },
-	{ "tx_calls", MEASURE, "calls that sent them", get_tx_calls },
-	{ "rx_total", MEASURE, "bytes received since netmon began to count", get_rx_total },
-	{ "tx_total", MEASURE, "bytes sent since netmon began to count", get_tx_total },
+	{ "time", REPORT, 0, "when the interval ended: seconds since the epoch", get_time },
+	{ "dt", REPORT, 0, "the interval's true length: seconds", get_dt },
+	{ "pid", KEY, PART_PROCESS, "process (thread group) in the initial pid namespace", get_pid },
+	{ "comm", KEY, PART_PROCESS, "its name", get_comm },
+	{ "ppid", KEY, PART_PROCESS, "its parent process", get_ppid },
+	{ "cmd", KEY, PART_PROCESS, "its command line; empty once it has ended", get_cmd },
+	{ "uid", KEY, PART_UID, "its effective user id", get_uid },
+	{ "user", KEY, PART_UID, "that user's name", get_user },
+	{ "cgroup", KEY, PART_CGROUP, "path of its cgroup (version 2)", get_cgroup },
+	{ "netns", KEY, PART_NETNS, "inode of its network namespace", get_netns },
+	{ "proto", KEY, PART_PROTO, "tcp, udp, icmp, sctp, packet ...; or a number", get_proto },
+	{ "family", KEY, PART_FAMILY, "IP version on the wire: 4 or 6", get_family },
+	{ "laddr", KEY, LADDR, "local address", get_laddr },
+	{ "lport", KEY, PART_LPORT, "local port", get_lport },
+	{ "raddr", KEY, RADDR, "remote address", get_raddr },
+	{ "rport", KEY, PART_RPORT, "remote port", get_rport },
+	{ "rx_rate", MEASURE, 0, "received: bytes per second over the window", get_rx_rate },
+	{ "tx_rate", MEASURE, 0, "sent: bytes per second over the window", get_tx_rate },
+	{ "rx_bytes", MEASURE, 0, "bytes received in the interval", get_rx_bytes },
+	{ "tx_bytes", MEASURE, 0, "bytes sent in the interval", get_tx_bytes },
+	{ "rx_calls", MEASURE, 0, "calls that received them", get_rx_calls },
+	{ "tx_calls", MEASURE, 0, "calls that sent them", get_tx_calls },
+	{ "rx_total", MEASURE, 0, "bytes received since netmon began to count", get_rx_total },
+	{ "tx_total", MEASURE, 0, "bytes sent since netmon began to count", get_tx_total },
 };
 
 const size_t columns_count = sizeof(columns) / sizeof(*columns);
@@ -122,7 +279,7 @@ const struct column *column_find(const char *name, size_t length)
 	return NULL;
 }
 
-static bool has_column(const struct view *view, const char *name)
+bool view_has(const struct view *view, const char *name)
 {
 	const struct column *column = column_find(name, strlen(name));
 
@@ -132,15 +289,35 @@ static bool has_column(const struct view *view, const char *name)
 	return false;
 }
 
-struct report *report_new(const struct view *view)
+__u32 view_parts(const struct view *view)
+{
+	__u32 parts = view->comm ? PART_PROCESS : 0;
+
+	for (size_t i = 0; i < view->columns_count; i++)
+		parts |= view->columns[i]->parts;
+	return parts;
+}
+
+static bool shows_totals(const struct view *view)
+{
+	for (size_t i = 0; i < view->sort_count; i++)
+		if (view->sort[i].column == column_find("rx_total", 8) ||
+		    view->sort[i].column == column_find("tx_total", 8))
+			return true;
+	return view_has(view, "rx_total") || view_has(view, "tx_total");
+}
+
+struct report *report_new(const struct view *view, const struct names *names)
 {
 	struct report *report = calloc(1, sizeof(*report));
 
 	if (!report)
 		return NULL;
 	report->view = view;
-	report->by_pid = has_column(view, "pid");
-	report->by_comm = has_column(view, "comm");
+	report->names = names;
+	report->by_pid = view_has(view, "pid");
+	report->shows_totals = shows_totals(view);
+	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
 
@@ -150,16 +327,20 @@ void report_free(struct report *report)
 		return;
 	free(report->rows);
 	free(report->groups);
+	free(report->buckets);
+	free(report->keys);
 	free(report);
 }
 
-/* Makes room for one more element of an array that has `count`. */
-static void *grow(void *array, size_t count, size_t *capacity, size_t size)
+/* Makes room for `more` elements of an array that has `count`; NULL where memory is short. */
+static void *grow(void *array, size_t count, size_t more, size_t *capacity, size_t size)
 {
-	size_t wanted = *capacity ? 2 * *capacity : 64;
+	size_t wanted = *capacity ? *capacity : 64;
 
-	if (count < *capacity)
+	if (count + more <= *capacity)
 		return array;
+	while (wanted < count + more)
+		wanted *= 2;
 	array = realloc(array, wanted * size);
 	if (array)
 		*capacity = wanted;
@@ -174,106 +355,261 @@ static void add(struct counters *sum, const struct counters *more)
 	sum->tx_calls += more->tx_calls;
 }
 
-static void add_row(void *context, const struct change *change)
+static bool moved(const struct counters *counters)
+{
+	return counters->rx_bytes || counters->tx_bytes;
+}
+
+/* Groups */
+
+static bool put(struct report *report, const void *bytes, size_t length)
+{
+	char *keys = grow(report->keys, report->keys_length, length, &report->keys_capacity, 1);
+
+	if (!keys) {
+		report->no_memory = true;
+		return false;
+	}
+	report->keys = keys;
+	memcpy(keys + report->keys_length, bytes, length);
+	report->keys_length += length;
+	return true;
+}
+
+/* Appends all that tells the row from others. */
+static bool put_key(struct report *report, const struct row *row)
+{
+	const struct view *view = report->view;
+
+	for (size_t i = 0; i < view->columns_count; i++) {
+		struct value value;
+		__u64 head[3];
+
+		if (view->columns[i]->kind != KEY)
+			continue;
+		value = view->columns[i]->get(row);
+		head[0] = (__u64)value.type;
+		head[1] = value.number;
+		head[2] = value.length;
+		if (!put(report, head, sizeof(head)) ||
+		    (value.length && !put(report, value.text, value.length)))
+			return false;
+	}
+	return true;
+}
+
+/* FNV-1a */
+static __u64 hash_of(const char *bytes, size_t length)
+{
+	__u64 hash = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3;
+	return hash;
+}
+
+static size_t *find_bucket(const struct report *report, __u64 hash, const char *key, size_t length)
+{
+	size_t mask = report->buckets_count - 1;
+
+	for (size_t i = hash & mask;; i = (i + 1) & mask) {
+		size_t *bucket = &report->buckets[i];
+		const struct group *group = &report->groups[*bucket - 1];
+
+		if (!*bucket || (group->hash == hash && group->length == length &&
+				 !memcmp(report->keys + group->key, key, length)))
+			return bucket;
+	}
+}
+
+/* Keeps at least half of the buckets empty. */
+static bool widen(struct report *report)
+{
+	size_t count = report->buckets_count ? 2 * report->buckets_count : 128;
+	size_t *buckets;
+
+	if (2 * (report->groups_count + 1) <= report->buckets_count)
+		return true;
+	buckets = calloc(count, sizeof(*buckets));
+	if (!buckets) {
+		report->no_memory = true;
+		return false;
+	}
+	free(report->buckets);
+	report->buckets = buckets;
+	report->buckets_count = count;
+	for (size_t i = 0; i < report->groups_count; i++) {
+		const struct group *group = &report->groups[i];
+
+		*find_bucket(report, group->hash, report->keys + group->key, group->length) = i + 1;
+	}
+	return true;
+}
+
+/* The group of the row, made where it is new; NULL where memory is short. */
+static struct group *find_group(struct report *report, const struct row *row)
+{
+	size_t key = report->keys_length, length, *bucket;
+	struct group *groups;
+	__u64 hash;
+
+	if (!put_key(report, row) || !widen(report))
+		return NULL;
+	length = report->keys_length - key;
+	hash = hash_of(report->keys + key, length);
+	bucket = find_bucket(report, hash, report->keys + key, length);
+	if (*bucket) {
+		report->keys_length = key;
+		return &report->groups[*bucket - 1];
+	}
+	groups = grow(report->groups, report->groups_count, 1, &report->groups_capacity,
+		      sizeof(*groups));
+	if (!groups) {
+		report->no_memory = true;
+		return NULL;
+	}
+	report->groups = groups;
+	groups[report->groups_count] =
+		(struct group){ .key = key, .length = length, .hash = hash };
+	*bucket = ++report->groups_count;
+	return &groups[report->groups_count - 1];
+}
+
+/* Keeps those that have entries, where totals are asked for, and as long as they are not too
+ * many the others too. */
+static void forget_groups(struct report *report)
+{
+	size_t count = report->groups_count;
+
+	if (report->shows_totals && count < GROUPS_MOST)
+		return;
+	report->groups_count = report->keys_length = 0;
+	if (report->buckets)
+		memset(report->buckets, 0, report->buckets_count * sizeof(*report->buckets));
+	for (size_t i = 0; i < count && report->shows_totals; i++) {
+		struct group group = report->groups[i];
+
+		if (group.report != report->number - 1)
+			continue;
+		memmove(report->keys + report->keys_length, report->keys + group.key, group.length);
+		group.key = report->keys_length;
+		report->keys_length += group.length;
+		report->groups[report->groups_count++] = group;
+		*find_bucket(report, group.hash, report->keys + group.key, group.length) =
+			report->groups_count;
+	}
+}
+
+/* Rows */
+
+static bool is_wanted(const struct report *report, const struct entry *entry)
+{
+	const struct view *view = report->view;
+	char comm[COMM_LEN + 1] = "";
+
+	if (view->comm) {
+		memcpy(comm, entry->comm, COMM_LEN);
+		if (fnmatch(view->comm, comm, 0))
+			return false;
+	}
+	if (!view->pids_count || !(entry->known & PART_PROCESS))
+		return true;
+	for (size_t i = 0; i < view->pids_count; i++)
+		if (view->pids[i] == entry->pid)
+			return true;
+	return false;
+}
+
+static void look_up(const struct report *report, struct row *row)
+{
+	const struct names *names = report->names;
+	const struct entry *entry = row->entry;
+
+	if (knows(row, PART_UID) && view_has(report->view, "user"))
+		row->user = names->user(names->context, entry->key.uid);
+	if (knows(row, PART_CGROUP) && view_has(report->view, "cgroup"))
+		row->cgroup = names->cgroup(names->context, entry->key.cgroup);
+	if (entry->pid && !entry->ended && view_has(report->view, "cmd"))
+		row->cmd = names->command(names->context, entry->pid);
+}
+
+static void merge_row(struct report *report, const struct row *row)
+{
+	struct group *group = find_group(report, row);
+	struct row *same;
+
+	if (!group)
+		return;
+	if (group->report != report->number) {
+		group->report = report->number;
+		group->row = report->count++;
+		report->rows[group->row] = *row;
+	} else {
+		same = &report->rows[group->row];
+		add(&same->interval, &row->interval);
+		add(&same->window, &row->window);
+		same->alive |= row->alive;
+	}
+	add(&group->total, &row->interval);
+	report->rows[group->row].total = group->total;
+}
+
+/* Whether what did not move anything can be passed over at once. */
+static bool is_idle(const struct report *report, const struct change *change)
+{
+	if (report->view->all || moved(&change->interval))
+		return false;
+	return report->by_pid || (!report->shows_totals && !moved(&change->window));
+}
+
+static void add_change(void *context, const struct change *change)
 {
 	struct report *report = context;
-	struct row *rows;
-
-	if (report->view->pid && change->entry->pid != report->view->pid)
-		return;
-	rows = grow(report->rows, report->count, &report->capacity, sizeof(*rows));
-	if (!rows) {
-		report->no_memory = true;
-		return;
-	}
-	report->rows = rows;
-	rows[report->count++] = (struct row){
+	struct row row = {
 		.entry = change->entry,
+		.alive = !change->gone,
 		.interval = change->interval,
 		.window = change->window,
 		.total = change->entry->total,
 		.time = report->time,
 		.dt = report->dt,
 		.span = report->span,
-	};
-}
+	}, *rows;
 
-static int compare_comm(const void *a, const void *b)
-{
-	const struct row *x = a, *y = b;
-
-	return strncmp(x->entry->comm, y->entry->comm, COMM_LEN);
-}
-
-/* The group of that name, made where it is new; NULL where memory is short. */
-static struct group *find_group(struct report *report, const char *comm)
-{
-	size_t low = 0, high = report->groups_count;
-	struct group *groups;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		int order = strncmp(comm, report->groups[middle].comm, COMM_LEN);
-
-		if (!order)
-			return &report->groups[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
+	if (is_idle(report, change) || !is_wanted(report, change->entry))
+		return;
+	rows = grow(report->rows, report->count, 2, &report->capacity, sizeof(*rows));
+	if (!rows) {
+		report->no_memory = true;
+		return;
 	}
-	groups = grow(report->groups, report->groups_count, &report->groups_capacity,
-		      sizeof(*groups));
-	if (!groups)
-		return NULL;
-	report->groups = groups;
-	memmove(&groups[low + 1], &groups[low], (report->groups_count++ - low) * sizeof(*groups));
-	memset(&groups[low], 0, sizeof(*groups));
-	memcpy(groups[low].comm, comm, COMM_LEN);
-	return &groups[low];
+	report->rows = rows;
+	look_up(report, &row);
+	if (report->by_pid)
+		rows[report->count++] = row;
+	else
+		merge_row(report, &row);
 }
 
-/* Adds the rows up that differ in nothing that is asked for. */
-static int merge_rows(struct report *report)
-{
-	static const char any[COMM_LEN];
-	size_t merged = 0;
-
-	if (report->by_comm && report->count)
-		qsort(report->rows, report->count, sizeof(*report->rows), compare_comm);
-	for (size_t i = 0; i < report->count; i++) {
-		struct row *row = &report->rows[i], *last = &report->rows[merged - !!merged];
-
-		if (merged && (!report->by_comm || !compare_comm(last, row))) {
-			add(&last->interval, &row->interval);
-			add(&last->window, &row->window);
-		} else {
-			report->rows[merged++] = *row;
-		}
-	}
-	report->count = merged;
-	for (size_t i = 0; i < merged; i++) {
-		struct row *row = &report->rows[i];
-		struct group *group =
-			find_group(report, report->by_comm ? row->entry->comm : any);
-
-		if (!group)
-			return -1;
-		add(&group->total, &row->interval);
-		row->total = group->total;
-	}
-	return 0;
-}
-
+/* IPv4 before IPv6. */
 static int compare_values(const struct value *a, const struct value *b)
 {
 	size_t shorter = a->length < b->length ? a->length : b->length;
 	int order;
 
-	if (a->type != TEXT)
-		return (a->number > b->number) - (a->number < b->number);
-	order = memcmp(a->text, b->text, shorter);
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	order = shorter ? memcmp(a->text, b->text, shorter) : 0;
 	return order ? order : (a->length > b->length) - (a->length < b->length);
+}
+
+static int compare_by(const struct column *column, const struct row *a, const struct row *b)
+{
+	struct value x = column->get(a), y = column->get(b);
+
+	return compare_values(&x, &y);
 }
 
 static int most_traffic(const struct row *a, const struct row *b)
@@ -284,7 +620,7 @@ static int most_traffic(const struct row *a, const struct row *b)
 	return (x < y) - (x > y);
 }
 
-/* The order asked for; then that of the names or processes, so that it is always the same. */
+/* The order asked for; then that of the keys, so that it is always the same. */
 static int compare_rows(const void *a, const void *b, void *context)
 {
 	const struct report *report = context;
@@ -293,25 +629,47 @@ static int compare_rows(const void *a, const void *b, void *context)
 	int order = view->sort_count ? 0 : most_traffic(x, y);
 
 	for (size_t i = 0; i < view->sort_count && !order; i++) {
-		struct value left = view->sort[i].column->get(x);
-		struct value right = view->sort[i].column->get(y);
-
-		order = compare_values(&left, &right);
+		order = compare_by(view->sort[i].column, x, y);
 		if (view->sort[i].descending)
 			order = -order;
 	}
+	for (size_t i = 0; i < view->columns_count && !order; i++)
+		if (view->columns[i]->kind == KEY)
+			order = compare_by(view->columns[i], x, y);
 	if (order)
 		return order;
-	return report->by_pid ? entry_compare(x->entry, y->entry) : compare_comm(x, y);
+	return (x->entry->id > y->entry->id) - (x->entry->id < y->entry->id);
+}
+
+static struct row sum_up(struct report *report)
+{
+	struct row total = {
+		.entry = &report->total_entry,
+		.alive = true,
+		.time = report->time,
+		.dt = report->dt,
+		.span = report->span,
+	};
+
+	for (size_t i = 0; i < report->count; i++) {
+		add(&total.interval, &report->rows[i].interval);
+		add(&total.window, &report->rows[i].window);
+	}
+	add(&report->total, &total.interval);
+	total.total = report->total;
+	return total;
 }
 
 static void drop_idle(struct report *report)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < report->count; i++)
-		if (report->rows[i].interval.rx_bytes || report->rows[i].interval.tx_bytes)
-			report->rows[kept++] = report->rows[i];
+	for (size_t i = 0; i < report->count; i++) {
+		const struct row *row = &report->rows[i];
+
+		if (moved(&row->interval) || (report->view->all && row->alive))
+			report->rows[kept++] = *row;
+	}
 	report->count = kept;
 }
 
@@ -319,31 +677,39 @@ int report_make(struct report *report, const struct history *history)
 {
 	const struct view *view = report->view;
 	size_t ticks = history_count(history);
+	struct row *rows, total;
 
 	report->count = 0;
 	report->no_memory = false;
+	report->number++;
 	if (ticks < 2)
 		return 0;
 	report->time = history_tick(history, ticks - 1)->time;
 	report->dt = history_span(history, 1);
 	report->span = history_span(history, view->window);
-	if (history_changes(history, view->window, add_row, report) || report->no_memory)
+	forget_groups(report);
+	if (history_changes(history, view->window, add_change, report) || report->no_memory)
 		return -1;
-	if (!report->by_pid && merge_rows(report))
-		return -1;
-	if (!view->all)
-		drop_idle(report);
+	total = sum_up(report);
+	drop_idle(report);
 	if (report->count)
 		qsort_r(report->rows, report->count, sizeof(*report->rows), compare_rows,
 			report);
+	if (view->top && view->top < report->count)
+		report->count = view->top;
+	if (!view->total)
+		return 0;
+	rows = grow(report->rows, report->count, 1, &report->capacity, sizeof(*rows));
+	if (!rows)
+		return -1;
+	report->rows = rows;
+	rows[report->count++] = total;
 	return 0;
 }
 
 size_t report_count(const struct report *report)
 {
-	size_t top = report->view->top;
-
-	return top && top < report->count ? top : report->count;
+	return report->count;
 }
 
 const struct row *report_row(const struct report *report, size_t index)

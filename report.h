@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * From ticks to rows: one row for each distinct combination of the key columns asked for,
- * the measures added up over it; those without traffic left out; sorted; cut.  The table
- * columns[] is the only place that knows a column.  Pure: no clock, no input or output,
- * no global state but that table.
+ * the measures added up over it; those without traffic left out; sorted; cut; summed.  The
+ * table columns[] is the only place that knows a column.  Pure: no clock, no input or
+ * output, no global state but that table.
  */
 #ifndef REPORT_H
 #define REPORT_H
@@ -13,9 +13,10 @@
 #include "history.h"
 
 enum column_kind { REPORT, KEY, MEASURE };
-enum value_type { INTEGER, DECIMAL, TEXT };
+enum value_type { UNKNOWN, INTEGER, DECIMAL, TIME, TEXT, ADDRESS };
 
-/* One field: an integer, a decimal fraction (number / 10^decimals), or bytes. */
+/* One field: an integer, a decimal fraction (number / 10^decimals), milliseconds since the
+ * epoch, bytes, or an IP address (number: its version; text: as in struct stats_key). */
 struct value {
 	enum value_type type;
 	int decimals;
@@ -24,9 +25,13 @@ struct value {
 	size_t length;
 };
 
-/* What a row is made of: a process, or several where pid is not asked for. */
+/* What a row is made of: an entry, or several that differ in nothing that is asked for. */
 struct row {
 	const struct entry *entry;    /* the first of them */
+	const char *user;             /* NULL: not asked for, or not known */
+	const char *cgroup;
+	const char *cmd;
+	bool alive;                   /* the newest tick has one of them */
 	struct counters interval;
 	struct counters window;
 	struct counters total;
@@ -38,6 +43,7 @@ struct row {
 struct column {
 	const char *name;
 	enum column_kind kind;
+	__u32 parts;                  /* of the kernel's key that it needs: enum part */
 	const char *help;
 	struct value (*get)(const struct row *row);
 };
@@ -58,10 +64,23 @@ struct view {
 	size_t columns_count;
 	struct sort_key sort[MAX_COLUMNS];   /* none: most traffic first */
 	size_t sort_count;
-	size_t window;    /* intervals that rates are averaged over */
-	size_t top;       /* at the most so many rows; 0: all */
-	bool all;         /* those without traffic too */
-	__u32 pid;        /* only this process; 0: all */
+	size_t window;      /* intervals that rates are averaged over */
+	size_t top;         /* at the most so many rows; 0: all */
+	bool all;           /* those without traffic too */
+	bool total;         /* and a row that sums up all of them */
+	bool iso;           /* write times as dates */
+	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
+	const __u32 *pids;  /* only these, if there are any */
+	size_t pids_count;
+};
+
+/* What the kernel's numbers stand for.  Each returns text that is good until the next
+ * report, or NULL where there is none. */
+struct names {
+	const char *(*user)(void *context, __u32 uid);
+	const char *(*cgroup)(void *context, __u64 id);
+	const char *(*command)(void *context, __u32 pid);
+	void *context;
 };
 
 struct report;
@@ -69,8 +88,16 @@ struct report;
 /* NULL where there is none of that name (of `length` bytes). */
 const struct column *column_find(const char *name, size_t length);
 
-/* The view must live as long as the report.  NULL where memory is short. */
-struct report *report_new(const struct view *view);
+/* The protocol's number, PROTO_PACKET for "packet"; -1 where there is none of that name. */
+int proto_find(const char *name, size_t length);
+
+bool view_has(const struct view *view, const char *name);
+
+/* The parts of the kernel's key that it takes to make these rows: enum part. */
+__u32 view_parts(const struct view *view);
+
+/* The view and the names must live as long as the report.  NULL where memory is short. */
+struct report *report_new(const struct view *view, const struct names *names);
 
 /* Takes NULL too. */
 void report_free(struct report *report);
@@ -79,7 +106,7 @@ void report_free(struct report *report);
  * are good until the next call or the next tick.  Returns 0, or -1 where memory is short. */
 int report_make(struct report *report, const struct history *history);
 
-/* The rows, in the order asked for. */
+/* The rows, in the order asked for; the one that sums them up is the last. */
 size_t report_count(const struct report *report);
 const struct row *report_row(const struct report *report, size_t index);
 

@@ -24,7 +24,7 @@ taken() {
 @test "--help and -h: to standard output, status 0" {
 	run -0 --separate-stderr "$NETMON" --help
 	equal "$stderr" ''
-	equal "${lines[0]}" 'Usage: netmon [OPTION]...'
+	equal "${lines[0]}" 'Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]'
 	local long=$output
 	run -0 --separate-stderr "$NETMON" -h
 	equal "$output" "$long"
@@ -33,15 +33,16 @@ taken() {
 @test "--help needs no privilege and loads nothing" {
 	run -0 --separate-stderr unprivileged --help
 	equal "$stderr" ''
-	equal "${lines[0]}" 'Usage: netmon [OPTION]...'
+	equal "${lines[0]}" 'Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]'
 }
 
 @test "--help names every option" {
 	local help option
 	help=$("$NETMON" --help)
 	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
-		'--no-header' '-s, --sort' '-t, --top' '-a, --all' '-p, --pid' '--max-processes' \
-		'--attach' '-v, --verbose' '-h, --help' '-V, --version'; do
+		'--no-header' '--time' '--to' '-s, --sort' '-t, --top' '--total' '-a, --all' \
+		'-p, --pid' '--comm' '--user' '--cgroup' '--proto' '--port' '--net' '--no-loopback' \
+		'--max-processes' '--max-entries' '--attach' '-v, --verbose' '-h, --help' '-V, --version'; do
 		contains "$help" " $option "
 	done
 }
@@ -50,7 +51,8 @@ taken() {
 	local names
 	names=$(column_names)
 	contains "$names" "$(printf '%s\n' time dt pid comm)"
-	for name in rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
+	for name in ppid cmd uid user cgroup netns proto family laddr lport raddr rport \
+		rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
 		contains $'\n'"$names"$'\n' $'\n'"$name"$'\n'
 	done
 	equal "$(sort -u <<<"$names" | wc -l)" "$(wc -l <<<"$names")"
@@ -113,6 +115,29 @@ taken() {
 	taken -p 1
 	taken --pid 1
 	taken --max-processes 100
+	taken --max-entries 100
+	taken -o all
+	taken -o +proto,family
+	for word in epoch iso none; do
+		taken --time "$word"
+	done
+	taken --total
+	taken --to "$BATS_TEST_TMPDIR/out"
+	taken -p 1,2,4194304
+	taken --comm 'curl*'
+	taken --comm ''
+	for word in root 0 65534 12345; do
+		taken --user "$word"
+	done
+	taken --proto tcp
+	taken --proto tcp,udp,icmp,sctp,packet,253,0
+	taken --port 80
+	taken --port 1,65535
+	for word in 10.0.0.0/8 192.0.2.1 0.0.0.0/0 2001:db8::/32 ::1 ::/0 '!10.0.0.0/8' \
+		'10.0.0.0/8,!10.1.0.0/16,::1'; do
+		taken --net "$word"
+	done
+	taken --no-loopback
 	for word in auto tracepoint fexit kprobe; do
 		taken --attach "$word"
 	done
@@ -136,6 +161,8 @@ taken() {
 	taken -p 4194304
 	taken --max-processes 1
 	taken --max-processes 4194304
+	taken --max-entries 1
+	taken --max-entries 4194304
 }
 
 @test "an interval that is no number, or out of range" {
@@ -153,7 +180,7 @@ taken() {
 
 @test "other numbers that are none, or out of range" {
 	local option
-	for option in count window top pid max-processes; do
+	for option in count window top pid port max-processes max-entries; do
 		for number in -1 0 '' x 1x 1.5 1. ' 1' +1 1e3 0x10 99999999999999999999 \
 			18446744073709551617 18446744073709551620; do
 			refused "'$number' for --$option" "--$option=$number"
@@ -180,6 +207,54 @@ taken() {
 	refused "'x' for --attach" --attach x
 	contains "$stderr" 'auto, tracepoint, fexit or kprobe'
 	refused "'' for --attach" --attach ''
+}
+
+@test "a way to write the time that there is not" {
+	refused "'x' for --time" --time x
+	contains "$stderr" 'epoch, iso or none'
+	refused "'none' for --time: -o has no other column" --time none -o time
+}
+
+@test "users, protocols, ports, networks and cgroups that can match nothing" {
+	local word
+	for word in nosuchuser '' -1 4294967295 4294967296 99999999999999999999 1x ' 1' 1.5; do
+		refused "'$word' for --user: no such user" --user="$word"
+	done
+	for word in nosuch '' TCP tcp4 1x; do
+		refused "'$word' for --proto" --proto="$word"
+	done
+	refused "'' for --proto" --proto=tcp,
+	refused "'65535' for --proto: out of range" --proto 65535
+	refused "'18' for --proto: more than 16" --proto "$(seq -s , 2 18)"
+	refused "'0' for --port: out of range" --port 80,0
+	refused "'65536' for --port: out of range" --port 65536
+	refused "'' for --port" --port 80,,81
+	refused "'17' for --port: more than 16" --port "$(seq -s , 17)"
+	for word in '' x 10 10.0.0 10.0.0.0.0 256.0.0.1 /8 ! 10.0.0.0/ 10.0.0.0/33 10.0.0.0/x \
+		2001:db8::/129 2001:db8::g '!' '!!10.0.0.0/8' 10.0.0.0/8/8 ' 10.0.0.1' \
+		1111:2222:3333:4444:5555:6666:7777:8888:9999/64 0x7f.1; do
+		refused "for --net: " --net="$word"
+	done
+	refused "'10.0.0.1/8' for --net: bits are set behind the network's" --net 10.0.0.1/8
+	refused "'2001:db8::1/64' for --net: bits are set" --net 2001:db8::1/64
+	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
+	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
+	refused "'' for --cgroup" --cgroup ''
+	refused "'4194305' for --pid" -p 1,4194305
+	refused "'' for --pid" -p 1,
+}
+
+@test "options that a command does not go with" {
+	refused "--pid with a command" -p 1 -- true
+	refused "'true': put '--' before a command" true
+	refused "'true': put '--' before a command" -n 1 true --
+	refused "'' for --to" --to ''
+}
+
+@test "--to a file that cannot be: status 1, nothing is loaded or run" {
+	run -1 --separate-stderr "$NETMON" --to /no/such/file -- touch "$BATS_TEST_TMPDIR/ran"
+	equal "$stderr" "netmon: cannot open '/no/such/file': No such file or directory"
+	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
 }
 
 @test "a column that there is not: the message lists those that there are" {
@@ -234,7 +309,6 @@ taken() {
 @test "arguments, options that there are not, an option without its argument" {
 	refused "'stray'" stray
 	refused "'stray'" -n 1 stray
-	refused "'stray'" -- stray
 	refused "''" ''
 	refused "'-'" -
 	refused "'--nosuch'" --nosuch

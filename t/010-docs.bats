@@ -44,7 +44,7 @@ for line in sys.stdin:
         continue
     arguments = []
     for word in words[1:]:
-        if word[0] in "|&;<>":
+        if word[0] in "|&;<>" or word == "--":
             break
         arguments.append("1" if "$(" in word else word)
     print("netmon", *map(shlex.quote, arguments))
@@ -81,7 +81,8 @@ parse_commands() {
 	"$NETMON" --help >help
 	# the short one, or the long one where there is no other
 	sed -nE 's/^ +(-[A-Za-z]), --.*/\1/p; s/^ +(--[a-z-]+).*/\1/p' help | sort >in_help
-	section SYNOPSIS | sed -nE 's/^\.(Op )?Fl ([^ ]+)( Ar .*)?$/-\2/p
+	# '--' is for the command
+	section SYNOPSIS | grep -v '^\.Op Fl - Ar command ' | sed -nE 's/^\.(Op )?Fl ([^ ]+)( Ar .*)?$/-\2/p
 		s/^\.Fl ([^ ]+) \| ([^ ]+)$/-\1\n-\2/p' | sort >in_manual
 	same in_help in_manual
 }

@@ -539,9 +539,9 @@ tick 1000000000 1000
 @test "each column in each format" {
 	fixture='tick 0 0
 tick 1000000000 1700000000000
-42 1 "cat" 1000 2000 3000 4000
+42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 cmd="cat_-"
 tick 1500000000 1700000000500
-42 1 "cat" 1011 2013 3017 4019'
+42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 cmd="cat_-"'
 	local column plain json format
 	local -A seen=()
 	while read -r column plain json; do
@@ -557,6 +557,18 @@ tick 1500000000 1700000000500
 		dt 0.500000
 		pid 42
 		comm cat "cat"
+		ppid 7
+		cmd cat_- "cat_-"
+		uid 1000
+		user bob "bob"
+		cgroup /a/b "/a/b"
+		netns 4026531840
+		proto udp "udp"
+		family 4
+		laddr 10.0.0.1 "10.0.0.1"
+		lport 5000
+		raddr 192.0.2.7 "192.0.2.7"
+		rport 53
 		rx_rate 22
 		tx_rate 26
 		rx_bytes 11

@@ -12,17 +12,19 @@ import subprocess
 import sys
 from fractions import Fraction
 
-COLUMNS = 'time dt pid comm rx_rate tx_rate rx_bytes tx_bytes rx_total nosuch'.split()
+COLUMNS = 'time dt pid comm proto raddr user all rx_rate tx_rate rx_bytes tx_bytes rx_total nosuch'.split()
 OPTIONS = ('-i -n -w -f -o -s -t -a -p -v -V -h --interval --count --window --format --output '
-           '--no-header --sort --top --all --pid --max-processes --attach --verbose --version '
+           '--no-header --sort --top --all --pid --comm --user --cgroup --proto --port --net '
+           '--no-loopback --total --time --max-processes --max-entries --attach --verbose --version '
            '--help --col --i --a -- - --nosuch -x').split()
 WORDS = ['csv', 'tsv', 'jsonl', 'json', 'auto', 'fexit', 'kprobe', 'x', '', ' ', '0', '1', '10',
-         '0.5', '1e3', '-1', '.', '%s%n', 'a' * 5000, '\udcff\udc80', '\n', "'"]
+         'tcp,udp', '10.0.0.0/8', '!::1', 'root', 'iso', '0.5', '1e3', '-1', '.', '%s%n', 'a' * 5000, '\udcff\udc80', '\n', "'"]
 MARKS = ['', '', '', ':asc', ':desc', ':', ':up', '+', '-', ' ']
 
 # option, decimals, from, to
 RANGES = [('-i', 9, Fraction(1, 100), 86400), ('-n', 0, 1, None), ('-w', 0, 1, 3600),
-          ('-t', 0, 1, None), ('-p', 0, 1, 4194304), ('--max-processes', 0, 1, 4194304)]
+          ('-t', 0, 1, None), ('-p', 0, 1, 4194304), ('--max-processes', 0, 1, 4194304),
+          ('--max-entries', 0, 1, 4194304), ('--port', 0, 1, 65535), ('--proto', 0, 0, 65534)]
 LARGE = 10 ** 15  # a number that an option without an upper limit must take
 
 

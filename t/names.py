@@ -52,7 +52,7 @@ def last_tick(path):
         for line in fixture:
             if line.startswith('tick '):
                 names = {}
-            entry = re.match(r'(\d+) \d+ "(.*)"', line)
+            entry = re.match(r'(\d+) \d+ "([^"]*)"', line)
             if entry:
                 name = re.sub(r'\\x(..)', lambda hit: chr(int(hit[1], 16)), entry[2])
                 names[int(entry[1])] = name.encode('latin-1')

@@ -10,12 +10,16 @@
  *     # a comment; blank lines are skipped too
  *     tick CLOCK TIME           begins a tick: the monotonic clock in nanoseconds, the wall
  *                               clock in milliseconds since the epoch
- *     PID SINCE "COMM" RX_BYTES TX_BYTES RX_CALLS TX_CALLS
- *                               a process of that tick: when it came, and its counters since
- *                               the probes began to count; in COMM \xHH stands for any byte
+ *     PID SINCE "COMM" RX_BYTES TX_BYTES RX_CALLS TX_CALLS [NAME=VALUE]...
+ *                               an entry of that tick: its process, when that came, and its
+ *                               counters since the probes began to count; in COMM \xHH
+ *                               stands for any byte.  The rest of its key: ppid, proto (a
+ *                               number), uid, netns, laddr, lport, raddr, rport; and what
+ *                               names stand for: user, cgroup, cmd (as COMM), and ended
  *
  * Exit status: as netmon's; 3 for a broken fixture, which is no result of netmon's.
  */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -25,11 +29,20 @@
 
 enum { BROKEN_FIXTURE = 3 };
 
+/* What identifies an entry, and what its numbers stand for. */
+struct known {
+	struct entry entry;
+	__u64 since;
+	char *user, *cgroup, *cmd;
+};
+
 struct replay {
 	struct options options;
 	struct history *history;
 	struct report *report;
 	struct tick *tick;
+	struct known *known;
+	size_t known_count;
 	__u64 reports;
 	unsigned long line;
 };
@@ -75,7 +88,8 @@ static int hex_digit(const struct replay *replay, char c)
 	return (int)(digit - digits);
 }
 
-static void read_comm(const struct replay *replay, char **at, char comm[COMM_LEN])
+/* Reads a quoted name of at most `most` bytes; returns its length. */
+static size_t read_quoted(const struct replay *replay, char **at, char *name, size_t most)
 {
 	char *p = *at + strspn(*at, " ");
 	size_t length = 0;
@@ -85,7 +99,7 @@ static void read_comm(const struct replay *replay, char **at, char comm[COMM_LEN
 	while (*p != '"') {
 		int byte = (unsigned char)*p++;
 
-		if (!byte || length == COMM_LEN)
+		if (!byte || length == most)
 			broken(replay, "a name that is too long or does not end");
 		if (byte == '\\') {
 			if (*p++ != 'x')
@@ -93,26 +107,140 @@ static void read_comm(const struct replay *replay, char **at, char comm[COMM_LEN
 			byte = hex_digit(replay, *p++) << 4;
 			byte |= hex_digit(replay, *p++);
 		}
-		comm[length++] = (char)byte;
+		name[length++] = (char)byte;
 	}
 	*at = p + 1;
+	return length;
+}
+
+static char *read_string(const struct replay *replay, char **at)
+{
+	char name[256];
+
+	return checked(strndup(name, read_quoted(replay, at, name, sizeof(name))));
+}
+
+/* Sets the IP version too. */
+static void read_address(const struct replay *replay, char **at, struct stats_key *key,
+			 __u32 address[4])
+{
+	char *end = *at + strcspn(*at, " "), text[64] = "";
+
+	if ((size_t)(end - *at) >= sizeof(text))
+		broken(replay, "an address that is too long");
+	memcpy(text, *at, (size_t)(end - *at));
+	key->family = strchr(text, ':') ? 6 : 4;
+	if (inet_pton(key->family == 6 ? AF_INET6 : AF_INET, text, address) != 1)
+		broken(replay, "not an address");
+	*at = end;
+}
+
+/* Reads NAME=VALUE; false at the end of the line. */
+static bool read_part(struct replay *replay, char **at, struct known *known)
+{
+	struct stats_key *key = &known->entry.key;
+	char *name = *at + strspn(*at, " "), *value = strchrnul(name, '=');
+	size_t length = (size_t)(value - name);
+
+	if (!*name)
+		return false;
+	*at = *value ? value + 1 : value;
+#define IS(wanted) (length == strlen(wanted) && !memcmp(name, wanted, length))
+	if (IS("ppid"))
+		known->entry.ppid = (__u32)read_number(replay, at);
+	else if (IS("ended"))
+		known->entry.ended = (__u32)read_number(replay, at);
+	else if (IS("proto"))
+		key->proto = (__u16)read_number(replay, at);
+	else if (IS("uid"))
+		key->uid = (__u32)read_number(replay, at);
+	else if (IS("netns"))
+		key->netns = (__u32)read_number(replay, at);
+	else if (IS("lport"))
+		key->lport = (__u16)read_number(replay, at);
+	else if (IS("rport"))
+		key->rport = (__u16)read_number(replay, at);
+	else if (IS("laddr"))
+		read_address(replay, at, key, key->laddr);
+	else if (IS("raddr"))
+		read_address(replay, at, key, key->raddr);
+	else if (IS("user"))
+		known->user = read_string(replay, at);
+	else if (IS("cgroup"))
+		known->cgroup = read_string(replay, at);
+	else if (IS("cmd"))
+		known->cmd = read_string(replay, at);
+	else
+		broken(replay, "no part of that name");
+#undef IS
+	return true;
+}
+
+/* The same entry has the same id in every tick: the rank of its first line. */
+static __u64 id_of(struct replay *replay, const struct known *wanted)
+{
+	for (size_t i = 0; i < replay->known_count; i++) {
+		const struct known *known = &replay->known[i];
+
+		if (known->entry.pid == wanted->entry.pid && known->since == wanted->since &&
+		    !memcmp(&known->entry.key, &wanted->entry.key, sizeof(wanted->entry.key)))
+			return i;
+	}
+	replay->known = checked(realloc(replay->known,
+					(replay->known_count + 1) * sizeof(*replay->known)));
+	replay->known[replay->known_count] = *wanted;
+	return replay->known_count++;
 }
 
 static void read_entry(struct replay *replay, char **at)
 {
-	struct entry entry = { 0 };
+	struct known known = { .entry.known = ~0U };
+	struct entry *entry = &known.entry;
 
 	if (!replay->tick)
 		broken(replay, "a process before the first tick");
-	entry.pid = (__u32)read_number(replay, at);
-	entry.since = read_number(replay, at);
-	read_comm(replay, at, entry.comm);
-	entry.total.rx_bytes = read_number(replay, at);
-	entry.total.tx_bytes = read_number(replay, at);
-	entry.total.rx_calls = read_number(replay, at);
-	entry.total.tx_calls = read_number(replay, at);
-	if (tick_add(replay->tick, &entry))
+	entry->pid = (__u32)read_number(replay, at);
+	known.since = read_number(replay, at);
+	read_quoted(replay, at, entry->comm, sizeof(entry->comm));
+	entry->total.rx_bytes = read_number(replay, at);
+	entry->total.tx_bytes = read_number(replay, at);
+	entry->total.rx_calls = read_number(replay, at);
+	entry->total.tx_calls = read_number(replay, at);
+	while (read_part(replay, at, &known))
+		;
+	if (!entry->pid)
+		entry->known = 0; /* (other) */
+	entry->id = id_of(replay, &known);
+	entry->key.cgroup = entry->id + 1; /* any number that stands for its own path */
+	if (tick_add(replay->tick, entry))
 		checked(NULL);
+}
+
+static const char *find_user(void *context, __u32 uid)
+{
+	const struct replay *replay = context;
+
+	for (size_t i = 0; i < replay->known_count; i++)
+		if (replay->known[i].entry.key.uid == uid && replay->known[i].user)
+			return replay->known[i].user;
+	return NULL;
+}
+
+static const char *find_cgroup(void *context, __u64 id)
+{
+	const struct replay *replay = context;
+
+	return replay->known[id - 1].cgroup;
+}
+
+static const char *find_command(void *context, __u32 pid)
+{
+	const struct replay *replay = context;
+
+	for (size_t i = 0; i < replay->known_count; i++)
+		if (replay->known[i].entry.pid == pid)
+			return replay->known[i].cmd;
+	return NULL;
 }
 
 static void write_text(struct text *text)
@@ -186,13 +314,21 @@ int main(int argc, char **argv)
 	struct options *options = &replay.options;
 	struct text header = { 0 };
 
+	struct names names = { find_user, find_cgroup, find_command, &replay };
+
 	options_parse(options, argc, argv);
 	replay.history = checked(history_new(options->view.window + 1));
-	replay.report = checked(report_new(&options->view));
+	replay.report = checked(report_new(&options->view, &names));
 	if (options->header)
 		format_header(&header, options->format, &options->view);
 	write_text(&header);
 	read_fixture(&replay);
+	for (size_t i = 0; i < replay.known_count; i++) {
+		free(replay.known[i].user);
+		free(replay.known[i].cgroup);
+		free(replay.known[i].cmd);
+	}
+	free(replay.known);
 	report_free(replay.report);
 	history_free(replay.history);
 	if (fflush(stdout) || ferror(stdout)) {

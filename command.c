@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "command.h"
+
+enum { CANNOT_RUN = 126, NOT_FOUND = 127 };
+
+static void close_pipe(int *end)
+{
+	if (*end >= 0)
+		close(*end);
+	*end = -1;
+}
+
+/* The process: waits for a byte, then becomes the command, or tells why it can't. */
+__attribute__((noreturn)) static void become(char **arguments, int go, int trouble)
+{
+	char byte;
+	int error;
+
+	if (read(go, &byte, 1) != 1)
+		_exit(NOT_FOUND); /* netmon could not begin */
+	execvp(arguments[0], arguments);
+	error = errno;
+	fprintf(stderr, "netmon: cannot run '%s': %s\n", arguments[0], strerror(error));
+	if (write(trouble, &byte, 1) != 1)
+		_exit(CANNOT_RUN);
+	_exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
+}
+
+int command_make(struct command *command, char **arguments)
+{
+	int go[2] = { -1, -1 }, trouble[2] = { -1, -1 };
+	pid_t pid = -1;
+
+	if (!pipe2(go, O_CLOEXEC) && !pipe2(trouble, O_CLOEXEC))
+		pid = fork();
+	if (!pid) {
+		close(go[1]);
+		close(trouble[0]);
+		become(arguments, go[0], trouble[1]);
+	}
+	if (pid < 0)
+		fprintf(stderr, "netmon: cannot run '%s': %s\n", arguments[0], strerror(errno));
+	close_pipe(&go[0]);
+	close_pipe(&trouble[1]);
+	command->go = go[1];
+	command->trouble = trouble[0];
+	command->pid = pid < 0 ? 0 : pid;
+	if (pid >= 0)
+		return 0;
+	close_pipe(&command->go);
+	close_pipe(&command->trouble);
+	return -1;
+}
+
+/* Returns when it has become the command, or could not. */
+void command_start(struct command *command)
+{
+	char byte = 0;
+
+	command->started = true;
+	if (write(command->go, &byte, 1) == 1)
+		while (read(command->trouble, &byte, 1) < 0 && errno == EINTR)
+			;
+	close_pipe(&command->go);
+	close_pipe(&command->trouble);
+}
+
+static void look(struct command *command, int options)
+{
+	if (!command->ended && waitpid(command->pid, &command->status, options) == command->pid)
+		command->ended = true;
+}
+
+void command_signal(struct command *command, const struct signalfd_siginfo *signal)
+{
+	look(command, WNOHANG);
+	if (signal->ssi_signo != SIGCHLD && signal->ssi_code <= 0 && !command->ended)
+		kill(command->pid, (int)signal->ssi_signo);
+}
+
+void command_wait(struct command *command, int signals)
+{
+	struct pollfd wait = { .fd = signals, .events = POLLIN };
+	struct signalfd_siginfo signal;
+
+	close_pipe(&command->go);
+	close_pipe(&command->trouble);
+	while (!command->ended && signals >= 0) {
+		look(command, WNOHANG);
+		if (!command->ended && poll(&wait, 1, -1) > 0 &&
+		    read(signals, &signal, sizeof(signal)) == sizeof(signal))
+			command_signal(command, &signal);
+	}
+	look(command, 0);
+}
+
+void command_pass_on(const struct command *command)
+{
+	static const struct rlimit none;
+	sigset_t set;
+	int signal;
+
+	if (WIFEXITED(command->status))
+		exit(WEXITSTATUS(command->status));
+	signal = WTERMSIG(command->status);
+	setrlimit(RLIMIT_CORE, &none); /* the command left its own */
+	prctl(PR_SET_DUMPABLE, 0);     /* which a pipe for cores would not heed */
+	sigemptyset(&set);
+	sigaddset(&set, signal);
+	sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(signal);
+	exit(128 + signal);
+}

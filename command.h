@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The command that netmon runs and reports on: made before there are probes, started when
+ * they count, waited for, its exit status passed on.
+ */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include <stdbool.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+
+struct command {
+	pid_t pid;           /* 0: there is none */
+	int go, trouble;     /* pipes to and from it */
+	bool started;        /* it was let run */
+	bool ended;
+	int status;          /* as of waitpid(2) */
+};
+
+/* Makes a process, with the signals as they are now, that waits to become the command, an
+ * array that ends in NULL.  Returns 0, or -1 with a message. */
+int command_make(struct command *command, char **arguments);
+
+/* Lets it run.  Where it can't, says why; it then has ended with status 126 or 127, as a
+ * shell would have it. */
+void command_start(struct command *command);
+
+/* Takes a signal that netmon got: SIGCHLD shows whether the command has ended; others are
+ * passed on, but for those of the terminal, which the command gets anyway. */
+void command_signal(struct command *command, const struct signalfd_siginfo *signal);
+
+/* Waits for its end; one that was not started ends at once.  `signals` is a signalfd. */
+void command_wait(struct command *command, int signals);
+
+/* Ends netmon as the command ended: with its status, or by the same signal. */
+void command_pass_on(const struct command *command) __attribute__((noreturn));
+
+#endif

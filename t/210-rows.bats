@@ -1,0 +1,184 @@
+#!/usr/bin/env bats
+# Rows by their keys: added up, filtered, summed; through the real code, with entries at hand.
+load helper
+
+# Two users' processes, on four connections and a raw socket; and what found no room.
+keys='tick 0 0
+tick 1000000000 1700000000000
+5 1 "curl" 100 10 4 3 ppid=1 proto=6 uid=1000 user="bob" netns=1 laddr=10.0.0.1 lport=4001 raddr=192.0.2.1 rport=443
+5 1 "curl" 200 20 4 3 ppid=1 proto=6 uid=1000 user="bob" netns=1 laddr=10.0.0.1 lport=4002 raddr=192.0.2.1 rport=80
+6 1 "curl" 400 40 4 3 ppid=5 proto=17 uid=1000 user="bob" netns=1 laddr=:: lport=4003 raddr=2001:db8::1 rport=53
+7 1 "dig" 800 80 4 3 ppid=1 proto=17 uid=7 user="ann" netns=2 laddr=0.0.0.0 lport=4004 raddr=192.0.2.9 rport=53
+8 1 "ping" 1600 160 4 3 ppid=1 proto=1 uid=7 user="ann" netns=2 laddr=0.0.0.0 raddr=9.9.9.9
+0 0 "(other)" 3200 320 4 3'
+
+@test "one row for each distinct combination of the keys asked for" {
+	fixture=$keys
+	replayed 'proto,rx_bytes,tx_bytes
+,3200,320
+icmp,1600,160
+udp,1200,120
+tcp,300,30' -o proto,rx_bytes,tx_bytes
+	replayed 'user,proto,rx_bytes
+,,3200
+ann,icmp,1600
+ann,udp,800
+bob,udp,400
+bob,tcp,300' -o user,proto,rx_bytes
+	replayed 'family,tx_bytes
+6,40
+4,270
+,320' -o family,tx_bytes -s family:desc
+	replayed 'comm,uid,rx_bytes
+(other),,3200
+ping,7,1600
+dig,7,800
+curl,1000,700' -o comm,uid,rx_bytes
+	replayed 'rport,rx_bytes
+,4800
+53,1200
+80,200
+443,100' -o rport,rx_bytes
+	replayed 'raddr,rx_calls
+2001:db8::1,4
+192.0.2.9,4
+9.9.9.9,4
+,4
+192.0.2.1,8' -o raddr,rx_calls -s rx_calls:asc,raddr:desc
+	replayed 'ppid,rx_bytes
+,3200
+1,2700
+5,400' -o ppid,rx_bytes
+}
+
+@test "every set of keys adds up to the same" {
+	fixture=$keys
+	local column
+	for column in pid comm ppid proto family uid user netns laddr lport raddr rport cmd cgroup \
+		pid,comm raddr,rport user,comm,proto all; do
+		replay -f jsonl -o "$column,rx_bytes,tx_bytes,rx_calls,tx_calls" <<<"$fixture" 2>/dev/null ||
+			replay -f jsonl -o "$column" <<<"$fixture"
+	done | jq -s '[(map(.rx_bytes) | add), (map(.tx_calls) | add)]' | jq -c . >"$BATS_TEST_TMPDIR/sum"
+	equal "$(cat "$BATS_TEST_TMPDIR/sum")" '[113400,324]'
+}
+
+@test "all columns with -o all, in the order of --help" {
+	fixture=$keys
+	run -0 --separate-stderr replay -o all <<<"$fixture"
+	equal "${lines[0]}" "$(column_names | paste -sd ,)"
+	equal "${#lines[@]}" 7
+}
+
+@test "addresses sort as numbers, IPv4 before IPv6" {
+	fixture=$keys
+	replayed 'raddr
+
+9.9.9.9
+192.0.2.1
+192.0.2.9
+2001:db8::1' -o raddr -s raddr
+	replayed 'lport
+
+4001
+4002
+4003
+4004' -o lport -s lport
+}
+
+@test "--comm: names that match a pattern" {
+	fixture=$keys
+	replayed 'pid,lport,rx_bytes
+6,4003,400
+5,4002,200
+5,4001,100' -o pid,lport,rx_bytes --comm 'c*'
+	replayed 'comm
+dig' -o comm --comm '?i[!n]'
+	replayed 'comm' -o comm --comm 'CURL'
+	replayed 'rx_bytes
+700' -o rx_bytes --comm curl
+}
+
+@test "-p takes several" {
+	fixture=$keys # what found no room is of these: others were not counted
+	replayed 'pid
+0
+8
+7' -o pid -p 7,8,9
+}
+
+@test "--total: one more row, the sum of all, whatever --top leaves" {
+	fixture=$keys
+	replayed 'pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total
+8,ping,icmp,1600,160,1600,4,1600
+0,(total),,3100,310,3100,20,3100' -o pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total \
+		--comm '[!(]*' --total --top 1
+	replayed '{"comm":"(total)","uid":null,"rx_bytes":0}' -f jsonl -o comm,uid,rx_bytes --comm none --total
+}
+
+@test "--total in idle intervals too; its total is that of all intervals" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "a" 10 0 1 0
+2 1 "b" 5 1 1 1
+tick 2000000000 2000
+1 1 "a" 10 0 1 0
+tick 3000000000 3000
+1 1 "a" 12 0 2 0'
+	replayed 'time,comm,rx_bytes,rx_total
+1.000,a,10,10
+1.000,b,5,5
+1.000,(total),15,15
+2.000,(total),0,15
+3.000,a,2,12
+3.000,(total),2,17' -o time,comm,rx_bytes,rx_total --total
+}
+
+@test "--time iso and none" {
+	fixture=$keys
+	replayed 'time,comm
+2023-11-14T22:13:20.000Z,dig' --time iso -o time,comm --comm dig
+	replayed '{"time":"2023-11-14T22:13:20.000Z","comm":"dig"}' --time iso -o time,comm --comm dig -f jsonl
+	replayed 'time,comm
+1700000000.000,dig' --time epoch -o time,comm --comm dig
+	replayed 'pid,comm,rx_rate,tx_rate
+7,dig,800,80' --time none --comm dig
+}
+
+@test "a command line is a key; that of an ended process is not known" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "sh" 1 0 1 0 cmd="sh a"
+2 1 "sh" 2 0 1 0 cmd="sh b"
+3 1 "sh" 4 0 1 0 cmd="sh a"
+4 1 "sh" 8 0 1 0 cmd="sh a" ended=1'
+	replayed 'cmd,rx_bytes
+,8
+sh a,5
+sh b,2' -o cmd,rx_bytes
+}
+
+@test "what ended in the window is in the rate of its group, and no row of its own" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "web" 100 0 1 0
+2 1 "web" 50 0 1 0
+tick 2000000000 2000
+1 1 "web" 110 0 1 0
+tick 3000000000 3000
+1 1 "web" 110 0 1 0'
+	replayed 'time,comm,rx_bytes,rx_rate
+1.000,web,150,150
+2.000,web,10,80
+3.000,web,0,53' -o time,comm,rx_bytes,rx_rate -w 3 --all
+	replayed 'time,pid,rx_bytes,rx_rate
+1.000,1,100,100
+1.000,2,50,50
+2.000,1,10,55
+3.000,1,0,37' -o time,pid,rx_bytes,rx_rate -w 3 --all
+	replayed 'time,comm,rx_rate
+1.000,web,150
+1.000,(total),150
+2.000,web,80
+2.000,(total),80
+3.000,(total),53' -o time,comm,rx_rate -w 3 --total
+}

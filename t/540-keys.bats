@@ -1,0 +1,378 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154,SC2086	# what helper.bash sets; options are words
+# Key columns, filters and -- COMMAND: each row against the account of t/keys.
+
+load helper
+load live
+
+keys=pid,comm,proto,family,uid,user,cgroup,netns,laddr,lport,raddr,rport,ppid
+measures=rx_bytes,tx_bytes,rx_calls,tx_calls
+all_filters=(comm user cgroup proto port net not-net no-loopback)
+# Each selects some of the lines of the account, and so do any two of them.
+declare -gA filter=(
+	[comm]='--comm key-*-[1-5]'
+	[user]='--user nobody'
+	[cgroup]='--cgroup /netmon-keys'
+	[proto]='--proto icmp,udp'
+	[port]='--port 5001,5002,5004'
+	[net]='--net 10.77.0.0/16,127.0.0.0/8,fd00::/8'
+	[not-net]='--net !10.77.0.2,!::1'
+	[no-loopback]='--no-loopback'
+)
+
+# The cgroups of t/keys: --cgroup wants one that is there when netmon starts.
+setup_file() {
+	[ "$(id -u)" = 0 ] || return 0
+	mkdir -p "$(cgroups)"/{netmon-keys/below,netmon-keys-too}
+	# where this kernel lets nobody see it, as netmon says, the generator asks for it
+	"$NETMON" $NETMON_OPTIONS -o raddr -n 1 -i 0.01 2>"$BATS_FILE_TMPDIR/messages" >/dev/null
+	if grep -q 'the peer of a datagram is not known where the receiver does not ask' \
+		"$BATS_FILE_TMPDIR/messages"; then
+		echo --ask >"$BATS_FILE_TMPDIR/ask"
+	fi
+	"$here/keys" run --seconds 0 "$BATS_FILE_TMPDIR/account"
+}
+
+teardown_file() {
+	[ "$(id -u)" = 0 ] || return 0
+	rmdir "$(cgroups)"/{netmon-keys/below,netmon-keys,netmon-keys-too} || true
+}
+
+setup() {
+	live_setup
+	ask=$(cat "$BATS_FILE_TMPDIR/ask" 2>/dev/null) || true
+	watchers=()
+}
+
+teardown() {
+	live_teardown
+	[ -z "${watchers[*]}" ] || kill -KILL "${watchers[@]}" 2>/dev/null || true
+}
+
+cgroups() {
+	findmnt --first-only --noheadings --types cgroup2 --output TARGET
+}
+
+# words NAME...: the words of these filters
+words() {
+	local name parts
+	words=()
+	for name; do
+		read -ra parts <<<"${filter[$name]}"
+		words+=("${parts[@]}")
+	done
+}
+
+# check [OPTION]... FORMAT: whether ./reports have what ./account has
+check() {
+	"$here/keys" check "$@" reports account
+}
+
+# cut_to COLUMNS FORMAT: the lines of the account on standard input as a report in that format
+cut_to() {
+	awk -F '\t' -v OFS='\t' -v columns="$1" '
+		NR == 1 { count = split(columns, name, ","); for (i = 1; i <= NF; i++) at[$i] = i }
+		{ for (i = 1; i <= count; i++) printf "%s%s", $at[name[i]], i < count ? OFS : ORS }' |
+		case $2 in
+		tsv) cat ;;
+		csv) tr '\t' , ;;
+		jsonl) jq -Rsc 'rtrimstr("\n") / "\n" | map(. / "\t") | .[0] as $names | .[1:][]
+			| [$names, .] | transpose | map({ (.[0]): (.[1] | tonumber? // .) }) | add' ;;
+		esac
+}
+
+# accounted MEASURE: its sum over all lines of ./account
+accounted() {
+	cut_to "$1" tsv <account | awk '{ sum += $1 } END { printf "%d\n", sum }'
+}
+
+# watch COMMAND...: ./reports of the command by netmon with these options before it
+watch() {
+	rm -f reports
+	# shellcheck disable=SC2086	# options are words
+	"$NETMON" $NETMON_OPTIONS "$@" 2>messages || fail "exit status $?: netmon $*" "$(cat messages)"
+}
+
+# exact_rows FORMAT COLUMNS [NAME...]: what netmon reports with these filters is the account
+exact_rows() {
+	words "${@:3}"
+	watch -i 0.1 -f "$1" -o "$2" "${words[@]}" --to reports -- "$here/keys" run $ask account
+	check --where "${words[@]}" -- "$1" || fail "in $1 with -o $2 ${words[*]}"
+}
+
+# The apparatus, without netmon
+
+@test "the account: as many of each as there should be, and what was sent was received" {
+	cp "$BATS_FILE_TMPDIR/account" .
+	for column in pid,16 comm,16 proto,2 family,2 user,3 uid,3 cgroup,3 netns,2 ppid,2; do
+		equal "$column: $(cut_to "${column%,*}" tsv <account | tail -n +2 | sort -u | wc -l)" \
+			"$column: ${column#*,}"
+	done
+	equal "$(accounted tx_bytes)" "$(accounted rx_bytes)"
+	# the sockets of the clients
+	equal "$(cut_to comm,proto,lport tsv <account | grep ^key-client | sort -u | wc -l)" 208
+	# both ends of each TCP connection
+	cut_to proto,laddr,lport,raddr,rport,rx_bytes,tx_bytes tsv <account | grep ^tcp >tcp
+	equal "$(wc -l <tcp)" 256
+	equal "$(awk -v OFS='\t' '{ print $1, $4, $5, $2, $3, $7, $6 }' tcp | sort)" "$(sort tcp)"
+}
+
+@test "check accepts the account cut to any columns, in any format" {
+	cp "$BATS_FILE_TMPDIR/account" .
+	for format in csv tsv jsonl; do
+		for columns in "pid,comm,$measures" "$keys,$measures" "$measures"; do
+			cut_to "$columns" "$format" <account >reports
+			check "$format"
+		done
+	done
+	cut_to pid,tx_calls tsv <account >reports
+	check tsv
+}
+
+# rejected [OPTION]...: check finds something wrong, and says so
+rejected() {
+	local status=0
+	check "$@" tsv >said 2>&1 || status=$?
+	equal "$status" 1
+	[ -s said ]
+	! grep -q Traceback said || fail "$(cat said)"
+}
+
+@test "check rejects a byte more, a row less, a row more, a total that is none, and nothing" {
+	cp "$BATS_FILE_TMPDIR/account" .
+	cut_to "$keys,$measures" tsv <account >good
+	awk -F '\t' -v OFS='\t' 'NR == 9 { $(NF - 2)++ } 1' good >reports
+	rejected
+	rejected --sums
+	awk -F '\t' -v OFS='\t' 'NR == 9 { $(NF - 2)++ } NR == 10 { $(NF - 2)-- } 1' good >reports
+	rejected
+	sed 9d good >reports
+	rejected
+	contains "$(cat said)" missing
+	sed '9{p;s/^[0-9]*/1/}' good >reports # one more, as it was before
+	rejected
+	contains "$(cat said)" 'too many'
+	head -n 1 good >reports
+	rejected
+	: >reports
+	rejected
+
+	cut_to "pid,comm,$measures" tsv <account >good
+	{ cat good; printf '0\t(total)\t%d\t%d\t%d\t%d\n' "$(accounted rx_bytes)" \
+		"$(accounted tx_bytes)" "$(accounted rx_calls)" "$(accounted tx_calls)"; } >reports
+	check tsv
+	sed '$s/[0-9]$/x&/; $s/x[0-8]/9/; $s/x9/8/' reports >changed
+	mv changed reports
+	rejected
+	contains "$(cat said)" '(total): '
+	cut_to time,pid,tx_bytes tsv < <(sed '1s/^/time\t/; 2,$s/^/1\t/' account) >reports
+	rejected
+	contains "$(cat said)" 'rows in one report: time=1 pid='
+	cp good reports
+	rejected --where --comm nobody --
+	contains "$(cat said)" 'nothing to compare'
+	rejected --where --comm 'key-*' --
+	contains "$(cat said)" 'the filters select all lines'
+}
+
+@test "check: (other) may have what is not in rows, to the byte" {
+	cp "$BATS_FILE_TMPDIR/account" .
+	cut_to "pid,comm,lport,tx_bytes" tsv <account >good
+	awk -F '\t' -v OFS='\t' 'NR <= 100 { print; next } { sum += $NF }
+		END { print 0, "(other)", "", sum }' good >reports
+	check --sums tsv
+	rejected
+	awk -F '\t' -v OFS='\t' '$2 == "(other)" { $NF -= 1 } 1' reports >changed
+	mv changed reports
+	rejected --sums
+	awk -F '\t' -v OFS='\t' '$2 == "(other)" { $NF -= 2 } NR == 9 { $NF += 3 } 1' reports >changed
+	mv changed reports
+	rejected --sums
+	contains "$(cat said)" 'too much'
+}
+
+@test "filters of check: as awk selects, alone; some but not all lines, in pairs" {
+	cp "$BATS_FILE_TMPDIR/account" .
+	# shellcheck disable=SC2016	# the fields are awk's
+	declare -A same=(
+		[comm]='$2 ~ /^key-(client|server)-[1-5]$/'
+		[user]='$6 == "nobody"'
+		[cgroup]='$7 == "/netmon-keys" || $7 == "/netmon-keys/below"'
+		[proto]='$3 == "udp"'
+		[port]='$10 ~ /^500[124]$/ || $12 ~ /^500[124]$/'
+		[net]='$11 ~ /^10[.]77[.]/ || $11 ~ /^127[.]/ || $11 ~ /^fd00:/'
+		[not-net]='$11 != "10.77.0.2" && $11 != "::1"'
+		[no-loopback]='$11 !~ /^127[.]/ && $11 != "::1" && $11 != $9'
+	)
+	for one in "${all_filters[@]}"; do
+		awk -F '\t' "NR == 1 || ${same[$one]}" account >reports
+		words "$one"
+		check --where "${words[@]}" -- tsv
+		for other in "${all_filters[@]}"; do
+			[[ $one < $other ]] || continue
+			awk -F '\t' "NR == 1 || (${same[$one]}) && (${same[$other]})" account >reports
+			words "$one" "$other"
+			check --where "${words[@]}" -- tsv || fail "${words[*]}"
+		done
+	done
+	equal "$("$here/keys" select --user 65534 --proto udp -- account)" \
+		"$("$here/keys" select --proto udp --user nobody -- account)"
+}
+
+@test "keys run leaves nothing behind when it is told to end" {
+	mkfifo go
+	"$here/keys" run --wait $ask account <go >pids 3>&- 2>said &
+	runner=$!
+	exec 8>go
+	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
+	[ "$(cat "$(cgroups)"/netmon-keys*/cgroup.procs | wc -l)" -gt 0 ]
+	kill $runner
+	status=0
+	wait $runner || status=$?
+	equal "$status" 1
+	exec 8>&-
+	contains "$(cat said)" 'told to end'
+	for _ in {1..100}; do # they end with their parent, but a moment later
+		left=$(cut -f 1 pids | while read -r pid; do ls -d "/proc/$pid" 2>/dev/null || true; done)
+		[ -n "$left" ] || break
+		sleep 0.05
+	done
+	equal "$left" ''
+}
+
+# Key columns
+
+@test "rows by pid and comm" { exact_rows csv "time,pid,comm,$measures"; }
+@test "rows by comm, one row for each in a report" { exact_rows jsonl "time,comm,$measures"; }
+@test "rows by proto and family" { exact_rows tsv "time,proto,family,$measures"; }
+@test "rows by uid" { exact_rows jsonl "uid,$measures"; }
+@test "rows by user" { exact_rows csv "time,user,$measures"; }
+@test "rows by cgroup" { exact_rows tsv "cgroup,$measures"; }
+@test "rows by netns" { exact_rows jsonl "time,netns,$measures"; }
+@test "rows by ppid" { exact_rows csv "ppid,$measures"; }
+@test "rows by laddr, lport, raddr and rport" {
+	exact_rows tsv "time,laddr,lport,raddr,rport,$measures"
+}
+@test "rows by comm, proto and raddr" { exact_rows jsonl "time,comm,proto,raddr,$measures"; }
+@test "rows by family alone" { exact_rows csv "family,$measures"; }
+@test "rows by lport alone" { exact_rows tsv "time,lport,$measures"; }
+@test "rows by rport and user, measures first" { exact_rows csv "$measures,rport,user"; }
+@test "rows by every key" { exact_rows jsonl "time,$keys,$measures"; }
+@test "rows by every key, in csv" { exact_rows csv "time,$keys,$measures"; }
+@test "no key: one row for all" { exact_rows tsv "time,$measures"; }
+@test "no key, and only the received bytes" { exact_rows csv rx_bytes; }
+
+@test "--total: one more row in each report, for all rows, also those that --top cut" {
+	watch -i 0.1 -f jsonl -o "time,pid,comm,raddr,$measures" --total --to reports \
+		-- "$here/keys" run $ask account
+	check jsonl
+	reported 'group_by(.time)[] | map(select(.comm == "(total)"))
+		| [length, .[0].pid, .[0].raddr == null] | @csv' | sort -u >totals
+	equal "$(cat totals)" 1,0,true
+
+	watch -i 0.1 -f jsonl -o "time,comm,$measures" --total --top 1 --to reports \
+		-- "$here/keys" run $ask account
+	for measure in ${measures//,/ }; do
+		equal "$measure $(reported "map(select(.comm == \"(total)\").$measure) | add")" \
+			"$measure $(accounted "$measure")"
+	done
+}
+
+# Filters, most of them beside columns that the filter does not look at
+
+@test "filters by number and by name, and several values" {
+	filter+=(
+		[uid]='--user 1'
+		[glob]='--comm *ient-[!02-9]'
+		[below]='--cgroup /netmon-keys/below'
+		[tcp]='--proto sctp,tcp'
+		[one-port]='--port 5003'
+		[both]='--net 10.0.0.0/8,!10.77.0.1'
+		[address]='--net fd00:77::2'
+	)
+	for one in uid glob below tcp one-port both address; do
+		exact_rows csv "pid,family,$measures" $one
+	done
+}
+
+# with_others NAME: alone, and with each filter after it in the list
+with_others() {
+	local sets=('time,pid,comm' 'proto,raddr' 'user,lport' family "time,$keys" 'cgroup,rport')
+	local formats=(jsonl csv tsv)
+	local other after='' n=0
+	exact_rows jsonl "time,pid,comm,$measures" "$1"
+	for other in "${all_filters[@]}"; do
+		if [ -n "$after" ]; then
+			exact_rows "${formats[n % 3]}" "${sets[n % 6]},$measures" "$1" "$other"
+			n=$((n + 1))
+		fi
+		[ "$other" != "$1" ] || after=1
+	done
+}
+
+@test "--comm alone, and with each filter below" { with_others comm; }
+@test "--user alone, and with each filter below" { with_others user; }
+@test "--cgroup alone, and with each filter below" { with_others cgroup; }
+@test "--proto alone, and with each filter below" { with_others proto; }
+@test "--port alone, and with each filter below" { with_others port; }
+@test "--net alone, and with each filter below" { with_others net; }
+@test "--net !CIDR alone, and with the filter below" { with_others not-net; }
+@test "--no-loopback alone" { with_others no-loopback; }
+
+@test "-p alone and with each other filter, nine netmons at once" {
+	mkfifo go
+	"$here/keys" run --wait $ask account <go >pids 3>&- &
+	runner=$!
+	exec 8>go
+	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
+	filter[pid]="-p $(awk -F '\t' '/[136]$/ { print $1 }' pids | paste -sd,)"
+	for name in '' "${all_filters[@]}"; do
+		# shellcheck disable=SC2086	# a name or none
+		words pid $name
+		# shellcheck disable=SC2086	# options are words
+		"$NETMON" -v -i 0.1 -f jsonl -o "comm,family,$measures" $NETMON_OPTIONS "${words[@]}" \
+			--to "reports.$name" 2>"messages.$name" 3>&- 8>&- &
+		watchers+=($!)
+	done
+	for name in '' "${all_filters[@]}"; do
+		for _ in {1..600}; do
+			! grep -qx 'netmon: counting' "messages.$name" || break
+			sleep 0.05
+		done
+		grep -qx 'netmon: counting' "messages.$name" || fail "$name" "$(cat "messages.$name")"
+	done
+	echo >&8
+	wait $runner
+	exec 8>&-
+	kill "${watchers[@]}"
+	wait "${watchers[@]}"
+	for name in '' "${all_filters[@]}"; do
+		# shellcheck disable=SC2086	# a name or none
+		words pid $name
+		mv "reports.$name" reports
+		check --where "${words[@]}" -- jsonl || fail "${words[*]}"
+	done
+}
+
+# Many connections in one interval; fewer where they take long
+
+connections=${CONNECTIONS:-20000}
+
+@test "20,000 connections in a table of 4096: the rows add up, and it is said once" {
+	watch -i 86400 -f jsonl -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 4096 \
+		--to reports -- "$here/keys" short --connections "$connections" account
+	check --sums jsonl
+	equal "$(reported 'map(select(.comm == "(other)")) | map([.pid, .raddr, .rport]) | @json')" \
+		'[[0,null,null]]'
+	[ "$(wc -l <reports)" -gt 1000 ]
+	equal "$(grep -c 'full.*--max-entries' messages)" 1
+}
+
+@test "20,000 connections in a table of 100,000: each row is exact" {
+	watch -i 86400 -f csv -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 100000 \
+		--to reports -- "$here/keys" short --connections "$connections" account
+	check csv
+	# each connection at the server; one row for the client; the header
+	equal "$(grep -vc '(total)' reports)" $((connections + 2))
+	! grep -e full messages || fail "$(cat messages)"
+}

@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# netmon -- COMMAND: exactly what it and its descendants move, and its exit status.
+load helper
+load live
+
+setup() { live_setup; }
+teardown() {
+	[ -z "${server-}" ] || kill "$server" 2>/dev/null || true
+	[ -z "${other-}" ] || kill "$other" 2>/dev/null || true
+	live_teardown
+}
+
+# serve BYTES: an HTTP server of a file `data` of that length on $port
+serve() {
+	head -c "$1" /dev/urandom >data
+	python3 -u - >port <<-'END' 3>&- &
+		import http.server
+		class Handler(http.server.SimpleHTTPRequestHandler):
+		    def log_message(self, *arguments):
+		        pass
+		server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+		print(server.server_port)
+		server.serve_forever()
+	END
+	server=$!
+	until [ -s port ]; do sleep 0.05; done
+	port=$(cat port)
+}
+
+@test "curl: exactly its bytes, headers and all, in one report" {
+	serve 1234567
+	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_total,tx_total --to reports -- \
+		curl -s -o got -w '%{size_header} %{size_download} %{size_request}\n' \
+		"http://127.0.0.1:$port/data" >sizes
+	cmp data got
+	read -r header download request <sizes
+	equal "$(reported '.[] | select(.comm == "curl") | [.rx_bytes, .tx_bytes] | @tsv')" \
+		"$((header + download))"$'\t'"$request"
+	# its totals are the last row, and there is nothing else
+	equal "$(reported '[.[].comm] | join(" ")')" 'curl (total)'
+	equal "$(reported '.[1] | [.rx_total, .tx_total] | @tsv')" \
+		"$((header + download))"$'\t'"$request"
+}
+
+@test "others are not counted, descendants are, also with reports meanwhile" {
+	"$BUILD/t/traffic" steady -r 1000000 -s 60 >/dev/null 3>&- &
+	other=$!
+	"$NETMON" -i 0.1 -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
+		sh -c '"$0" up -b 5000000; "$0" short -P 50; "$0" udp-sendto -6' "$BUILD/t/traffic" >account
+	exact jsonl
+	# of all rows, not only of those in the account
+	equal "$(reported 'map(select(.comm != "(total)")) | [map(.rx_bytes), map(.tx_bytes)] | map(add) | @tsv')" \
+		"$(awk '{ rx += $3; tx += $4 } END { printf "%d\t%d\n", rx, tx }' account)"
+}
+
+@test "threads, and processes made by vfork, clone and double fork, belong to it" {
+	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
+		setsid -f --wait sh -c '"$0" threads; (("$0" fork) & wait); env "$0" exec' "$BUILD/t/traffic" >account
+	exact jsonl
+}
+
+@test "exit statuses and signals are passed on" {
+	local status
+	for status in 0 1 2 77 126 255; do
+		run -"$status" --separate-stderr "$NETMON" --to reports -- sh -c "exit $status"
+	done
+	for signal in TERM:143 KILL:137 INT:130 SEGV:139; do
+		run -"${signal#*:}" --separate-stderr bash -c '"$0" --to reports -- sh -c "kill -$1 \$\$"' \
+			"$NETMON" "${signal%:*}"
+	done
+	# a real signal, not a number like one
+	run -0 python3 - "$NETMON" <<-'END'
+		import signal, subprocess, sys
+		command = [sys.argv[1], "--to", "reports", "--", "sh", "-c", "kill -TERM $$"]
+		sys.exit(subprocess.run(command, stderr=subprocess.DEVNULL).returncode != -signal.SIGTERM)
+	END
+}
+
+@test "a command that is not there, or can't be run" {
+	run -127 --separate-stderr "$NETMON" --to reports -- /no/such/command
+	contains "$stderr" "netmon: cannot run '/no/such/command': No such file or directory"
+	run -126 --separate-stderr "$NETMON" --to reports -- /etc/passwd
+	contains "$stderr" "netmon: cannot run '/etc/passwd': Permission denied"
+}
+
+@test "its standard input and output are its own; the rows go to standard error" {
+	run -0 --separate-stderr bash -c 'echo hello | "$0" -- tr a-z A-Z' "$NETMON"
+	equal "$output" HELLO
+	contains "$stderr" 'time,pid,comm,rx_rate,tx_rate,rx_total,tx_total'
+	contains "$stderr" ',0,(total),0,0,0,0'
+}
+
+@test "it gets the signals as they were, and no descriptors of netmon" {
+	run -0 --separate-stderr "$NETMON" --to reports -- sh -c 'grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; ls /proc/self/fd'
+	equal "$output" "$(sh -c 'grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; ls /proc/self/fd')"
+}
+
+@test "one that makes a daemon: ends with it, and does not wait for the daemon" {
+	# shellcheck disable=SC2016
+	timeout 20 "$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
+		sh -c '"$0" up -b 1000000 >account; setsid sleep 60 </dev/null >/dev/null 2>&1 3>&- & echo $! >daemon' \
+		"$BUILD/t/traffic"
+	kill "$(cat daemon)" # it lives
+	exact jsonl
+}
+
+@test "a daemon's bytes count as long as the command runs" {
+	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
+		sh -c '(setsid "$0" up -b 1000000 >account &) ; until [ -s account ]; do sleep 0.1; done' "$BUILD/t/traffic"
+	exact jsonl
+}
+
+@test "-n ends the reports, not the command" {
+	run -3 --separate-stderr "$NETMON" -i 0.1 -n 2 --total --to reports -- sh -c 'sleep 1; exit 3'
+	equal "$(grep -c '(total)' reports)" 2
+}
+
+@test "SIGTERM goes on to the command, whose end is netmon's" {
+	"$NETMON" --to reports -- sh -c 'trap "exit 9" TERM; echo go >ready; while :; do sleep 0.1; done' 3>&- &
+	netmon=$!
+	until [ -s ready ]; do sleep 0.05; done
+	kill -TERM "$netmon"
+	status=0
+	wait "$netmon" || status=$?
+	netmon=
+	equal "$status" 9
+	contains "$(cat reports)" '(total)'
+}
+
+@test "Ctrl-C in a terminal: the command has it, netmon reports and ends as it did" {
+	run -0 python3 - "$NETMON" <<-'END'
+		import os, pty, signal, sys, time
+		pid, terminal = pty.fork()
+		if not pid:
+		    os.execv(sys.argv[1], [sys.argv[1], "--to", "reports", "--", "sh", "-c",
+		                           "echo ready; exec sleep 60"])
+		seen = b""
+		while b"ready" not in seen:
+		    seen += os.read(terminal, 1000)
+		time.sleep(0.3)
+		os.write(terminal, b"\x03")
+		status = os.waitpid(pid, 0)[1]
+		rows = open("reports").read()
+		sys.exit(not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
+		              and "(total)" in rows))
+	END
+}
+
+@test "a full disk: the command goes on, then netmon fails" {
+	run -1 --separate-stderr "$NETMON" -i 0.05 --total --to /dev/full -- sh -c 'sleep 0.5; echo done'
+	equal "$output" done
+	contains "$stderr" "netmon: cannot write '/dev/full': No space left on device"
+}
+
+@test "--to FILE without a command" {
+	"$NETMON" -n 2 -i 0.05 --total --to out >stdout
+	equal "$(cat stdout)" ''
+	equal "$(grep -c '(total)' out)" 2
+}
