@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "traffic.h"
 
-enum { MAX_ACCOUNTS = 1 << 18, TIME_LIMIT = 120, NOT_ON_THIS_KERNEL = 77 };
+enum { MAX_ACCOUNTS = 1 << 18, TIME_LIMIT = 600, NOT_ON_THIS_KERNEL = 77 };
 
 struct account {
 	uint64_t rx_bytes;
