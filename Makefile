@@ -50,8 +50,9 @@ TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl
+# Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
-	$(shell apt-cache show virtiofsd >/dev/null 2>&1 && echo virtiofsd)
+	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES = $(BUILD_PACKAGES) \
@@ -150,8 +151,9 @@ deps:
 			"calls these packages of Debian's: $(PACKAGES)" >&2; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ]; then \
 		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
-	apt-get update && DEBIAN_FRONTEND=noninteractive \
-		apt-get install --yes --no-install-recommends $$missing
+	apt-get update && \
+	{ apt-cache show virtiofsd >/dev/null 2>&1 || missing=$$(echo "$$missing" | sed 's/ virtiofsd\>//'); } && \
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$missing
 
 install: $(NETMON)
 	install -D -m 755 $(NETMON) $(DESTDIR)$(PREFIX)/sbin/netmon

@@ -5,12 +5,18 @@ load helper
 load live
 
 setup() { live_setup; }
-teardown() { live_teardown; }
+teardown() {
+	live_teardown
+	for netmon in "${others[@]}"; do live_teardown; done
+}
 
 # bytes_both_ways FORMAT -4|-6
 bytes_both_ways() {
 	start -f "$1" -i 0.3
-	for case in up down udp-sendto udp-connected; do
+	for case in up down; do
+		traffic "$case" "$2" -b 20000000
+	done
+	for case in udp-sendto udp-connected; do
 		traffic "$case" "$2"
 	done
 	stop
@@ -25,13 +31,16 @@ bytes_both_ways() {
 @test "TCP and UDP, up and down, over IPv6, in jsonl" { bytes_both_ways jsonl -6; }
 
 @test "100,000,000 bytes are 100,000,000 bytes at both ends" {
-	start -n 3 -i 1 -f jsonl
-	traffic up -b 100000000
-	finish
-	exact jsonl
-	pids=$(cut -f 1 account | paste -sd,)
-	equal "$(reported "[.[] | select(.pid == ($pids))] | [map(.rx_bytes), map(.tx_bytes)]
-		| map(add) | @tsv")" $'100000000\t100000000'
+	for case in up down; do
+		rm -f account
+		start -i 1 -f jsonl
+		traffic $case -b 100000000
+		stop
+		exact jsonl
+		pids=$(cut -f 1 account | paste -sd,)
+		equal "$(reported "[.[] | select(.pid == ($pids))] | [map(.rx_bytes), map(.tx_bytes)]
+			| map(add) | @tsv")" $'100000000\t100000000'
+	done
 }
 
 @test "500 processes of a few milliseconds: each has its bytes, in one row" {
@@ -55,28 +64,28 @@ bytes_both_ways() {
 
 @test "a steady sender: each rate within 1 %, the first and last report aside" {
 	start -f jsonl -i 1
-	nice -n -20 "$BUILD/t/traffic" steady -r 10000000 -s 6 >account
+	nice -n -20 "$BUILD/t/traffic" steady -r 10000000 -s 6 --log sending >account
 	stop
 	exact jsonl
 	sender=$(awk '$4 > 0 { print $1 }' account)
-	reported "[.[] | select(.pid == $sender).tx_rate][1:-1][]" >rates
+	reported "[.[] | select(.pid == $sender) | [.time, .dt, .tx_rate]][1:-1][] | @tsv" >rates
 	[ "$(wc -l <rates)" -ge 4 ]
-	awk '$1 < 9900000 || $1 > 10100000 { bad = 1; print "not within 1 %: " $1 }
-		END { exit bad }' rates
+	python3 "$here/rates.py" sending <rates
 }
 
 @test "a window smooths a bursty sender" {
-	start -f jsonl -i 0.2 -w 5
-	nice -n -20 "$BUILD/t/traffic" bursty -r 10000000 -s 5 >account
+	start -f jsonl -i 0.2 -w 5 -a
+	nice -n -20 "$BUILD/t/traffic" bursty -r 10000000 -s 5 --log sending >account
 	stop
 	exact jsonl
 	sender=$(awk '$4 > 0 { print $1 }' account)
 	# five intervals are one period: 10 MB/s, where one interval has up to 50 MB/s
-	reported ".[] | select(.pid == $sender) | [.tx_rate, .tx_bytes / .dt] | @tsv" |
-		sed -n '6,$p' >rates
-	awk '$2 > 15000000 { burst = 1 }
-		$1 > 15000000 { bad = 1; print "not smoothed: " $1 }
-		END { if (!NR || !burst) print "no burst"; exit !NR || !burst || bad }' rates
+	reported "[.[] | select(.pid == $sender)] | to_entries as \$rows | \$rows[5:][] | . as \$row
+		| [.value.time, ([\$rows[\$row.key - 4:\$row.key + 1][].value.dt] | add), .value.tx_rate,
+		.value.tx_bytes / .value.dt] | @tsv" >rates
+	[ "$(wc -l <rates)" -ge 15 ]
+	cut -f 1-3 rates | python3 "$here/rates.py" sending
+	awk '$4 > 3 * $3 { burst = 1 } END { if (!burst) print "no burst"; exit !burst }' rates
 }
 
 @test "a process without traffic is gone from the next report, and there with --all" {
@@ -105,14 +114,23 @@ bytes_both_ways() {
 }
 
 @test "reports lie on a fixed grid and tell their true length" {
-	start -f jsonl -i 0.5 -n 8
-	"$BUILD/t/traffic" steady -r 1000000 -s 5 >/dev/null
+	start -f jsonl -i 0.2 -n 40 -a
+	"$BUILD/t/traffic" steady -r 1000000 -s 9 >/dev/null
 	finish
-	# none off the grid by more than it takes to get the CPU, and no drift
-	reported 'map(.time) | unique | .[0] as $first | .[] - $first' >times
-	[ "$(wc -l <times)" -ge 7 ]
-	awk '{ off = $1 % 0.5; if (off > 0.25) off -= 0.5 }
-		off < -0.1 || off > 0.1 { bad = 1; print "off the grid: " $1 } END { exit bad }' times
+	# no drift: there is a grid that most reports of each quarter lie on; the others came late
+	reported 'map(.time) | unique[]' >times
+	python3 - <<-'END'
+		times = [float(line) for line in open("times")]
+		assert len(times) >= 30, times
+		def on_grid(start, time):
+		    off = (time - start) % 0.2
+		    return min(off, 0.2 - off) <= 0.02
+		start = max(times, key=lambda start: sum(on_grid(start, time) for time in times))
+		quarter = len(times) // 4
+		for i in range(0, 4 * quarter, quarter):
+		    hits = [on_grid(start, time) for time in times[i:i + quarter]]
+		    assert sum(hits) > quarter / 2, (start, times[i:i + quarter])
+	END
 	# the lengths are those between the reports
 	equal "$(reported 'map([.time, .dt]) | unique | [.[1:], .[:-1]] | transpose
 		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
@@ -154,9 +172,9 @@ bytes_both_ways() {
 	fail "left: $left"
 }
 
-# cpu PID: clock ticks that it used
+# cpu PID: nanoseconds that it ran
 cpu() {
-	sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 12,13 | tr ' ' + | bc
+	cut -d ' ' -f 1 "/proc/$1/schedstat"
 }
 
 # memory PID: resident KiB
@@ -166,9 +184,15 @@ memory() {
 
 @test "idle, it uses no measurable CPU; its memory stays under 8 MB" {
 	start -i 1
-	before=$(cpu "$netmon")
-	sleep 5
-	[ $(($(cpu "$netmon") - before)) -le 1 ]
+	# less than a clock tick in five reports; once of four times, since on a virtual machine
+	# the time in which it had no CPU counts too
+	for _ in 1 2 3 4; do
+		before=$(cpu "$netmon")
+		sleep 5
+		used=$(($(cpu "$netmon") - before))
+		[ $used -ge 10000000 ] || break
+	done
+	[ $used -lt 10000000 ]
 	case $NETMON in
 	*/sanitize/*) ;; # the sanitizers' own memory is far more
 	*) [ "$(memory "$netmon")" -lt 8192 ] ;;
@@ -179,22 +203,26 @@ memory() {
 @test "any name can be got back from every format" {
 	for format in csv tsv jsonl; do
 		start -f $format -i 0.2
-		python3 - <<-'END'
-			import socket, time
-			names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
-			         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
-			s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-			for name in names:
-			    open("/proc/self/comm", "wb").write(name)
-			    s.sendto(b"x", ("127.0.0.1", 9))
-			    time.sleep(0.45)  # one report at the least with this name
-		END
-		stop
+		mv reports reports.$format
+		others+=("$netmon")
+	done
+	python3 - <<-'END'
+		import socket, time
+		names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
+		         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		for name in names:
+		    open("/proc/self/comm", "wb").write(name)
+		    s.sendto(b"x", ("127.0.0.1", 9))
+		    time.sleep(0.45)  # one report at the least with this name
+	END
+	for netmon in "${others[@]}"; do stop; done
+	for format in csv tsv jsonl; do
 		python3 - $format <<-'END'
 			import csv, json, re, sys
 			names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
 			         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
-			raw = open("reports", encoding="latin-1", newline="")
+			raw = open("reports." + sys.argv[1], encoding="latin-1", newline="")
 			if sys.argv[1] == "csv":
 			    got = [row["comm"] for row in csv.DictReader(raw)]
 			elif sys.argv[1] == "tsv":
@@ -203,7 +231,7 @@ memory() {
 			    lines = [line.split("\t") for line in raw.read().split("\n")[:-1]]
 			    got = [re.sub(r"\\(x..|.)", unescape, line[3]) for line in lines]
 			else:
-			    got = [json.loads(line)["comm"] for line in open("reports", encoding="utf-8")]
+			    got = [json.loads(line)["comm"] for line in open(raw.name, encoding="utf-8")]
 			    names = [name.decode(errors="replace").encode() for name in names]
 			    got = [name.encode().decode("latin-1") for name in got]
 			missing = [name for name in names if name.decode("latin-1") not in got]
@@ -219,8 +247,8 @@ memory() {
 		"$NETMON" --attach $way -n 1 -i 0.01 >/dev/null 2>messages || status=$?
 		if [ $status = 0 ]; then
 			start --attach $way -f jsonl -i 0.2
-			traffic up
-			traffic down -6
+			traffic up -b 5000000
+			traffic down -6 -b 5000000
 			traffic udp-sendto
 			stop
 			exact jsonl

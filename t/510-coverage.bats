@@ -100,7 +100,9 @@ is_exact() {
 @test "prefork: -P workers accept -C connections" { is_exact prefork; }
 @test "reuse: two processes with the same pid" { is_exact reuse; }
 @test "netns: in own network and pid namespaces" { is_exact netns; }
-@test "nothing: Unix, netlink, vsock: no network traffic" { is_exact nothing; }
+@test "kernel-thread: a thread of the kernel's that serves NFS" { is_exact kernel-thread; }
+@test "nothing: Unix and netlink: no network traffic" { is_exact nothing; }
+@test "nothing-vsock: vsock: neither" { is_exact nothing-vsock; }
 @test "steady: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
 @test "bursty: -r bytes a second as 200 ms of each second" { is_exact bursty; }
 @test "bulk: -P processes send on -C connections each for -s seconds" { is_exact bulk; }

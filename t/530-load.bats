@@ -34,7 +34,7 @@ countable() {
 	start -f jsonl -i 0.02
 	mapfile -t cases < <(countable)
 	[ "${#cases[@]}" -gt 100 ]
-	cases+=("${cases[@]}")
+	[ "${ROUNDS:-2}" = 1 ] || cases+=("${cases[@]}")
 	for ((worker = 0; worker < 18; worker++)); do # each case has two processes at the least
 		(for ((i = worker; i < ${#cases[@]}; i += 18)); do
 			# shellcheck disable=SC2086	# a name and an option
@@ -83,6 +83,28 @@ foreign() {
 		messages)" 1
 }
 
+# 64 rows at the most while all live; the places are taken when each sends its bytes
+@test "a table of 64 for 300 processes that live on" {
+	start -f jsonl -i 0.5 --max-processes 64 -a
+	mkfifo go
+	"$BUILD/t/traffic" short -P 300 --linger <go >account 3>&- &
+	traffic=$!
+	exec 8>go
+	until [ -s account ]; do sleep 0.1; done
+	sleep 1.5
+	exec 8>&-
+	wait $traffic
+	stop
+	ours='^(short|short-.*|\\(other\\))$'
+	[ "$(reported '[.[] | select(.comm == "(other)")] | length')" -gt 0 ]
+	equal "$(reported "group_by(.time) | map(length) | max <= 65")" true
+	if [ "$(reported "[.[] | select(.comm | test(\"$ours\") | not)] | length")" = 0 ]; then
+		equal "$(sums)" "$(accounted)"
+	else # others use the network too: they may be in (other) as well
+		paste <(sums) <(accounted) | awk '$1 < $3 || $2 < $4 { bad = 1; print } END { exit !NR || bad }'
+	fi
+}
+
 @test "5,000 processes that end: every byte in one report, at 0.05 s and at 5 s" {
 	for interval in 0.05 5; do
 		rm -f account
@@ -98,7 +120,7 @@ foreign() {
 
 @test "a tick that comes late gives one report with its true length" {
 	start -f jsonl -i 0.5
-	"$BUILD/t/traffic" steady -r 1000000 -s 8 >account 3>&- &
+	"$BUILD/t/traffic" steady -r 1000000 -s 8 --log sending >account 3>&- &
 	traffic=$!
 	sleep 1.2
 	kill -STOP "$netmon"
@@ -111,9 +133,8 @@ foreign() {
 	equal "$(reported '[.[].dt] | map(select(. > 4.5)) | unique | length')" 1
 	equal "$(reported '[.[] | [.time, .dt]] | unique | map(select(.[1] < 0.1)) | length < 3')" true
 	sender=$(awk '$4 > 0 { print $1 }' account)
-	reported ".[] | select(.pid == $sender and .dt > 4.5) | .tx_rate" |
-		awk '{ if ($1 < 950000 || $1 > 1050000) { print "rate " $1; bad = 1 } }
-			END { exit !NR || bad }'
+	reported ".[] | select(.pid == $sender and .dt > 4.5) | [.time, .dt, .tx_rate] | @tsv" |
+		python3 "$here/rates.py" sending
 }
 
 @test "a reader that stalls for 10 s loses no byte" {
@@ -123,12 +144,18 @@ foreign() {
 	"$NETMON" -v -o "$columns" -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
+	"$BUILD/t/traffic" steady -r 1000000 -s 12 >account.steady 3>&- &
+	steady=$!
 	traffic short -P 300
 	traffic up
-	sleep 10
+	wait $steady
+	sleep 1
 	stop
 	wait $reader
+	cat account.steady >>account
 	exact jsonl
+	# it did stall, and the report that came late tells its true length
+	equal "$(reported '[.[].dt] | max > 4')" true
 }
 
 @test "the clock set back bends no rate" {
@@ -136,41 +163,66 @@ foreign() {
 	grep -q '^QEMU' /sys/class/dmi/id/sys_vendor 2>/dev/null ||
 		skip "not in a virtual machine: CLOCK_REALTIME is not ours to set"
 	start -f jsonl -i 0.5
+	read -r begin _ </proc/uptime
 	"$BUILD/t/traffic" steady -r 1000000 -s 5 >account 3>&- &
 	traffic=$!
 	sleep 2
 	date -s '-1 hour' >/dev/null
 	wait $traffic
+	read -r end _ </proc/uptime
 	stop
 	exact jsonl
-	equal "$(reported '[.[].dt] | map(select(. < 0 or . > 2)) | length')" 0
-	equal "$(reported '[.[].tx_rate] | max < 3000000')" true
+	# the clock went back between two reports, and nothing else did
+	reports='[.[] | [.time, .dt]] | reduce .[] as $r ([]; if .[-1] == $r then . else . + [$r] end)'
+	equal "$(reported "$reports | [.[1:], .[:-1]] | transpose
+		| map(select(.[0][0] - .[1][0] < -3500)) | length")" 1
+	equal "$(reported "$reports | map(select(.[1] <= 0)) | length")" 0
+	equal "$(reported 'all((.tx_rate * .dt - .tx_bytes | fabs) <= 1 + .dt + .tx_rate / 1000000)')" true
+	# all intervals together, but for those without traffic, are not longer than it took
+	equal "$(reported "$reports | map(.[1]) | add | . > 4 and . < $end - $begin + 1.5")" true
 }
 
-@test "CAP_BPF and CAP_PERFMON suffice" {
-	# what else a kernel may ask for, the manual says: locked memory, readable tracefs
-	caps=+bpf,+perfmon
-	case $(uname -r) in
-	5.*) ulimit -l unlimited ;;
-	6.*) ;;
-	*) caps+=,+dac_read_search ;;
-	esac
-	chmod 755 . # as nobody: no other right to the files here
-	if [ "$caps" != +bpf,+perfmon ]; then # perf, too, is asked: Debian's default says no
-		paranoid=$(cat /proc/sys/kernel/perf_event_paranoid)
-		[ "$paranoid" -le 2 ] || echo 2 >/proc/sys/kernel/perf_event_paranoid
-	fi
+# as_nobody CAPABILITIES: netmon with these and no other right
+as_nobody() {
+	chmod 755 . # the files here are root's
 	cat >as-nobody <<-END
 		#!/bin/sh
-		exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$caps \
-			--ambient-caps=$caps --bounding-set=-all,$caps /proc/self/fd/9 "\$@" 9<"$NETMON"
+		exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$1 \
+			--ambient-caps=$1 --bounding-set=-all,$1 /proc/self/fd/9 "\$@" 9<"$NETMON"
 	END
 	chmod 755 as-nobody
 	NETMON=./as-nobody
+}
+
+@test "CAP_BPF and CAP_PERFMON suffice" {
+	case $(uname -r) in
+	5.*) ulimit -l unlimited ;; # the manual says so
+	esac
+	as_nobody +bpf,+perfmon
+	start -f jsonl -i 0.2
+	[ "$(sed -n 's/^CapEff:\s*//p' "/proc/$netmon/status")" = 000000c000000000 ]
+	traffic up -b 1000000
+	traffic udp-sendto
+	stop
+	exact jsonl
+	# what it cannot have it says, and what that may lead to
+	if grep -q ': tracepoint$' messages && [ "$(uname -r | cut -d . -f 1)" -ge 7 ]; then
+		contains "$(cat messages)" "as a classic tracepoint: is tracefs mounted and readable?"
+	fi
+}
+
+@test "classic tracepoints: with CAP_DAC_READ_SEARCH to read tracefs" {
+	case $(uname -r) in
+	[56].*) skip "before Linux 7.0 the other tracepoints are taken" ;;
+	esac
+	paranoid=$(cat /proc/sys/kernel/perf_event_paranoid) # perf is asked: Debian's default says no
+	[ "$paranoid" -le 2 ] || echo 2 >/proc/sys/kernel/perf_event_paranoid
+	as_nobody +bpf,+perfmon,+dac_read_search
 	start -f jsonl -i 0.2
 	traffic up -b 1000000
 	stop
 	exact jsonl
+	grep -qx 'netmon: sock_send_length: classic tracepoint' messages
 }
 
 @test "a process that lived before netmon counts from its start" {

@@ -29,6 +29,18 @@ start() {
 	done
 }
 
+# stalled PID: returns when netmon, which counts, can write no more for two seconds
+stalled() {
+	local before now=0
+	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
+	until [ "$now" = "${before-}" ]; do
+		kill -0 "$1"
+		before=$now
+		sleep 2
+		now=$(sed -n 's/^wchar: //p' "/proc/$1/io")
+	done
+}
+
 # stop [SIGNAL]: ends netmon, which must write its last report and exit with 0.
 stop() {
 	kill "-${1:-TERM}" "$netmon"

@@ -2,6 +2,7 @@
 /* What must not be counted: bytes that are no network traffic, and sockets that move none.
  * None of these calls keeps account. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/vm_sockets.h>
@@ -14,48 +15,30 @@
 
 /* nothing */
 
-enum { STREAM, DATAGRAMS, VSOCK, KINDS };
+enum { STREAM, DATAGRAMS, KINDS };
 
-/* Both ends of each kind; -1 where the kernel has no such thing. */
+/* Both ends of each kind. */
 static int pairs[KINDS][2];
 
-static void make_vsock_pair(int pair[2])
+static void send_local(int fd)
 {
-	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_LOCAL,
-				       .svm_port = VMADDR_PORT_ANY };
-	socklen_t size = sizeof(address);
-	int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
+	for (unsigned i = 0; i < asked(options.count, 100); i++)
+		must(send(fd, buffer, odd_size(i, DATAGRAM_MOST), 0), "send to", "a local socket");
+}
 
-	pair[0] = pair[1] = -1;
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) ||
-	    listen(listener, 1) || getsockname(listener, (struct sockaddr *)&address, &size))
-		return;
-	pair[0] = (int)must(socket(AF_VSOCK, SOCK_STREAM, 0), "open", "a vsock socket");
-	if (connect(pair[0], (struct sockaddr *)&address, size)) {
-		close(pair[0]);
-		pair[0] = -1;
-	} else {
-		pair[1] = accepted(listener);
-	}
-	close(listener);
+static void receive_local(int fd)
+{
+	while (must(recv(fd, buffer, KIB_64, 0), "receive from", "a local socket"))
+		;
 }
 
 static void send_nothing(void *context)
 {
 	(void)context;
-	for (int kind = 0; kind < KINDS; kind++) {
-		int fd = pairs[kind][0];
-
-		if (fd < 0)
-			continue;
-		for (unsigned i = 0; i < asked(options.count, 100); i++)
-			must(send(fd, buffer, odd_size(i, DATAGRAM_MOST), 0), "send to",
-			     "a local socket");
-		if (kind == DATAGRAMS)
-			must(send(fd, buffer, 0, 0), "send to", "a local socket");   /* the end */
-		else
-			must(shutdown(fd, SHUT_WR), "shut down", "a local socket");
-	}
+	send_local(pairs[STREAM][0]);
+	must(shutdown(pairs[STREAM][0], SHUT_WR), "shut down", "a local socket");
+	send_local(pairs[DATAGRAMS][0]);
+	must(send(pairs[DATAGRAMS][0], buffer, 0, 0), "send to", "a local socket");   /* the end */
 }
 
 static void ask_netlink(void)
@@ -75,11 +58,8 @@ static void ask_netlink(void)
 static void receive_nothing(void *context)
 {
 	(void)context;
-	for (int kind = 0; kind < KINDS; kind++)
-		while (pairs[kind][1] >= 0 &&
-		       must(recv(pairs[kind][1], buffer, KIB_64, 0), "receive from",
-			    "a local socket"))
-			;
+	receive_local(pairs[STREAM][1]);
+	receive_local(pairs[DATAGRAMS][1]);
 	ask_netlink();
 }
 
@@ -87,9 +67,46 @@ void idle_nothing(void)
 {
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[STREAM]), "open", "a Unix socket");
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pairs[DATAGRAMS]), "open", "a Unix socket");
-	make_vsock_pair(pairs[VSOCK]);
 	start("nothing-recv", receive_nothing, NULL);
 	start("nothing-send", send_nothing, NULL);
+}
+
+/* nothing-vsock: by the transport for one's own, which is a module to be loaded before */
+
+static void send_to_vsock(void *listener)
+{
+	struct sockaddr_vm address;
+	socklen_t size = sizeof(address);
+	int fd = (int)must(socket(AF_VSOCK, SOCK_STREAM, 0), "open", "a vsock socket");
+
+	must(getsockname(*(int *)listener, (struct sockaddr *)&address, &size), "get",
+	     "the address of a socket");
+	address.svm_cid = VMADDR_CID_LOCAL;
+	if (connect(fd, (struct sockaddr *)&address, size)) {
+		if (access("/sys/module/vsock_loopback", F_OK))
+			missing("vsock_loopback");
+		cannot("connect", "a vsock socket");
+	}
+	send_local(fd);
+	close(fd);
+}
+
+static void receive_from_vsock(void *listener)
+{
+	receive_local(accepted(*(int *)listener));
+}
+
+void idle_vsock(void)
+{
+	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY,
+				       .svm_port = VMADDR_PORT_ANY };
+	int listener = (int)needs(socket(AF_VSOCK, SOCK_STREAM, 0), "open", "vsock");
+
+	must(bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind",
+	     "a vsock socket");
+	must(listen(listener, 1), "listen on", "a vsock socket");
+	start("vsock-recv", receive_from_vsock, &listener);
+	start("vsock-send", send_to_vsock, &listener);
 }
 
 /* idle-sockets */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Amounts and rates: much at once, evenly, in bursts, many small ones. */
 #define _GNU_SOURCE
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 #include "traffic.h"
 
@@ -52,19 +55,45 @@ static uint64_t due_in_bursts(uint64_t rate, uint64_t step)
 	return due_after(rate, whole + at_most(into, BURST_MS) * PERIOD_MS / BURST_MS);
 }
 
+static double clock_of_day(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / (double)SECOND;
+}
+
+static FILE *sending_log;       /* NULL: none */
+
+static ssize_t by_logged_send(int fd, size_t size)
+{
+	static uint64_t sum;
+	double before = clock_of_day();
+	ssize_t result = by_send(fd, size);
+
+	sum += result > 0 ? (uint64_t)result : 0;
+	if (sending_log)
+		fprintf(sending_log, "%.6f %.6f %" PRIu64 "\n", before, clock_of_day(), sum);
+	return result;
+}
+
 static void send_paced(int fd, uint64_t (*due)(uint64_t rate, uint64_t step))
 {
 	uint64_t rate = asked(options.rate, 1000000), done = 0;
 	struct pace pace;
 
+	if (*options.log && !(sending_log = fopen(options.log, "we")))
+		cannot("open", options.log);
 	pace_start(&pace, SECOND / STEPS);
 	for (uint64_t step = 1, steps = steps_asked(); step <= steps; step++) {
 		uint64_t target = due(rate, step);
 
 		pace_step(&pace);
-		send_even(fd, by_send, target - done, KIB_64);
+		send_even(fd, by_logged_send, target - done, KIB_64);
 		done = target;
 	}
+	if (sending_log && fclose(sending_log))
+		cannot("write to", options.log);
 }
 
 static void send_steadily(int fd)
@@ -173,7 +202,6 @@ static void send_flood(int fd)
 			must(by_send(fd, size), "send to", "a socket");
 	}
 }
-
 
 void load_flood(void)
 {

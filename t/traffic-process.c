@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "traffic.h"
 
-enum { MAX_ACCOUNTS = 1 << 18, TIME_LIMIT = 120, NOT_ON_THIS_KERNEL = 77 };
+enum { MAX_ACCOUNTS = 1 << 18, TIME_LIMIT = 600, NOT_ON_THIS_KERNEL = 77 };
 
 struct account {
 	uint64_t rx_bytes;
@@ -24,7 +24,8 @@ struct account {
 	uint64_t rx_calls;
 	uint64_t tx_calls;
 	pid_t pid;
-	bool tx_in_parts;        /* the number of calls is not known */
+	bool rx_in_parts;        /* the number of calls is not known */
+	bool tx_in_parts;
 	bool done;
 	bool withdrawn;          /* not to be printed */
 	char comm[16];
@@ -173,16 +174,20 @@ static void become(struct account *account, const char *name)
 	limit_time();
 }
 
-pid_t start(const char *name, void (*run)(void *), void *context)
+static struct account *new_account(void)
 {
 	unsigned index = __atomic_fetch_add(&shared->count, 1, __ATOMIC_SEQ_CST);
-	struct account *account;
-	pid_t pid;
 
 	if (index >= MAX_ACCOUNTS)
 		cannot_because("start", "a process", "there are too many");
-	account = &shared->accounts[index];
-	pid = (pid_t)must(fork(), "start", "a process");
+	return &shared->accounts[index];
+}
+
+pid_t start(const char *name, void (*run)(void *), void *context)
+{
+	struct account *account = new_account();
+	pid_t pid = (pid_t)must(fork(), "start", "a process");
+
 	if (!pid) {
 		become(account, name);
 		run(context);
@@ -332,14 +337,33 @@ ssize_t received_messages(const struct mmsghdr *messages, int count)
 	return add_messages(messages, count, received);
 }
 
+void account_of_peer(pid_t pid, const char *name)
+{
+	struct account *account = new_account();
+
+	account->pid = pid;
+	strcpy(account->comm, name);
+	account->rx_bytes = self->tx_bytes;
+	account->tx_bytes = self->rx_bytes;
+	account->rx_in_parts = account->tx_in_parts = true;
+	__atomic_store_n(&account->done, true, __ATOMIC_RELEASE);
+}
+
+static void print_calls(uint64_t calls, bool in_parts)
+{
+	if (in_parts)
+		printf("\t-");
+	else
+		printf("\t%" PRIu64, calls);
+}
+
 static void print(const struct account *account)
 {
-	printf("%d\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t", (int)account->pid, account->comm,
-	       account->rx_bytes, account->tx_bytes, account->rx_calls);
-	if (account->tx_in_parts)
-		puts("-");
-	else
-		printf("%" PRIu64 "\n", account->tx_calls);
+	printf("%d\t%s\t%" PRIu64 "\t%" PRIu64, (int)account->pid, account->comm,
+	       account->rx_bytes, account->tx_bytes);
+	print_calls(account->rx_calls, account->rx_in_parts);
+	print_calls(account->tx_calls, account->tx_in_parts);
+	putchar('\n');
 }
 
 void pids_print(void)

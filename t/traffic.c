@@ -83,7 +83,9 @@ static const struct test {
 	{ "prefork", "46", "-P workers accept -C connections", who_prefork, SAME },
 	{ "reuse", "46", "two processes with the same pid", who_reuse, SAME },
 	{ "netns", "46", "in own network and pid namespaces", who_netns, SAME },
-	{ "nothing", "-", "Unix, netlink, vsock: no network traffic", idle_nothing, SAME },
+	{ "kernel-thread", "46", "a thread of the kernel's that serves NFS", kernel_thread, SAME },
+	{ "nothing", "-", "Unix and netlink: no network traffic", idle_nothing, SAME },
+	{ "nothing-vsock", "-", "vsock: neither", idle_vsock, SAME },
 	{ "idle-sockets", "46", "-C connections that move nothing for -s seconds", idle_sockets,
 	  SAME },
 	{ "steady", "46", "-r bytes a second for -s seconds, in steps of 1 ms", load_steady, SAME },
@@ -107,6 +109,8 @@ static const char usage[] =
 	"  -s SECONDS          how long\n"
 	"  -P PROCESSES        how many processes\n"
 	"  -C CONNECTIONS      how many connections\n"
+	"      --log FILE      steady, bursty: write a line for each call that sent: the clock\n"
+	"                      before and after it, seconds since the epoch, and the bytes so far\n"
 	"      --linger        print the account, then live on to the end of standard input\n"
 	"      --list          write the cases: NAME, FAMILIES (4, 6, 46, -), HELP\n"
 	"  -h, --help          write this\n"
@@ -141,6 +145,13 @@ static double duration(const char *text)
 	return value;
 }
 
+static void log_to(const char *path)
+{
+	if (!*path || strlen(path) >= sizeof(options.log))
+		wrong("no such name of a file", path);
+	strcpy(options.log, path);
+}
+
 static void list(void)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -170,6 +181,7 @@ static const struct test *parse(int argc, char *argv[])
 		{ "help", no_argument, NULL, 'h' },
 		{ "linger", no_argument, NULL, 'l' },
 		{ "list", no_argument, NULL, 'L' },
+		{ "log", required_argument, NULL, 'o' },
 		{ 0 },
 	};
 	const struct test *test;
@@ -187,6 +199,7 @@ static const struct test *parse(int argc, char *argv[])
 		case 'C': options.connections = number(optarg, 100000); break;
 		case 'l': options.linger = true; break;
 		case 'L': list(); break;
+		case 'o': log_to(optarg); break;
 		case 'h': help(); break;
 		default: exit(WRONG_USAGE);
 		}

@@ -30,6 +30,7 @@ struct options {
 	double seconds;
 	uint64_t processes;
 	uint64_t connections;
+	char log[256];           /* name of a file; empty: none */
 };
 
 extern struct options options;
@@ -139,6 +140,10 @@ ssize_t sent_in_parts(ssize_t result);
  * all, or -1. */
 ssize_t sent_messages(const struct mmsghdr *messages, int count);
 ssize_t received_messages(const struct mmsghdr *messages, int count);
+
+/* An account for a thread of the kernel's, whose only peer is the process that calls this: it
+ * has moved what this one has, the other way round, in a number of calls that is not known. */
+void account_of_peer(pid_t pid, const char *name);
 
 /* Gates keep processes waiting until one opens them; they stay open. */
 int gate_new(void);
@@ -271,11 +276,12 @@ void udp_short_buffer(void), udp_zero(void), udp_multicast(void), udp_refused(vo
 void who_exec(void), who_rename(void), who_threads(void), who_before(void);
 void who_short(void), who_short_tcp(void), who_fork(void), who_fd_pass(void);
 void who_prefork(void), who_reuse(void), who_netns(void);
+void kernel_thread(void);
 void uring_plain(void), uring_msg(void), uring_polled(void), uring_workers(void);
 void uring_zerocopy(void), uring_udp(void);
 void ip_ping(void), ip_ping_raw(void), ip_raw(void), ip_packet(void);
 void sctp_one_to_one(void), sctp_one_to_many(void);
-void idle_nothing(void), idle_sockets(void);
+void idle_nothing(void), idle_vsock(void), idle_sockets(void);
 void load_steady(void), load_bursty(void), load_bulk(void), load_flood(void);
 
 /* `traffic --after-exec`: the second half of who_exec() */
