@@ -49,7 +49,7 @@ TESTS := history traffic replay
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)

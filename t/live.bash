@@ -69,3 +69,13 @@ exact() {
 reported() {
 	jq -rs "$1" reports
 }
+
+# ask: what t/keys must be told where this kernel lets nobody see the peer of a datagram
+# unless the receiver asks for it, as netmon says
+ask() {
+	# shellcheck disable=SC2086	# options are words
+	if "$NETMON" $NETMON_OPTIONS -o raddr -n 1 -i 0.01 2>&1 >/dev/null |
+		grep -q 'the peer of a datagram is not known where the receiver does not ask'; then
+		echo --ask
+	fi
+}

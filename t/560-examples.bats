@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# The examples of the README and of the manual, as they are written, beside traffic; netmon
+# and sudo are scripts that shorten the times and leave out nothing else.
+
+load helper
+load live
+
+setup() {
+	live_setup
+	mkdir bin site
+	cat >bin/sudo <<-'END'
+		#!/bin/sh
+		exec "$@"
+	END
+	cat >bin/netmon <<-'END'
+		#!/usr/bin/env python3
+		import os, sys
+		arguments = sys.argv[1:]
+		end = arguments.index("--") if "--" in arguments else len(arguments)
+		for i, argument in enumerate(arguments[:end]):
+		    if argument == "-i":
+		        arguments[i + 1] = "0.3"
+		    elif argument == "-n":
+		        arguments[i + 1] = str(min(int(arguments[i + 1]), 4))
+		if end == len(arguments) and "-n" not in arguments:
+		    arguments[:0] = ["-n", "4"]
+		if "-i" not in arguments[:end] and end == len(arguments):
+		    arguments[:0] = ["-i", "0.3"]
+		os.execv(os.environ["REAL"], ["netmon"] + arguments)
+	END
+	chmod +x bin/*
+	"$BUILD/t/traffic" steady -r 5000000 -s 600 >/dev/null 3>&- &
+	background=($!)
+	head -c 20000000 /dev/urandom >site/data
+	python3 -u - site >port <<-'END' 3>&- &
+		import functools, http.server, sys
+		handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
+		server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+		print(server.server_port)
+		server.serve_forever()
+	END
+	background+=($!)
+	until [ -s port ]; do sleep 0.05; done
+	curl -s --limit-rate 30k -o /dev/null "http://127.0.0.1:$(cat port)/data" 3>&- &
+	background+=($!)
+}
+
+teardown() {
+	kill "${background[@]}" 2>/dev/null || true
+	live_teardown
+}
+
+# run_all FILE: runs each of the examples in it, which end in a line with a form feed, in a
+# folder of its own: ex-1, ex-2 ...
+run_all() {
+	python3 - "$1" <<-'END'
+		import os, subprocess, sys
+		examples = [e.strip() for e in open(sys.argv[1]).read().split("\f") if e.strip()]
+		assert len(examples) > 12, examples
+		path = os.path.abspath("bin") + ":" + os.environ["PATH"]
+		with open("port") as file:
+		    url = "http://127.0.0.1:%s/data" % file.read().strip()
+		for i, example in enumerate(examples, 1):
+		    folder = "ex-%d" % i
+		    os.mkdir(folder)
+		    with open(folder + "/Makefile", "w") as makefile:
+		        makefile.write("all:\n\tcurl -s -r 0-99999 -o /dev/null %s\n" % url)
+		    with open(folder + "/command", "w") as file:
+		        file.write(example)
+		    result = subprocess.run(["bash", "-euo", "pipefail", "-c", example], cwd=folder, timeout=120,
+		                            env=dict(os.environ, PATH=path, REAL=os.environ["NETMON"]),
+		                            stdin=subprocess.DEVNULL, capture_output=True)
+		    print(example, result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace"), sep="\n", flush=True)
+		    assert result.returncode == 0, "exit status %d" % result.returncode
+		    for name, text in (("out", result.stdout), ("err", result.stderr)):
+		        with open(folder + "/" + name, "wb") as file:
+		            file.write(text)
+		    files = [name for name in os.listdir(folder) if os.path.getsize(folder + "/" + name)]
+		    assert set(files) - {"command", "Makefile"}, "nothing came of it"
+	END
+}
+
+# of PATTERN: the folders of the examples that have it in their command
+of() {
+	grep -l -e "$1" ex-*/command | sed 's,/command$,,'
+}
+
+# What some of them must have made.
+look_at_results() {
+	local folder found
+	found=$(of 'netmon -n 1 -t 5$') && grep -q ',steady-send,' "$found/out"
+	found=$(of '-o time,user,') && grep -q ',root,' $found/out
+	found=$(of '-- make$')
+	[ "$(awk -F , '$1 == "curl" { print ($2 > 100000) }' "$found/err")" = 1 ]
+	found=$(of gnuplot)
+	[ "$(head -c 8 "$found/minute.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
+	[ "$(stat -c %s "$found/minute.png")" -gt 3000 ] # more than empty axes
+	[ "$(wc -l <"$found/minute.csv")" -ge 4 ]
+	found=$(of sqlite3)
+	equal "$(grep '^steady-send|' "$found/out")" \
+		"$(awk -F , '$3 == "steady-send" { rx += $4; tx += $5 } END { printf "steady-send|%d|%d\n", rx, tx }' \
+			"$found/log.csv")"
+	found=$(of 'select(.tx_rate > 1e6)') && grep -q '"comm":"steady-send"' "$found/out"
+	found=$(of 'mbit') && jq -se 'any(.comm == "steady-recv" and .mbit > 10)' "$found/out" >/dev/null
+	found=$(of numfmt) && grep -qE ',steady-send,0,[0-9.]+[KM]$' "$found/out"
+	found=$(of 'END { for') && grep -qE '^steady-send 0 [0-9]{6}' "$found/out"
+	found=$(of 'no-header | sort$') && LC_ALL=C sort -c "$found/out"
+	found=$(of 'proto,family') && grep -q ',tcp,4$' "$found/out"
+	found=$(of 'raddr,rport') && grep -q '127.0.0.1' "$found/out"
+}
+
+@test "the README's examples" {
+	awk '/^## Questions/ { in_it = 1; next } /^## / { in_it = 0 }
+		in_it && /^```/ { fenced = !fenced; if (!fenced) print "\f"; next } in_it && fenced && !/^$/
+		in_it && fenced && /^$/ { print "\f" }' "$here/../README.md" >examples
+	run_all examples
+	look_at_results
+	# a process by its name, with its pauses
+	grep -q ',curl,' "$(of 'netmon -w 5')/out"
+}
+
+@test "the manual's examples" {
+	python3 - "$here/../man/netmon.8" >examples <<-'END'
+		import re, sys
+		text = re.search(r"^\.Sh EXAMPLES\n(.*?)^\.Sh ", open(sys.argv[1]).read(), re.M | re.S)[1]
+		for one, block in re.findall(r"^\.Dl (.*)$|^\.Bd .*\n((?:.*\n)*?)\.Ed$", text, re.M):
+		    print((one or block).replace(r"\(aq", "'").replace(r"\e", "\\").replace(r"\&", ""), "\f")
+	END
+	run_all examples
+	look_at_results
+}
