@@ -663,13 +663,17 @@ static struct bpf_link *attach_program(const struct probes *probes,
 {
 	struct bpf_kprobe_multi_opts options = { .sz = sizeof(options) };
 	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
+	const char *slash = strchr(section, '/'), *function = slash ? slash + 1 : section;
 
 	if (way == CGROUP)
 		return bpf_program__attach_cgroup(program, probes->options.cgroup_root);
 	if (way != MULTI)
 		return bpf_program__attach(program);
 	options.retprobe = !strncmp(section, "kretprobe", 9);
-	return bpf_program__attach_kprobe_multi_opts(program, strchr(section, '/') + 1, &options);
+	/* by name, not by pattern: for that libbpf reads addresses, which root alone may see */
+	options.syms = &function;
+	options.cnt = 1;
+	return bpf_program__attach_kprobe_multi_opts(program, NULL, &options);
 }
 
 static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum way chosen[HOOKS])

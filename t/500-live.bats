@@ -14,7 +14,7 @@ teardown() {
 bytes_both_ways() {
 	start -f "$1" -i 0.3
 	for case in up down; do
-		traffic "$case" "$2" -b 20000000
+		traffic "$case" "$2" -b 5000000
 	done
 	for case in udp-sendto udp-connected; do
 		traffic "$case" "$2"
