@@ -414,10 +414,13 @@ static size_t *find_bucket(const struct report *report, __u64 hash, const char *
 
 	for (size_t i = hash & mask;; i = (i + 1) & mask) {
 		size_t *bucket = &report->buckets[i];
-		const struct group *group = &report->groups[*bucket - 1];
+		const struct group *group;
 
-		if (!*bucket || (group->hash == hash && group->length == length &&
-				 !memcmp(report->keys + group->key, key, length)))
+		if (!*bucket)
+			return bucket;
+		group = &report->groups[*bucket - 1];
+		if (group->hash == hash && group->length == length &&
+		    !memcmp(report->keys + group->key, key, length))
 			return bucket;
 	}
 }
@@ -481,11 +484,10 @@ static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
 
-	if (report->shows_totals && count < GROUPS_MOST)
+	if (!report->buckets || (report->shows_totals && count < GROUPS_MOST))
 		return;
 	report->groups_count = report->keys_length = 0;
-	if (report->buckets)
-		memset(report->buckets, 0, report->buckets_count * sizeof(*report->buckets));
+	memset(report->buckets, 0, report->buckets_count * sizeof(*report->buckets));
 	for (size_t i = 0; i < count && report->shows_totals; i++) {
 		struct group group = report->groups[i];
 
