@@ -376,11 +376,13 @@ static bool put(struct report *report, const void *bytes, size_t length)
 	return true;
 }
 
-/* Appends all that tells the row from others. */
+/* Appends all that tells the row from others, where there are no keys a byte. */
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
 
+	if (!put(report, "", 1))
+		return false;
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
 		__u64 head[3];
