@@ -78,8 +78,9 @@ void command_start(struct command *command)
 
 static void look(struct command *command, int options)
 {
-	if (!command->ended && waitpid(command->pid, &command->status, options) == command->pid)
-		command->ended = true;
+	pid_t pid = command->ended ? 0 : waitpid(command->pid, &command->status, options);
+
+	command->ended |= pid == command->pid || (pid < 0 && errno == ECHILD);
 }
 
 void command_signal(struct command *command, const struct signalfd_siginfo *signal)

@@ -29,28 +29,33 @@ struct cgroup {
 
 struct name_cache {
 	int cgroup_root;
+	bool pids_are_initial;
 	struct user *users;
 	size_t users_count;
 	struct cgroup *cgroups;  /* in order of their ids */
 	size_t cgroups_count;
-	char **commands;         /* of this report */
-	size_t commands_count;
+	char **texts;            /* that this report may use, and none after it */
+	size_t texts_count;
+	__u32 last_pid;          /* whose command line is the last of them; 0: none's */
 };
 
 struct name_cache *names_new(int cgroup_root)
 {
 	struct name_cache *cache = calloc(1, sizeof(*cache));
 
-	if (cache)
-		cache->cgroup_root = cgroup_root;
+	if (!cache)
+		return NULL;
+	cache->cgroup_root = cgroup_root;
+	cache->pids_are_initial = pids_are_initial();
 	return cache;
 }
 
 void names_forget(struct name_cache *cache)
 {
-	for (size_t i = 0; i < cache->commands_count; i++)
-		free(cache->commands[i]);
-	cache->commands_count = 0;
+	for (size_t i = 0; i < cache->texts_count; i++)
+		free(cache->texts[i]);
+	cache->texts_count = 0;
+	cache->last_pid = 0;
 }
 
 void names_free(struct name_cache *cache)
@@ -64,7 +69,7 @@ void names_free(struct name_cache *cache)
 		free(cache->cgroups[i].path);
 	free(cache->users);
 	free(cache->cgroups);
-	free(cache->commands);
+	free(cache->texts);
 	free(cache);
 }
 
@@ -81,6 +86,16 @@ static bool widen(void *array, size_t count, size_t size)
 	if (wider)
 		memcpy(array, &wider, sizeof(wider));
 	return wider;
+}
+
+/* Frees the text when the report that may use it has ended. */
+static bool free_later(struct name_cache *cache, char *text)
+{
+	if (!widen(&cache->texts, cache->texts_count, sizeof(*cache->texts)))
+		return false;
+	cache->texts[cache->texts_count++] = text;
+	cache->last_pid = 0;
+	return true;
 }
 
 /* Users */
@@ -111,7 +126,6 @@ bool user_find(const char *text, __u32 *uid)
 {
 	const struct passwd *user = getpwnam(text);
 	unsigned long long number;
-	char *end;
 
 	if (user) {
 		*uid = user->pw_uid;
@@ -120,7 +134,7 @@ bool user_find(const char *text, __u32 *uid)
 	if (!*text || strspn(text, "0123456789") != strlen(text))
 		return false;
 	errno = 0;
-	number = strtoull(text, &end, 10);
+	number = strtoull(text, NULL, 10);
 	*uid = (__u32)number;
 	return !errno && number < (__u32)-1; /* which is no user */
 }
@@ -163,6 +177,10 @@ int cgroup_root_open(void)
 int cgroup_open(int cgroup_root, const char *path)
 {
 	path += strspn(path, "/");
+	if (!strcmp(path, "..") || !strncmp(path, "../", 3) || strstr(path, "/..")) {
+		errno = EINVAL; /* it would lead out of the tree */
+		return -1;
+	}
 	return openat(cgroup_root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -186,10 +204,17 @@ static size_t cgroup_place(const struct name_cache *cache, __u64 id)
 static struct cgroup *add_cgroup(struct name_cache *cache, __u64 id, char *path)
 {
 	size_t place = cgroup_place(cache, id);
-	struct cgroup *cgroup = &cache->cgroups[place];
+	struct cgroup *cgroup;
 
-	if (place < cache->cgroups_count && cgroup->id == id) {
-		free(cgroup->path);
+	if (place < cache->cgroups_count && cache->cgroups[place].id == id) {
+		cgroup = &cache->cgroups[place];
+		if (cgroup->path && path && !strcmp(cgroup->path, path)) {
+			free(path);
+			path = cgroup->path;
+		} else if (cgroup->path && !free_later(cache, cgroup->path)) {
+			free(path);
+			return NULL;
+		}
 	} else {
 		if (!widen(&cache->cgroups, cache->cgroups_count, sizeof(*cgroup))) {
 			free(path);
@@ -247,10 +272,9 @@ static void read_cgroups(struct name_cache *cache)
 	for (size_t i = 0; i < cache->cgroups_count; i++) {
 		struct cgroup *cgroup = &cache->cgroups[i];
 
-		if (!cgroup->found && !cgroup->used) {
-			free(cgroup->path);
+		if (!cgroup->found && !cgroup->used &&
+		    (!cgroup->path || free_later(cache, cgroup->path)))
 			continue;
-		}
 		cgroup->used = false;
 		cache->cgroups[kept++] = *cgroup;
 	}
@@ -278,6 +302,14 @@ static const char *find_cgroup(void *context, __u64 id)
 
 /* Commands */
 
+bool pids_are_initial(void)
+{
+	struct stat status;
+
+	/* PROC_PID_INIT_INO, linux/proc_ns.h */
+	return !stat("/proc/self/ns/pid", &status) && status.st_ino == 0xEFFFFFFC;
+}
+
 static const char *find_command(void *context, __u32 pid)
 {
 	struct name_cache *cache = context;
@@ -285,6 +317,10 @@ static const char *find_command(void *context, __u32 pid)
 	ssize_t length;
 	int file;
 
+	if (!cache->pids_are_initial)
+		return NULL;
+	if (pid == cache->last_pid) /* another connection of it */
+		return cache->texts[cache->texts_count - 1];
 	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
 	file = open(path, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
@@ -292,7 +328,7 @@ static const char *find_command(void *context, __u32 pid)
 	text = malloc(COMMAND_MOST + 1);
 	length = text ? read(file, text, COMMAND_MOST) : -1;
 	close(file);
-	if (length < 0 || !widen(&cache->commands, cache->commands_count, sizeof(char *))) {
+	if (length < 0 || !free_later(cache, text)) {
 		free(text);
 		return NULL;
 	}
@@ -302,7 +338,7 @@ static const char *find_command(void *context, __u32 pid)
 	for (ssize_t i = 0; i < length; i++)
 		if (!text[i])
 			text[i] = ' ';
-	cache->commands[cache->commands_count++] = text;
+	cache->last_pid = pid;
 	return text;
 }
 

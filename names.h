@@ -25,6 +25,9 @@ void names_forget(struct name_cache *cache);
 /* The functions, with this cache behind them. */
 struct names names_of(struct name_cache *cache);
 
+/* Whether this process sees pids as the probes do, in the initial pid namespace. */
+bool pids_are_initial(void);
+
 /* The id of the user of that name, or number.  False where there is none. */
 bool user_find(const char *text, __u32 *uid);
 

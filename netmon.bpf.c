@@ -89,6 +89,14 @@ struct {
 	__type(value, __u32);
 } free_slots SEC(".maps");
 
+/* Who has an entry here looks for idle slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} looking SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -277,13 +285,15 @@ static __always_inline void give_back(__u32 index, struct slot *slot)
 	bpf_map_push_elem(&free_slots, &index, 0);
 }
 
-/* Takes the slot from its key where that has been idle for so long that its last bytes are
- * in a report.  Only the one who removes the key gives the slot back. */
+/* Notes whether the slot's key moved anything since it was last looked at.  Where room is
+ * short, takes the slot from a key that has been idle for so long that its last bytes are
+ * in a report. */
 static __noinline int check_idle(__u32 index)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
 	struct stats_key key;
+	__u32 *its;
 
 	if (!slot || slot->free || !slot->turn || slot->turn & 1)
 		return 0;
@@ -291,24 +301,31 @@ static __noinline int check_idle(__u32 index)
 	if (moved != slot->checked_calls) {
 		slot->checked_calls = moved;
 		slot->checked_at = now;
-	} else if (now - slot->checked_at > idle_after) {
+	} else if (slots_taken > slots / 4 * 3 && now > slot->checked_at &&
+		   now - slot->checked_at > idle_after) {
 		key = slot->key;
-		if (!bpf_map_delete_elem(&slot_of, &key))
+		its = bpf_map_lookup_elem(&slot_of, &key);
+		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &key))
 			give_back(index, slot);
 	}
 	return 0;
 }
 
-/* Looks at some more slots.  Where the hand is moved by two at once, no harm is done. */
+/* Looks at some more slots, one CPU at a time.  At each new key, so that what is noted is
+ * at the most as old as it took to give as many keys a slot as a quarter of all. */
 static __always_inline void look_for_idle(void)
 {
 	__u64 first = hand;
+	__u32 lock = 0;
 
+	if (bpf_map_update_elem(&looking, &lock, &lock, BPF_NOEXIST))
+		return;
 	hand = first + 4;
 	check_idle(1 + (__u32)(first % slots));
 	check_idle(1 + (__u32)((first + 1) % slots));
 	check_idle(1 + (__u32)((first + 2) % slots));
 	check_idle(1 + (__u32)((first + 3) % slots));
+	bpf_map_delete_elem(&looking, &lock);
 }
 
 /* Gives the key a slot and returns its index, SLOT_OTHER where there is none. */
@@ -318,8 +335,7 @@ static __noinline __u32 add_key(struct stats_key *key)
 	__u32 index = SLOT_OTHER, *winner;
 	struct slot *slot;
 
-	if (slots_taken > slots - slots / 4)
-		look_for_idle();
+	look_for_idle();
 	if (bpf_map_pop_elem(&free_slots, &index)) {
 		entries_full = 1;
 		return SLOT_OTHER;

@@ -61,7 +61,7 @@ static void wake_up(int signal)
 }
 
 /* Signals that end netmon come through a descriptor, to the same poll as all else. */
-static int open_signals(void)
+static int open_signals(bool command)
 {
 	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
 	sigset_t set;
@@ -70,7 +70,10 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGCHLD);
+	if (command) {
+		signal(SIGCHLD, SIG_DFL); /* whoever started netmon may have it ignored */
+		sigaddset(&set, SIGCHLD);
+	}
 	signal(SIGPIPE, SIG_IGN); /* a write error instead */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -116,6 +119,19 @@ static void say_not_followed(struct netmon *netmon)
 	netmon->not_followed = processes;
 }
 
+/* Whether the signals that have come end netmon, or the command that they concern has
+ * ended. */
+static bool is_over(struct netmon *netmon)
+{
+	struct signalfd_siginfo signal;
+
+	if (!netmon->command.pid)
+		return true;
+	if (read(netmon->signals, &signal, sizeof(signal)) == sizeof(signal))
+		command_signal(&netmon->command, &signal);
+	return netmon->command.ended;
+}
+
 /* Waits until the output takes some bytes.  A signal that is to end netmon leaves a
  * stalled reader GRACE to take what there is. */
 static enum outcome wait_for_output(struct netmon *netmon)
@@ -123,7 +139,8 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	struct pollfd wait[] = { { .fd = netmon->output, .events = POLLOUT },
 				 { .fd = netmon->signals, .events = POLLIN } };
 
-	if (poll(wait, 2, -1) > 0 && !wait[0].revents && poll(wait, 1, GRACE) == 0) {
+	if (poll(wait, 2, -1) > 0 && !wait[0].revents && is_over(netmon) &&
+	    poll(wait, 1, GRACE) == 0) {
 		fprintf(stderr, "netmon: cannot write '%s': its reader takes nothing: "
 			"the last report is lost\n", netmon->output_name);
 		return FAILED;
@@ -221,19 +238,6 @@ static enum outcome last_report(struct netmon *netmon)
 	return outcome == GO_ON ? DONE : outcome;
 }
 
-/* A signal ends netmon, or where there is a command concerns that. */
-static enum outcome take_signal(struct netmon *netmon)
-{
-	struct signalfd_siginfo signal;
-
-	if (read(netmon->signals, &signal, sizeof(signal)) != sizeof(signal))
-		return GO_ON;
-	if (!netmon->command.pid)
-		return signal.ssi_signo == SIGCHLD ? GO_ON : last_report(netmon);
-	command_signal(&netmon->command, &signal);
-	return netmon->command.ended ? last_report(netmon) : GO_ON;
-}
-
 /* Reports at each tick.  A tick that comes late takes those that it missed with it. */
 static enum outcome run(struct netmon *netmon)
 {
@@ -246,6 +250,8 @@ static enum outcome run(struct netmon *netmon)
 	while (outcome == GO_ON) {
 		__u64 ticks;
 
+		if (netmon->command.ended)
+			return last_report(netmon);
 		if (poll(wait, 3, -1) < 0) {
 			if (errno == EINTR)
 				continue;
@@ -255,7 +261,8 @@ static enum outcome run(struct netmon *netmon)
 		if (wait[2].revents & (POLLERR | POLLHUP))
 			return DONE;
 		if (wait[1].revents) {
-			outcome = take_signal(netmon);
+			if (is_over(netmon))
+				return last_report(netmon);
 			continue;
 		}
 		if (read(netmon->timer, &ticks, sizeof(ticks)) != sizeof(ticks))
@@ -304,6 +311,17 @@ static int open_report(struct netmon *netmon)
 	return -1;
 }
 
+/* A command is followed by its number in the initial pid namespace: in another one netmon
+ * would follow somebody else. */
+static int check_namespace(void)
+{
+	if (pids_are_initial())
+		return 0;
+	fputs("netmon: cannot follow the command: not in the initial pid namespace: run netmon "
+	      "outside of the container\n", stderr);
+	return -1;
+}
+
 /* Everything that netmon needs; it counts from the tick that begins the history. */
 static int start(struct netmon *netmon)
 {
@@ -312,9 +330,11 @@ static int start(struct netmon *netmon)
 
 	if (open_output(netmon))
 		return -1;
+	if (options->command && check_namespace())
+		return -1;
 	if (options->command && command_make(&netmon->command, options->command))
 		return -1;
-	netmon->signals = open_signals();
+	netmon->signals = open_signals(options->command);
 	if (open_report(netmon))
 		return -1;
 	netmon->probes = probes_open(&options->probes);

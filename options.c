@@ -364,6 +364,8 @@ static void add_net(struct options *options, const char *text)
 		net->family = 6;
 	else
 		wrong("cannot use '%s' for --net: %s", text, form);
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)net->address) && net->family == 6)
+		wrong("cannot use '%s' for --net: write it as an IPv4 network", text);
 	most = net->family == 4 ? 32 : 128;
 	if (*slash)
 		most = (unsigned)number("--net", slash + 1, 0, 0, most,
@@ -538,8 +540,7 @@ static void combine(struct options *options, const char *output, enum time_forma
 		drop_time(view);
 	view->iso = time == ISO;
 	check_sort(view);
-	view->pids = probes->pids = options->pids;
-	view->pids_count = probes->pids_count;
+	probes->pids = options->pids;
 	probes->parts = view_parts(view);
 	probes->follow = options->command;
 	if (probes->parts & (PART_CGROUP | PARTS_ENDS) ||
@@ -548,13 +549,13 @@ static void combine(struct options *options, const char *output, enum time_forma
 	if (!options->interval && !options->command)
 		options->interval = 1000000000;
 	/* a report must come between the last bytes of what is idle and the loss of its place */
-	probes->idle_after = options->interval + 1000000000;
+	probes->idle_after = options->interval ? options->interval + 1000000000 : ~0ULL;
 }
 
 void options_parse(struct options *options, int argc, char **argv)
 {
 	static const char *const times[] = { "epoch", "iso", "none", NULL };
-	const char *output = NULL;
+	const char *output = NULL, *last_argument = NULL;
 	enum time_format time = EPOCH;
 	int option;
 
@@ -569,6 +570,7 @@ void options_parse(struct options *options, int argc, char **argv)
 	};
 	argv[0] = "netmon"; /* getopt names it in its messages */
 	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		last_argument = optarg;
 		if (option == 'o')
 			choose_columns(&options->view, output = optarg, false);
 		else if (option == TIME_OPTION)
@@ -576,7 +578,7 @@ void options_parse(struct options *options, int argc, char **argv)
 		else
 			parse_option(options, option, optarg);
 	}
-	if (optind < argc && strcmp(argv[optind - 1], "--"))
+	if (optind < argc && (strcmp(argv[optind - 1], "--") || last_argument == argv[optind - 1]))
 		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
 	if (optind < argc)
 		options->command = &argv[optind];

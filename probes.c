@@ -122,6 +122,7 @@ struct probes {
 	int wanted_pids;           /* descriptor of the map */
 	const struct netmon_bpf__bss *watch;
 	struct counters lost;      /* of keys that came and went between two readings */
+	bool lost_process;         /* what was lost had a place in `processes` that was taken */
 	bool processes_said, entries_said;
 };
 
@@ -594,6 +595,7 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
 	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
+	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
 	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)probes->stats.limit);
 	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->stats.limit);
 	if (keyed)
@@ -992,6 +994,7 @@ static int find_process(struct probes *probes, struct entry *entry, bool known, 
 		return 1;
 	}
 	entry->ended = 1;
+	*over = known; /* its counters were read after it had ended */
 	return known;
 }
 
@@ -1032,6 +1035,7 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 		struct counters rest = minus(&slot->now, &seen->now);
 
 		probes->lost = plus(&probes->lost, &rest);
+		probes->lost_process = true;
 		seen->now = slot->now;
 		return 0;
 	}
@@ -1062,15 +1066,16 @@ static int read_other(struct probes *probes, int (*found)(void *, const struct e
 	const struct slot *slot = (const void *)probes->stats.elements;
 	struct entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
+	bool of_processes = probes->lost_process || (lost && !keyed);
 
 	other.total = plus(&slot[SLOT_OTHER].now, &probes->lost);
 	if (is_zero(&other.total))
 		return 0;
-	if (!probes->processes_said && (probes->watch->processes_full || (lost && !keyed))) {
+	if (!probes->processes_said && (probes->watch->processes_full || of_processes)) {
 		say_full(probes->processes.limit, "processes", "--max-processes");
 		probes->processes_said = true;
 	}
-	if (!probes->entries_said && (probes->watch->entries_full || (lost && keyed))) {
+	if (!probes->entries_said && (probes->watch->entries_full || (lost && !of_processes))) {
 		say_full(probes->stats.limit, "entries", "--max-entries");
 		probes->entries_said = true;
 	}

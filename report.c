@@ -7,8 +7,8 @@
 enum { GROUPS_MOST = 1 << 18 };
 
 /* Where rows of several entries are added up: one for each combination of the keys asked
- * for.  Kept from report to report only where totals are asked for, as what moved the bytes
- * may have ended. */
+ * for.  Kept from report to report only where totals are asked for that others than living
+ * processes have part in. */
 struct group {
 	size_t key;                   /* where its key is in `keys`, */
 	size_t length;                /* and how long */
@@ -33,9 +33,11 @@ struct report {
 	size_t keys_length;
 	size_t keys_capacity;
 	struct entry total_entry;
-	struct counters total;        /* of all rows so far */
-	bool by_pid;                  /* each entry is a row */
+	struct row sum;               /* of all that is wanted */
+	bool shows_pid;
+	bool by_pid;                  /* each entry is a row: the process is all of its key */
 	bool shows_totals;
+	bool keeps_groups;
 	bool no_memory;
 	__u64 number;
 	__u64 time, dt, span;
@@ -315,8 +317,10 @@ struct report *report_new(const struct view *view, const struct names *names)
 		return NULL;
 	report->view = view;
 	report->names = names;
-	report->by_pid = view_has(view, "pid");
+	report->shows_pid = view_has(view, "pid");
+	report->by_pid = report->shows_pid && view_parts(view) == PART_PROCESS;
 	report->shows_totals = shows_totals(view);
+	report->keeps_groups = report->shows_totals && !report->shows_pid;
 	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
@@ -376,12 +380,14 @@ static bool put(struct report *report, const void *bytes, size_t length)
 	return true;
 }
 
-/* Appends all that tells the row from others, where there are no keys a byte. */
+/* Appends all that tells the row from others; at least a byte. */
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
 
-	if (!put(report, "", 1))
+	/* a reused pid is another process */
+	if (report->shows_pid ? !put(report, &row->entry->key, offsetof(struct stats_key, proto))
+			      : !put(report, "", 1))
 		return false;
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
@@ -486,11 +492,11 @@ static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
 
-	if (!report->buckets || (report->shows_totals && count < GROUPS_MOST))
+	if (!report->buckets || (report->keeps_groups && count < GROUPS_MOST))
 		return;
 	report->groups_count = report->keys_length = 0;
 	memset(report->buckets, 0, report->buckets_count * sizeof(*report->buckets));
-	for (size_t i = 0; i < count && report->shows_totals; i++) {
+	for (size_t i = 0; i < count && report->keeps_groups; i++) {
 		struct group group = report->groups[i];
 
 		if (group.report != report->number - 1)
@@ -516,12 +522,7 @@ static bool is_wanted(const struct report *report, const struct entry *entry)
 		if (fnmatch(view->comm, comm, 0))
 			return false;
 	}
-	if (!view->pids_count || !(entry->known & PART_PROCESS))
-		return true;
-	for (size_t i = 0; i < view->pids_count; i++)
-		if (view->pids[i] == entry->pid)
-			return true;
-	return false;
+	return true;
 }
 
 static void look_up(const struct report *report, struct row *row)
@@ -552,10 +553,12 @@ static void merge_row(struct report *report, const struct row *row)
 		same = &report->rows[group->row];
 		add(&same->interval, &row->interval);
 		add(&same->window, &row->window);
+		add(&same->total, &row->total);
 		same->alive |= row->alive;
 	}
 	add(&group->total, &row->interval);
-	report->rows[group->row].total = group->total;
+	if (report->keeps_groups)
+		report->rows[group->row].total = group->total;
 }
 
 /* Whether what did not move anything can be passed over at once. */
@@ -580,9 +583,13 @@ static void add_change(void *context, const struct change *change)
 		.span = report->span,
 	}, *rows;
 
-	if (is_idle(report, change) || !is_wanted(report, change->entry))
+	if (!is_wanted(report, change->entry))
 		return;
-	rows = grow(report->rows, report->count, 2, &report->capacity, sizeof(*rows));
+	add(&report->sum.interval, &change->interval);
+	add(&report->sum.window, &change->window);
+	if (is_idle(report, change))
+		return;
+	rows = grow(report->rows, report->count, 1, &report->capacity, sizeof(*rows));
 	if (!rows) {
 		report->no_memory = true;
 		return;
@@ -645,25 +652,6 @@ static int compare_rows(const void *a, const void *b, void *context)
 	return (x->entry->id > y->entry->id) - (x->entry->id < y->entry->id);
 }
 
-static struct row sum_up(struct report *report)
-{
-	struct row total = {
-		.entry = &report->total_entry,
-		.alive = true,
-		.time = report->time,
-		.dt = report->dt,
-		.span = report->span,
-	};
-
-	for (size_t i = 0; i < report->count; i++) {
-		add(&total.interval, &report->rows[i].interval);
-		add(&total.window, &report->rows[i].window);
-	}
-	add(&report->total, &total.interval);
-	total.total = report->total;
-	return total;
-}
-
 static void drop_idle(struct report *report)
 {
 	size_t kept = 0;
@@ -681,7 +669,7 @@ int report_make(struct report *report, const struct history *history)
 {
 	const struct view *view = report->view;
 	size_t ticks = history_count(history);
-	struct row *rows, total;
+	struct row *rows;
 
 	report->count = 0;
 	report->no_memory = false;
@@ -691,10 +679,18 @@ int report_make(struct report *report, const struct history *history)
 	report->time = history_tick(history, ticks - 1)->time;
 	report->dt = history_span(history, 1);
 	report->span = history_span(history, view->window);
+	report->sum = (struct row){
+		.entry = &report->total_entry,
+		.alive = true,
+		.total = report->sum.total,
+		.time = report->time,
+		.dt = report->dt,
+		.span = report->span,
+	};
 	forget_groups(report);
 	if (history_changes(history, view->window, add_change, report) || report->no_memory)
 		return -1;
-	total = sum_up(report);
+	add(&report->sum.total, &report->sum.interval);
 	drop_idle(report);
 	if (report->count)
 		qsort_r(report->rows, report->count, sizeof(*report->rows), compare_rows,
@@ -707,7 +703,7 @@ int report_make(struct report *report, const struct history *history)
 	if (!rows)
 		return -1;
 	report->rows = rows;
-	rows[report->count++] = total;
+	rows[report->count++] = report->sum;
 	return 0;
 }
 

@@ -70,8 +70,6 @@ struct view {
 	bool total;         /* and a row that sums up all of them */
 	bool iso;           /* write times as dates */
 	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
-	const __u32 *pids;  /* only these, if there are any */
-	size_t pids_count;
 };
 
 /* What the kernel's numbers stand for.  Each returns text that is good until the next

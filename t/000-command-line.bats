@@ -235,11 +235,14 @@ taken() {
 		1111:2222:3333:4444:5555:6666:7777:8888:9999/64 0x7f.1; do
 		refused "for --net: " --net="$word"
 	done
+	refused "'::ffff:10.0.0.0/104' for --net: write it as an IPv4 network" --net ::ffff:10.0.0.0/104
 	refused "'10.0.0.1/8' for --net: bits are set behind the network's" --net 10.0.0.1/8
 	refused "'2001:db8::1/64' for --net: bits are set" --net 2001:db8::1/64
 	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
 	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
 	refused "'' for --cgroup" --cgroup ''
+	refused "'/..' for --cgroup: no such cgroup" --cgroup /..
+	refused "'a/../..' for --cgroup: no such cgroup" --cgroup a/../..
 	refused "'4194305' for --pid" -p 1,4194305
 	refused "'' for --pid" -p 1,
 }
@@ -247,6 +250,7 @@ taken() {
 @test "options that a command does not go with" {
 	refused "--pid with a command" -p 1 -- true
 	refused "'true': put '--' before a command" true
+	refused "'true': put '--' before a command" --to -- true
 	refused "'true': put '--' before a command" -n 1 true --
 	refused "'' for --to" --to ''
 }

@@ -381,18 +381,6 @@ tick 2000000000 2000
 5' -o pid --top 100
 }
 
-@test "-p: only that process" {
-	fixture=$several
-	replayed 'pid,comm
-3,a' -o pid,comm -p 3
-	replayed 'pid,comm' -o pid,comm --pid 33
-	replayed 'pid,comm' -o pid,comm -p 9
-	replayed 'pid,comm
-9,idle' -o pid,comm -p 9 -a
-	replayed 'comm,tx_bytes,tx_total
-a,10,10' -o comm,tx_bytes,tx_total -p 1
-}
-
 @test "without pid, processes of a name are one row" {
 	fixture=$several
 	replayed 'comm,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_rate,tx_rate,rx_total,tx_total

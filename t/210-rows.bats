@@ -98,14 +98,6 @@ dig' -o comm --comm '?i[!n]'
 700' -o rx_bytes --comm curl
 }
 
-@test "-p takes several" {
-	fixture=$keys # what found no room is of these: others were not counted
-	replayed 'pid
-0
-8
-7' -o pid -p 7,8,9
-}
-
 @test "--total: one more row, the sum of all, whatever --top leaves" {
 	fixture=$keys
 	replayed 'pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total

@@ -211,6 +211,8 @@ static void read_entry(struct replay *replay, char **at)
 	if (!entry->pid)
 		entry->known = 0; /* (other) */
 	entry->id = id_of(replay, &known);
+	entry->key.process = entry->pid;
+	entry->key.generation = (__u32)known.since;
 	entry->key.cgroup = entry->id + 1; /* any number that stands for its own path */
 	if (tick_add(replay->tick, entry))
 		checked(NULL);
