@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What is not asked for is not collected: how many entries of the table are in use.
+# shellcheck disable=SC2086,SC2154	# options are words; what helper.bash sets
 
 load helper
 load live
@@ -81,4 +82,45 @@ distinct() {
 	entries=$(used)
 	let_go
 	equal "$entries" 0
+}
+
+@test "entries that are idle make room: more keys than places, one after the other, and no (other)" {
+	"$NETMON" $NETMON_OPTIONS -i 0.05 -f jsonl --max-entries 64 -o comm,rport,tx_bytes --to reports -- \
+		python3 -c '
+import socket, time
+for port in range(20000, 20100):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x" * 100, ("127.0.0.1", port))
+    time.sleep(0.15)' 2>messages
+	equal "$(reported '[.[] | select(.comm != "(total)")] | [length, (map(.tx_bytes) | unique),
+		(map(.rport) | unique | length)] | @json')" '[100,[100],100]'
+	! grep full messages || fail "$(cat messages)"
+}
+
+@test "a cgroup that comes later takes no other's name" {
+	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	"$NETMON" $NETMON_OPTIONS -i 0.3 -f jsonl -o cgroup,tx_bytes --to reports -- python3 - "$root" 2>messages <<-'END'
+		import os, socket, sys, time
+		def start(name, wait, count):
+		    if os.fork():
+		        return
+		    time.sleep(wait)
+		    os.mkdir(sys.argv[1] + name)
+		    with open(sys.argv[1] + name + "/cgroup.procs", "w") as procs:
+		        procs.write("0")
+		    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    for _ in range(count):
+		        sender.sendto(b"x" * 100, ("127.0.0.1", 9))
+		        time.sleep(0.1)
+		    time.sleep(0.5)  # in a report before its cgroup goes
+		    os._exit(0)
+		for number, (wait, count) in enumerate(((0, 20), (0.5, 10), (1, 5))):
+		    start("/netmon-late-%d" % number, wait, count)
+		for _ in range(3):
+		    os.wait()
+		for number in range(3):
+		    os.rmdir(sys.argv[1] + "/netmon-late-%d" % number)
+	END
+	equal "$(reported 'group_by(.cgroup) | map([.[0].cgroup, (map(.tx_bytes) | add)]) | @json')" \
+		'[["/netmon-late-0",2000],["/netmon-late-1",1000],["/netmon-late-2",500]]'
 }

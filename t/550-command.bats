@@ -157,3 +157,16 @@ serve() {
 	equal "$(cat stdout)" ''
 	equal "$(grep -c '(total)' out)" 2
 }
+
+@test "where SIGCHLD is ignored by whoever starts netmon, it sees the end all the same" {
+	run -5 --separate-stderr timeout 20 python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], ["netmon", "--to", "reports", "--", "sh", "-c", "exit 5"])' "$NETMON"
+}
+
+@test "in another pid namespace: refused, the command is not run" {
+	run -1 --separate-stderr unshare -pf --mount-proc "$NETMON" -- touch ran
+	contains "$stderr" 'netmon: cannot follow the command: not in the initial pid namespace'
+	[ ! -e ran ]
+}

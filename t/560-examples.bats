@@ -101,7 +101,7 @@ look_at_results() {
 		"$(awk -F , '$3 == "steady-send" { rx += $4; tx += $5 } END { printf "steady-send|%d|%d\n", rx, tx }' \
 			"$found/log.csv")"
 	found=$(of 'select(.tx_rate > 1e6)') && grep -q '"comm":"steady-send"' "$found/out"
-	found=$(of 'mbit') && jq -se 'any(.comm == "steady-recv" and .mbit > 10)' "$found/out" >/dev/null
+	found=$(of 'mbit') && grep '^{' "$found/out" | jq -se 'any(.[]; .comm == "steady-recv" and .mbit > 10)' >/dev/null
 	found=$(of numfmt) && grep -qE ',steady-send,0,[0-9.]+[KM]$' "$found/out"
 	found=$(of 'END { for') && grep -qE '^steady-send 0 [0-9]{6}' "$found/out"
 	found=$(of 'no-header | sort$') && LC_ALL=C sort -c "$found/out"
