@@ -41,7 +41,8 @@ setup() {
 	END
 	background+=($!)
 	until [ -s port ]; do sleep 0.05; done
-	curl -s --limit-rate 30k -o /dev/null "http://127.0.0.1:$(cat port)/data" 3>&- &
+	truncate -s 2G site/large # for minutes, at a rate at which curl does not pause
+	curl -s --limit-rate 2M -o /dev/null "http://127.0.0.1:$(cat port)/large" 3>&- &
 	background+=($!)
 }
 
