@@ -138,24 +138,29 @@ foreign() {
 }
 
 @test "a reader that stalls for 10 s loses no byte" {
-	mkfifo fifo
-	{ sleep 10; cat; } <fifo >reports 3>&- &
+	mkfifo fifo hold
+	{ until [ -e go ]; do sleep 0.1; done; cat; } <fifo >reports 3>&- &
 	reader=$!
 	"$NETMON" -v -o "$columns" -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
-	"$BUILD/t/traffic" steady -r 1000000 -s 12 >account.steady 3>&- &
-	steady=$!
+	# processes that stay have rows until the pipe is full
+	"$BUILD/t/traffic" up -b 1000 --linger <hold >account.held 3>&- &
+	held=$!
+	exec 8>hold
+	stalled $netmon
 	traffic short -P 300
 	traffic up
-	wait $steady
-	sleep 1
+	traffic steady -r 1000000 -s 10
+	touch go
+	exec 8>&-
+	wait $held
 	stop
 	wait $reader
-	cat account.steady >>account
+	cat account.held >>account
 	exact jsonl
 	# it did stall, and the report that came late tells its true length
-	equal "$(reported '[.[].dt] | max > 4')" true
+	equal "$(reported '[.[].dt] | max > 10')" true
 }
 
 @test "the clock set back bends no rate" {
