@@ -7,7 +7,7 @@
 #   make coverage         what is counted on which kernel: writes t/COVERAGE.md
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
 #   make analyze          static analysis
-#   make install          PREFIX, DESTDIR
+#   make install          PREFIX, DESTDIR, UNITDIR
 #   make deps             install what the targets named beside it need (Debian, Ubuntu)
 #   make vmlinux.h        the kernel's types anew   VMLINUX_BTF=/sys/kernel/btf/vmlinux
 
@@ -23,6 +23,8 @@ BATS ?= bats
 VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 VMLINUX_H ?= vmlinux.h
 PREFIX ?= /usr/local
+# Where systemd is, units go below PREFIX, where it looks for them too.
+UNITDIR ?= $(if $(wildcard /usr/lib/systemd/system /lib/systemd/system),$(PREFIX)/lib/systemd/system)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/; s/s390x/s390/; s/^armv.*/arm/; s/loongarch64/loongarch/')
 
 ifdef SANITIZE
@@ -43,13 +45,14 @@ LIBS = $(shell $(PKG_CONFIG) --libs libbpf libelf zlib)
 COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
-SOURCES := netmon.c options.c command.c names.c probes.c history.c report.c format.c
+SOURCES := netmon.c options.c command.c names.c pin.c probes.c history.c report.c format.c status.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+UNITS := netmon-pin.service netmon-log.service
 TESTS := history traffic replay
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -96,7 +99,7 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/netmon.bpf.o: netmon.bpf.c netmon.h $(VMLINUX_H)
+$(BUILD)/netmon.bpf.o: netmon.bpf.c netmon.h filter.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
@@ -158,9 +161,14 @@ deps:
 install: $(NETMON)
 	install -D -m 755 $(NETMON) $(DESTDIR)$(PREFIX)/sbin/netmon
 	install -D -m 644 man/netmon.8 $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
+	$(if $(UNITDIR),mkdir -p $(DESTDIR)$(UNITDIR))
+	$(if $(UNITDIR),for unit in $(UNITS); do \
+		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >$(DESTDIR)$(UNITDIR)/$$unit && \
+		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit; done)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/netmon $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
+	$(if $(UNITDIR),rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%))
 
 clean:
 	rm -rf build netmon

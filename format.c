@@ -200,8 +200,7 @@ static void put_address(struct text *text, enum format format, const struct valu
 	put_text(text, format, address, strlen(address));
 }
 
-static void put_value(struct text *text, enum format format, const struct view *view,
-		      const struct value *value)
+static void put_value(struct text *text, enum format format, bool iso, const struct value *value)
 {
 	switch (value->type) {
 	case UNKNOWN:
@@ -213,7 +212,7 @@ static void put_value(struct text *text, enum format format, const struct view *
 		put_number(text, value->number, value->decimals);
 		break;
 	case TIME:
-		if (view->iso)
+		if (iso)
 			put_date(text, format, value->number);
 		else
 			put_number(text, value->number, 3);
@@ -250,6 +249,18 @@ void format_header(struct text *text, enum format format, const struct view *vie
 	put_char(text, '\n');
 }
 
+/* The field in that column of a line. */
+static void put_field(struct text *text, enum format format, bool iso, size_t column,
+		      const char *name, const struct value *value)
+{
+	put_separator(text, format, column);
+	if (format == JSONL) {
+		put_json(text, name, strlen(name));
+		put_char(text, ':');
+	}
+	put_value(text, format, iso, value);
+}
+
 void format_row(struct text *text, enum format format, const struct view *view,
 		const struct row *row)
 {
@@ -258,14 +269,23 @@ void format_row(struct text *text, enum format format, const struct view *view,
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value = view->columns[i]->get(row);
 
-		put_separator(text, format, i);
-		if (format == JSONL) {
-			const char *name = view->columns[i]->name;
-
-			put_json(text, name, strlen(name));
-			put_char(text, ':');
-		}
-		put_value(text, format, view, &value);
+		put_field(text, format, view->iso, i, view->columns[i]->name, &value);
 	}
+	put_string(text, format == JSONL ? "}\n" : "\n");
+}
+
+void format_fields(struct text *text, enum format format, bool header, bool iso,
+		   const struct field fields[], size_t count)
+{
+	for (size_t i = 0; header && format != JSONL && i < count; i++) {
+		put_separator(text, format, i);
+		put_string(text, fields[i].name);
+	}
+	if (header && format != JSONL)
+		put_char(text, '\n');
+	if (format == JSONL)
+		put_char(text, '{');
+	for (size_t i = 0; i < count; i++)
+		put_field(text, format, iso, i, fields[i].name, &fields[i].value);
 	put_string(text, format == JSONL ? "}\n" : "\n");
 }

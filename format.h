@@ -35,4 +35,15 @@ void format_header(struct text *text, enum format format, const struct view *vie
 void format_row(struct text *text, enum format format, const struct view *view,
 		const struct row *row);
 
+/* A value of something that is no row. */
+struct field {
+	const char *name;
+	struct value value;
+};
+
+/* Appends the names of the fields as the header, where that is asked for, and their values as
+ * one line; times as dates where `iso` is set. */
+void format_fields(struct text *text, enum format format, bool header, bool iso,
+		   const struct field fields[], size_t count);
+
 #endif

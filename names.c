@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/mount.h>
 #include <mntent.h>
 #include <pwd.h>
@@ -122,21 +123,37 @@ static const char *find_user(void *context, __u32 uid)
 	return cache->users[cache->users_count++].name;
 }
 
-bool user_find(const char *text, __u32 *uid)
+/* The id that stands there as a number; (__u32)-1 is nobody's. */
+static bool id_of(const char *text, __u32 *id)
 {
-	const struct passwd *user = getpwnam(text);
 	unsigned long long number;
 
-	if (user) {
-		*uid = user->pw_uid;
-		return true;
-	}
 	if (!*text || strspn(text, "0123456789") != strlen(text))
 		return false;
 	errno = 0;
 	number = strtoull(text, NULL, 10);
-	*uid = (__u32)number;
-	return !errno && number < (__u32)-1; /* which is no user */
+	*id = (__u32)number;
+	return !errno && number < (__u32)-1;
+}
+
+bool user_find(const char *text, __u32 *uid)
+{
+	const struct passwd *user = getpwnam(text);
+
+	if (!user)
+		return id_of(text, uid);
+	*uid = user->pw_uid;
+	return true;
+}
+
+bool group_find(const char *text, __u32 *gid)
+{
+	const struct group *group = getgrnam(text);
+
+	if (!group)
+		return id_of(text, gid);
+	*gid = group->gr_gid;
+	return true;
 }
 
 /* Cgroups */

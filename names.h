@@ -31,6 +31,9 @@ bool pids_are_initial(void);
 /* The id of the user of that name, or number.  False where there is none. */
 bool user_find(const char *text, __u32 *uid);
 
+/* The same of a group. */
+bool group_find(const char *text, __u32 *gid);
+
 /* Opens the root directory of cgroup v2, wherever it is mounted; where it is not, mounts it
  * for this descriptor alone.  Returns the descriptor, or -1 with errno. */
 int cgroup_root_open(void);

@@ -24,12 +24,13 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
+#include "filter.h"
 #include "netmon.h"
 
 enum { AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
 enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
-enum { CLONE_THREAD = 0x10000 };
+enum { CLONE_THREAD = 0x10000, PF_EXITING = 4 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum direction { RX, TX };
 
@@ -208,6 +209,14 @@ static __always_inline __u32 parent_pid(void)
 	return CURRENT(real_parent->tgid, real_parent, tgid);
 }
 
+/* Whether nothing of the current process lives any more but what the kernel does to close its
+ * files: those of a network file system are written then.  A place would never be freed. */
+static __always_inline bool is_past_end(void)
+{
+	return CURRENT(flags, flags) & PF_EXITING &&
+	       !CURRENT(signal->live.counter, signal, live.counter);
+}
+
 /* Begins and ends a change of a slot's or a place's occupant: a reader that sees an odd
  * turn, or not the same one twice, reads again. */
 static __always_inline void change(__u64 *turn)
@@ -227,6 +236,8 @@ static __noinline bool add_process(__u32 pid, struct place *place)
 	struct slot *slot = NULL;
 	__u32 index;
 
+	if (is_past_end())
+		return false;
 	if (bpf_map_pop_elem(&free_places, &index)) {
 		processes_full = 1;
 		return false;
@@ -277,36 +288,53 @@ static __always_inline bool find_place(__u32 pid, struct place *place)
 
 /* Slots for keys that are finer than the process, or have none in them */
 
-static __always_inline void give_back(__u32 index, struct slot *slot)
+/* `rests`: a program may have found the slot, and not be done with it. */
+static __always_inline void give_back(__u32 index, struct slot *slot, bool rests)
 {
 	slot->free = 1;
-	slot->checked_at = bpf_ktime_get_ns();
+	slot->checked_at = rests ? bpf_ktime_get_ns() : 0;
 	__sync_fetch_and_add(&slots_taken, -1);
 	bpf_map_push_elem(&free_slots, &index, 0);
 }
 
-/* Notes whether the slot's key moved anything since it was last looked at.  Where room is
- * short, takes the slot from a key that has been idle for so long that its last bytes are
- * in a report. */
+/* Whether the process that the key is of has ended: nothing will be counted for it. */
+static __always_inline bool is_dead(const struct stats_key *key)
+{
+	__u32 index = key->process;
+	struct process *process;
+
+	if (!(parts & PART_PROCESS))
+		return false;
+	process = bpf_map_lookup_elem(&processes, &index);
+	return process && (process->ended || process->turn >> 1 != key->generation);
+}
+
+/* Notes whether the slot's key moved anything since it was last looked at.  Takes the slot
+ * from a key of a process that has ended; where room is short, from one that has been idle
+ * for so long that its last bytes are in a report. */
 static __noinline int check_idle(__u32 index)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
 	struct stats_key key;
+	bool dead, idle;
 	__u32 *its;
 
 	if (!slot || slot->free || !slot->turn || slot->turn & 1)
 		return 0;
 	moved = slot->now.rx_calls + slot->now.tx_calls;
+	key = slot->key;
+	dead = is_dead(&key);
+	idle = moved == slot->checked_calls && slots_taken > slots / 4 * 3 &&
+	       now > slot->checked_at && now - slot->checked_at > idle_after;
 	if (moved != slot->checked_calls) {
 		slot->checked_calls = moved;
 		slot->checked_at = now;
-	} else if (slots_taken > slots / 4 * 3 && now > slot->checked_at &&
-		   now - slot->checked_at > idle_after) {
-		key = slot->key;
+	}
+	if (dead || idle) {
 		its = bpf_map_lookup_elem(&slot_of, &key);
 		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &key))
-			give_back(index, slot);
+			give_back(index, slot, !dead);
 	}
 	return 0;
 }
@@ -359,7 +387,7 @@ static __noinline __u32 add_key(struct stats_key *key)
 
 	if (bpf_map_update_elem(&slot_of, key, &index, BPF_NOEXIST)) {
 		/* another CPU was faster */
-		give_back(index, slot);
+		give_back(index, slot, false);
 		winner = bpf_map_lookup_elem(&slot_of, key);
 		return winner ? *winner : SLOT_OTHER;
 	}
@@ -392,11 +420,6 @@ static __always_inline __u16 proto_of(struct sock *sk, int family, bool typed)
 		return PROTO_PACKET;
 	proto = GET(sk, sk_protocol);
 	return proto == MPTCP ? IPPROTO_TCP : proto == ICMPV6 ? IPPROTO_ICMP : proto;
-}
-
-static __always_inline bool is_zero(const __u32 address[4])
-{
-	return !(address[0] | address[1] | address[2] | address[3]);
 }
 
 static __always_inline bool is_mapped(const __u32 address[4])
@@ -459,7 +482,7 @@ static __always_inline void describe_ends(struct stats_key *key, struct sock *sk
 		key->lport = local_port(sk, key->proto, typed);
 		key->rport = bpf_ntohs(GET(sk, __sk_common.skc_dport));
 	}
-	if (peer->family && (peer->fresh || is_zero(key->raddr))) {
+	if (peer->family && (peer->fresh || no_address(key->raddr))) {
 		__builtin_memcpy(key->raddr, peer->address, sizeof(key->raddr));
 		key->rport = peer->port;
 		key->family = peer->family;
@@ -470,7 +493,7 @@ static __always_inline void describe_ends(struct stats_key *key, struct sock *sk
 		key->family = 4;
 	} else if (is_mapped(key->laddr)) {
 		key->family = 4;
-	} else if (!is_zero(key->raddr) || !is_zero(key->laddr) || !has_ports(key->proto) ||
+	} else if (!no_address(key->raddr) || !no_address(key->laddr) || !has_ports(key->proto) ||
 		   is_v6_only(sk, typed)) {
 		key->family = 6;
 	}
@@ -498,78 +521,11 @@ static __always_inline void take_peer(struct peer *peer, enum direction directio
 	}
 }
 
-/* Filters */
-
-static __always_inline bool is_listed(const volatile __u16 *list, __u32 count, __u16 wanted)
-{
-#pragma unroll
-	for (__u32 i = 0; i < MAX_LISTED; i++)
-		if (i < count && list[i] == wanted)
-			return true;
-	return false;
-}
-
-static __always_inline bool in_net(const volatile struct network *net, const struct stats_key *key)
-{
-	bool in = net->family == key->family && !is_zero(key->raddr);
-
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		in = in && (key->raddr[i] & net->mask[i]) == net->address[i];
-	return in;
-}
-
-/* In one of those to be counted, if there are any, and in none of the others. */
-static __always_inline bool in_nets(const struct stats_key *key)
-{
-	bool in = false, any = false;
-
-#pragma unroll
-	for (__u32 i = 0; i < MAX_LISTED; i++) {
-		if (i >= filter.nets_count)
-			break;
-		if (!filter.nets[i].leave_out)
-			any = true;
-		if (!in_net(&filter.nets[i], key))
-			continue;
-		if (filter.nets[i].leave_out)
-			return false;
-		in = true;
-	}
-	return in || !any;
-}
-
-/* A packet to an address of this host never leaves it; its source is that address too. */
-static __always_inline bool is_loopback(const struct stats_key *key)
-{
-	const __u32 *a = key->laddr, *b = key->raddr;
-
-	if (is_zero(b))
-		return false;
-	if (key->family == 4 && (b[0] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
-		return true;
-	if (key->family == 6 && !(b[0] | b[1] | b[2]) && b[3] == bpf_htonl(1))
-		return true;
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
-}
-
 static __noinline bool passes(const struct stats_key *key)
 {
-	__u32 kinds = filter.kinds;
-
-	if (kinds & FILTER_UID && key->uid != filter.uid)
+	if (filter.kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
 		return false;
-	if (kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
-		return false;
-	if (kinds & FILTER_PROTO && !is_listed(filter.protos, filter.protos_count, key->proto))
-		return false;
-	if (kinds & FILTER_PORT &&
-	    !is_listed(filter.ports, filter.ports_count, key->lport) &&
-	    !is_listed(filter.ports, filter.ports_count, key->rport))
-		return false;
-	if (kinds & FILTER_NET && !in_nets(key))
-		return false;
-	return !(kinds & FILTER_LOOPBACK && is_loopback(key));
+	return filter_passes(&filter, key);
 }
 
 /* Counting */

@@ -20,8 +20,10 @@
 #include "command.h"
 #include "names.h"
 #include "options.h"
+#include "filter.h"
+#include "status.h"
 
-enum { GRACE = 2000 }; /* milliseconds */
+enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
 
 enum outcome { GO_ON, DONE, FAILED };
 
@@ -38,7 +40,9 @@ struct netmon {
 	int signals;
 	int output;
 	const char *output_name;
+	bool pinned;          /* the probes are others' */
 	bool regular;         /* the output is a file that never keeps a write waiting */
+	__u32 parts;          /* of the probes' key */
 	__u64 missed, not_followed;
 };
 
@@ -238,6 +242,17 @@ static enum outcome last_report(struct netmon *netmon)
 	return outcome == GO_ON ? DONE : outcome;
 }
 
+/* The pin that is read has been removed: what it counted to its end is reported, then netmon
+ * ends, as nobody counts any more. */
+static enum outcome say_gone(struct netmon *netmon)
+{
+	enum outcome outcome = report(netmon);
+
+	fprintf(stderr, "netmon: cannot go on reading '%s': it has been unpinned\n",
+		netmon->options.pin.dir);
+	return outcome == GO_ON ? FAILED : outcome;
+}
+
 /* Reports at each tick.  A tick that comes late takes those that it missed with it. */
 static enum outcome run(struct netmon *netmon)
 {
@@ -252,7 +267,9 @@ static enum outcome run(struct netmon *netmon)
 
 		if (netmon->command.ended)
 			return last_report(netmon);
-		if (poll(wait, 3, -1) < 0) {
+		if (probes_gone(netmon->probes))
+			return say_gone(netmon);
+		if (poll(wait, 3, netmon->pinned ? LOOK_AGAIN : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			failed("poll", "timer", errno);
@@ -303,7 +320,7 @@ static int open_report(struct netmon *netmon)
 	netmon->cache = names_new(options->probes.cgroup_root);
 	if (netmon->cache) {
 		netmon->names = names_of(netmon->cache);
-		netmon->report = report_new(&options->view, &netmon->names);
+		netmon->report = report_new(&options->view, netmon->parts, &netmon->names);
 	}
 	if (netmon->signals >= 0 && netmon->history && netmon->report)
 		return 0;
@@ -322,11 +339,98 @@ static int check_namespace(void)
 	return -1;
 }
 
-/* Everything that netmon needs; it counts from the tick that begins the history. */
+/* Whether to read what somebody has pinned.  A command has probes of its own, as have
+ * those who ask for them. */
+static bool is_pinned(const struct options *options)
+{
+	if (options->command || options->no_pin)
+		return false;
+	return options->from || pin_exists(options->pin.dir);
+}
+
+/* The parts of the key that the rows and the filters take. */
+static __u32 parts_wanted(const struct options *options)
+{
+	__u32 kinds = options->probes.filter.kinds;
+
+	return options->probes.parts | filter_parts(kinds) |
+	       (kinds & FILTER_PIDS ? PART_PROCESS : 0) | (kinds & FILTER_CGROUP ? PART_CGROUP : 0);
+}
+
+/* What the pinned probes do not tell apart, nobody can. */
+static int check_parts(const struct options *options, __u32 parts)
+{
+	__u32 missing = parts_wanted(options) & ~parts;
+	char names[256];
+
+	if (!missing)
+		return 0;
+	/* an address takes its family with it */
+	parts_columns(missing & (PART_LADDR | PART_RADDR) ? missing | PART_FAMILY : missing, names,
+		      sizeof(names));
+	fprintf(stderr, "netmon: cannot tell apart '%s': the probes pinned in '%s' do not: "
+		"pin them anew with 'netmon --pin %s --replace -o +%s', or add --no-pin\n", names,
+		options->pin.dir, options->pin.dir, names);
+	return -1;
+}
+
+/* Reads what is pinned: what the probes do not filter, the report does. */
+static int open_pinned(struct netmon *netmon)
+{
+	struct options *options = &netmon->options;
+	struct view *view = &options->view;
+
+	if (options->own) {
+		fprintf(stderr, "netmon: cannot use %s: the probes pinned in '%s' are as they are: "
+			"add --no-pin\n", options->own, options->pin.dir);
+		return -1;
+	}
+	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
+	if (!netmon->probes)
+		return -1;
+	netmon->pinned = true;
+	netmon->parts = probes_about(netmon->probes)->parts;
+	netmon->missed = probes_missed(netmon->probes);
+	view->filter = &options->probes.filter;
+	view->pids = options->pids;
+	view->pids_count = options->probes.pids_count;
+	if (options->probes.verbose)
+		fprintf(stderr, "netmon: reading what is pinned in '%s'\n", options->pin.dir);
+	return check_parts(options, netmon->parts);
+}
+
+static int open_own(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	netmon->probes = probes_open(&options->probes);
+	netmon->parts = options->probes.parts;
+	if (!netmon->probes)
+		return -1;
+	return options->command ? probes_follow(netmon->probes, (__u32)netmon->command.pid) : 0;
+}
+
+/* The tick that begins the history.  What a pin has counted before is in it; probes of our
+ * own have just begun. */
+static int first_tick(struct netmon *netmon)
+{
+	struct tick *tick = history_push(netmon->history);
+
+	tick->clock = now(CLOCK_MONOTONIC);
+	if (netmon->pinned && probes_read(netmon->probes, add_entry, tick))
+		return -1;
+	tick_sort(tick);
+	netmon->timer = open_timer(tick->clock, netmon->options.interval);
+	if (netmon->timer >= 0)
+		return 0;
+	failed("set", "timer", errno);
+	return -1;
+}
+
+/* Everything that netmon needs. */
 static int start(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
-	struct tick *tick;
 
 	if (open_output(netmon))
 		return -1;
@@ -335,41 +439,86 @@ static int start(struct netmon *netmon)
 	if (options->command && command_make(&netmon->command, options->command))
 		return -1;
 	netmon->signals = open_signals(options->command);
-	if (open_report(netmon))
+	if (is_pinned(options) ? open_pinned(netmon) : open_own(netmon))
 		return -1;
-	netmon->probes = probes_open(&options->probes);
-	if (!netmon->probes)
+	if (open_report(netmon) || first_tick(netmon))
 		return -1;
-	if (options->command && probes_follow(netmon->probes, (__u32)netmon->command.pid))
-		return -1;
-	tick = history_push(netmon->history);
-	tick->clock = now(CLOCK_MONOTONIC);
-	netmon->timer = open_timer(tick->clock, options->interval);
-	if (netmon->timer < 0) {
-		failed("set", "timer", errno);
-		return -1;
-	}
 	if (options->probes.verbose)
 		fputs("netmon: counting\n", stderr);
 	return 0;
 }
 
+static enum outcome pin(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	if (pin_check(&options->pin))
+		return FAILED;
+	netmon->probes = probes_open(&options->probes);
+	if (!netmon->probes || probes_pin(netmon->probes, &options->pin, options->pin_command))
+		return FAILED;
+	return DONE;
+}
+
+static enum outcome status(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+	enum outcome outcome;
+
+	if (open_output(netmon))
+		return FAILED;
+	netmon->signals = open_signals(false);
+	if (!pin_exists(options->pin.dir)) {
+		fprintf(stderr, "netmon: nothing is pinned in '%s'\n", options->pin.dir);
+		return FAILED;
+	}
+	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
+	if (!netmon->probes ||
+	    status_write(&netmon->text, options->format, options->header, options->view.iso,
+			 options->pin.dir, netmon->probes))
+		return FAILED;
+	outcome = write_text(netmon);
+	return outcome == GO_ON ? DONE : outcome;
+}
+
+static enum outcome read_probes(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+	enum outcome outcome;
+
+	if (start(netmon))
+		return FAILED;
+	if (options->header)
+		format_header(&netmon->text, options->format, &options->view);
+	outcome = write_text(netmon);
+	if (netmon->command.pid)
+		command_start(&netmon->command);
+	return outcome == GO_ON ? run(netmon) : outcome;
+}
+
+static enum outcome act(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	switch (options->mode) {
+	case PIN:
+		return pin(netmon);
+	case UNPIN:
+		return pin_remove(options->pin.dir, options->pin.verbose) ? FAILED : DONE;
+	case STATUS:
+		return status(netmon);
+	default:
+		return read_probes(netmon);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct netmon netmon = { .timer = -1, .signals = -1 };
-	enum outcome outcome = FAILED;
+	enum outcome outcome;
 
 	options_parse(&netmon.options, argc, argv);
-	if (start(&netmon))
-		goto cleanup;
-	if (netmon.options.header)
-		format_header(&netmon.text, netmon.options.format, &netmon.options.view);
-	outcome = write_text(&netmon);
-	if (netmon.command.pid)
-		command_start(&netmon.command);
-	if (outcome == GO_ON)
-		outcome = run(&netmon);
-cleanup:
+	outcome = act(&netmon);
 	if (netmon.command.pid)
 		command_wait(&netmon.command, netmon.signals);
 	probes_close(netmon.probes);

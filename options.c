@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,13 @@
 #include "options.h"
 
 enum { WRONG_USAGE = 2 };
+
+/* How seldom pinned probes may be read, nanoseconds. */
+#define PINNED_INTERVAL 10000000000ULL
+
 enum { NO_HEADER = 256, ATTACH, MAX_PROCESSES_OPTION, MAX_ENTRIES_OPTION, COMM, USER, CGROUP_OPTION,
-       PROTO, PORT, NET, NO_LOOPBACK, TIME_OPTION, TOTAL, TO };
+       PROTO, PORT, NET, NO_LOOPBACK, TIME_OPTION, TOTAL, TO, PIN_OPTION, PIN_GROUP, REPLACE,
+       STATUS_OPTION, UNPIN_OPTION, FROM, NO_PIN, OPTIONS };
 
 static const struct option long_options[] = {
 	{ "interval", required_argument, NULL, 'i' },
@@ -38,6 +44,13 @@ static const struct option long_options[] = {
 	{ "max-processes", required_argument, NULL, MAX_PROCESSES_OPTION },
 	{ "max-entries", required_argument, NULL, MAX_ENTRIES_OPTION },
 	{ "attach", required_argument, NULL, ATTACH },
+	{ "pin", optional_argument, NULL, PIN_OPTION },
+	{ "pin-group", required_argument, NULL, PIN_GROUP },
+	{ "replace", no_argument, NULL, REPLACE },
+	{ "status", optional_argument, NULL, STATUS_OPTION },
+	{ "unpin", optional_argument, NULL, UNPIN_OPTION },
+	{ "from", required_argument, NULL, FROM },
+	{ "no-pin", no_argument, NULL, NO_PIN },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
@@ -48,6 +61,7 @@ static const char short_options[] = "+i:n:w:f:o:s:t:ap:vVh";
 
 static const char help_head[] =
 	"Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
+	"       netmon --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
 	"Writes every interval which process uses the network, and how much.\n"
 	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
 	"\n"
@@ -90,6 +104,15 @@ static const char help_head[] =
 	"      --attach WAY         auto, tracepoint, fexit or kprobe (auto)\n"
 	"  -v, --verbose            say how each probe is attached\n"
 	"\n"
+	"Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:\n"
+	"      --pin [DIR]          load, attach and pin them, and end\n"
+	"      --pin-group GROUP    with --pin: its members may read without root\n"
+	"      --replace            with --pin: take the place of what is pinned there\n"
+	"      --status [DIR]       say what is pinned\n"
+	"      --unpin [DIR]        remove what is pinned\n"
+	"      --from DIR           read what is pinned in DIR\n"
+	"      --no-pin             use probes of its own, also where some are pinned\n"
+	"\n"
 	"  -h, --help               this text\n"
 	"  -V, --version            the version\n"
 	"\n"
@@ -97,7 +120,8 @@ static const char help_head[] =
 
 static const char help_tail[] =
 	"\n"
-	"Needs root, or CAP_BPF and CAP_PERFMON.  Everything else: man netmon\n";
+	"Needs root, or CAP_BPF and CAP_PERFMON, but to read what is pinned for your\n"
+	"group.  Everything else: man netmon\n";
 
 enum time_format { EPOCH, ISO, NO_TIME };
 
@@ -422,6 +446,7 @@ static bool parse_filter(struct options *options, int option, const char *text)
 		return true;
 	case CGROUP_OPTION:
 		parse_cgroup(options, text);
+		options->view.cgroup = text;
 		filter->kinds |= FILTER_CGROUP;
 		return true;
 	case PROTO:
@@ -478,11 +503,54 @@ static bool parse_rows(struct options *options, int option, const char *text)
 	}
 }
 
+static void set_mode(struct options *options, enum mode mode, const char *dir)
+{
+	if (options->mode != READ && options->mode != mode)
+		wrong("cannot use --pin, --status and --unpin at the same time");
+	options->mode = mode;
+	if (dir)
+		options->pin.dir = dir;
+}
+
+/* The options of what is pinned; false where it is none of them. */
+static bool parse_pin(struct options *options, int option, const char *text)
+{
+	switch (option) {
+	case PIN_OPTION:
+		set_mode(options, PIN, text);
+		return true;
+	case STATUS_OPTION:
+		set_mode(options, STATUS, text);
+		return true;
+	case UNPIN_OPTION:
+		set_mode(options, UNPIN, text);
+		return true;
+	case PIN_GROUP:
+		if (!group_find(text, &options->pin.gid))
+			wrong("cannot use '%s' for --pin-group: no such group", text);
+		options->pin.group = text;
+		return true;
+	case REPLACE:
+		options->pin.replace = true;
+		return true;
+	case FROM:
+		options->pin.dir = text;
+		options->from = true;
+		return true;
+	case NO_PIN:
+		options->no_pin = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void parse_option(struct options *options, int option, const char *text)
 {
 	static const char *const attaches[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
 
-	if (parse_filter(options, option, text) || parse_rows(options, option, text))
+	if (parse_filter(options, option, text) || parse_rows(options, option, text) ||
+	    parse_pin(options, option, text))
 		return;
 	switch (option) {
 	case 'i':
@@ -501,14 +569,17 @@ static void parse_option(struct options *options, int option, const char *text)
 		options->to = text;
 		break;
 	case MAX_PROCESSES_OPTION:
+		options->own = "--max-processes";
 		options->probes.max_processes = (__u32)number("--max-processes", text, 0, 1, 4194304,
 							      "from 1 to 4194304");
 		break;
 	case MAX_ENTRIES_OPTION:
+		options->own = "--max-entries";
 		options->probes.max_entries = (__u32)number("--max-entries", text, 0, 1, 4194304,
 							    "from 1 to 4194304");
 		break;
 	case ATTACH:
+		options->own = "--attach";
 		options->probes.attach = (enum attach)word("--attach", text, attaches,
 							   "auto, tracepoint, fexit or kprobe");
 		break;
@@ -547,16 +618,90 @@ static void combine(struct options *options, const char *output, enum time_forma
 	    probes->filter.kinds & (FILTER_NET | FILTER_PORT | FILTER_LOOPBACK))
 		need_cgroups(options);
 	if (!options->interval && !options->command)
-		options->interval = 1000000000;
+		options->interval = options->mode == PIN ? PINNED_INTERVAL : 1000000000;
 	/* a report must come between the last bytes of what is idle and the loss of its place */
 	probes->idle_after = options->interval ? options->interval + 1000000000 : ~0ULL;
+}
+
+/* Which modes the option is for: a bit for each. */
+static unsigned modes_of(int option)
+{
+	switch (option) {
+	case 'v':
+		return 1 << READ | 1 << PIN | 1 << STATUS | 1 << UNPIN;
+	case 'i': case 'o': case 'p': case USER: case CGROUP_OPTION: case PROTO: case PORT:
+	case NET: case NO_LOOPBACK: case MAX_PROCESSES_OPTION: case MAX_ENTRIES_OPTION: case ATTACH:
+		return 1 << READ | 1 << PIN;
+	case 'f': case NO_HEADER: case TIME_OPTION: case TO:
+		return 1 << READ | 1 << STATUS;
+	case PIN_OPTION: case PIN_GROUP: case REPLACE:
+		return 1 << PIN;
+	case STATUS_OPTION:
+		return 1 << STATUS;
+	case UNPIN_OPTION:
+		return 1 << UNPIN;
+	default:
+		return 1 << READ;
+	}
+}
+
+static const char *name_of(int option)
+{
+	const struct option *known = long_options;
+
+	while (known->val != option)
+		known++;
+	return known->name;
+}
+
+/* Every option that was given must have a meaning for what is to be done. */
+static void check_mode(struct options *options, const bool given[OPTIONS])
+{
+	static const char *const modes[] = { [PIN] = "--pin", [UNPIN] = "--unpin",
+					     [STATUS] = "--status" };
+
+	for (int i = 0; i < OPTIONS; i++) {
+		if (!given[i] || modes_of(i) & 1U << options->mode)
+			continue;
+		if (options->mode == READ)
+			wrong("cannot use --%s without --pin", name_of(i));
+		wrong("cannot use --%s with %s", name_of(i), modes[options->mode]);
+	}
+	if (options->mode != READ && options->command)
+		wrong("cannot use a command with %s", modes[options->mode]);
+	if (options->from && options->no_pin)
+		wrong("cannot use --from with --no-pin");
+	if (options->from && options->command)
+		wrong("cannot use --from with a command: it needs probes of its own");
+}
+
+/* A directory without a slash at its end. */
+static void check_dir(struct options *options)
+{
+	char *dir = (char *)options->pin.dir;
+	size_t length = strlen(dir);
+
+	if (!length)
+		wrong("cannot use '' for a directory: it is empty");
+	if (length > PATH_MAX - 128)
+		wrong("cannot use '%s' for a directory: %s", dir, strerror(ENAMETOOLONG));
+	while (length > 1 && dir[length - 1] == '/')
+		dir[--length] = '\0';
+}
+
+static void join(char *text, size_t size, char **words)
+{
+	for (size_t length = 0; *words && length + 1 < size; words++, length = strlen(text))
+		snprintf(text + length, size - length, "%s%s", length ? " " : "", *words);
 }
 
 void options_parse(struct options *options, int argc, char **argv)
 {
 	static const char *const times[] = { "epoch", "iso", "none", NULL };
+	static char pin_dir[] = PIN_DIR;
 	const char *output = NULL, *last_argument = NULL;
 	enum time_format time = EPOCH;
+	bool given[OPTIONS] = { false };
 	int option;
 
 	*options = (struct options){
@@ -564,13 +709,20 @@ void options_parse(struct options *options, int argc, char **argv)
 			    .max_entries = MAX_ENTRIES,
 			    .cgroup = -1,
 			    .cgroup_root = -1 },
+		.pin = { .dir = pin_dir },
 		.view = { .window = 1 },
 		.format = CSV,
 		.header = true,
 	};
 	argv[0] = "netmon"; /* getopt names it in its messages */
+	join(options->pin_command, sizeof(options->pin_command), argv);
 	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		/* '--pin DIR', not '--pin=DIR' alone */
+		if ((option == PIN_OPTION || option == STATUS_OPTION || option == UNPIN_OPTION) &&
+		    !optarg && argv[optind] && *argv[optind] != '-')
+			optarg = argv[optind++];
 		last_argument = optarg;
+		given[option] = true;
 		if (option == 'o')
 			choose_columns(&options->view, output = optarg, false);
 		else if (option == TIME_OPTION)
@@ -582,5 +734,8 @@ void options_parse(struct options *options, int argc, char **argv)
 		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
 	if (optind < argc)
 		options->command = &argv[optind];
+	check_mode(options, given);
+	check_dir(options);
 	combine(options, output, time);
+	options->pin.verbose = options->probes.verbose;
 }

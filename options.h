@@ -11,7 +11,15 @@
 
 enum { MAX_PIDS = 1024 };
 
+/* What netmon is to do. */
+enum mode { READ, PIN, UNPIN, STATUS };
+
 struct options {
+	enum mode mode;
+	struct pin_options pin;
+	char pin_command[768]; /* the command line, for whoever finds the pin */
+	bool from, no_pin;   /* read the pin, or do not, whether there is one or not */
+	const char *own;     /* an option given that only probes of one's own can follow */
 	struct probes_options probes;
 	struct view view;
 	enum format format;

@@ -10,12 +10,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include "filter.h"
 #include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
 
@@ -90,7 +93,7 @@ enum {
 
 #define LENGTH(array) (sizeof(array) / sizeof(*(array)))
 
-enum { HOOKS = LENGTH(hooks) };
+enum { HOOKS = LENGTH(hooks), HOLES = sizeof(((struct about *)0)->holes) };
 
 /* What was last seen of a slot. */
 struct seen {
@@ -119,8 +122,16 @@ struct probes {
 	size_t count;              /* of both */
 	struct table stats;        /* struct slot, seen as struct seen */
 	struct table processes;    /* struct process, seen as the same */
-	int wanted_pids;           /* descriptor of the map */
+	int wanted_pids;           /* descriptor of the map, as the next one */
+	int watch_fd;
 	const struct netmon_bpf__bss *watch;
+	enum way chosen[HOOKS];
+	char names[2 * HOOKS][40]; /* of the programs */
+	char holes[HOLES];
+	const struct about *about; /* of the pin; NULL: all is ours */
+	int pin;                   /* its directory, a descriptor */
+	bool read_before;
+	struct counters other;     /* of what found no room, at the reading before */
 	struct counters lost;      /* of keys that came and went between two readings */
 	bool lost_process;         /* what was lost had a place in `processes` that was taken */
 	bool processes_said, entries_said;
@@ -415,12 +426,7 @@ static int find_hook(const char *name)
 /* The parts that the key or the filter need. */
 static __u32 needs(const struct probes_options *options)
 {
-	__u32 kinds = options->filter.kinds;
-
-	return options->parts | (kinds & FILTER_UID ? PART_UID : 0) |
-	       (kinds & FILTER_PROTO ? PART_PROTO : 0) |
-	       (kinds & FILTER_PORT ? PART_LPORT | PART_RPORT : 0) |
-	       (kinds & (FILTER_NET | FILTER_LOOPBACK) ? PART_FAMILY | PART_LADDR | PART_RADDR : 0);
+	return options->parts | filter_parts(options->filter.kinds);
 }
 
 static bool needs_peer(const struct probes_options *options)
@@ -450,20 +456,31 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 	return !hook->unless || chosen[find_hook(hook->unless)] == WAYS;
 }
 
-/* Says what part of the traffic is not counted, or may not be. */
-static void say_holes(const struct probes_options *options, const struct btf *btf,
-		      const enum way chosen[HOOKS])
+/* Appends a message about what is not counted, or may not be.  Who reads the probes when
+ * they are pinned is told as well. */
+__attribute__((format(printf, 2, 3))) static void add_hole(char holes[HOLES], const char *format, ...)
+{
+	size_t length = strlen(holes);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(holes + length, HOLES - length, format, arguments);
+	va_end(arguments);
+}
+
+static void find_holes(const struct probes_options *options, const struct btf *btf,
+		       const enum way chosen[HOOKS], char holes[HOLES])
 {
 	for (int i = 0; i < HOOKS; i++) {
 		const struct hook *hook = &hooks[i];
 
 		if (needed(options, hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
-			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
-				hook->name, hook->hole);
+			add_hole(holes, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
+				 hook->name, hook->hole);
 		if (chosen[i] == TP_BTF && tracing_is_preempted())
-			fprintf(stderr, "netmon: cannot attach to '%s' as a classic tracepoint: "
-				"is tracefs mounted and readable?  Under load this kernel may skip "
-				"calls; netmon will say how many\n", hook->name);
+			add_hole(holes, "netmon: cannot attach to '%s' as a classic tracepoint: "
+				 "is tracefs mounted and readable?  Under load this kernel may skip "
+				 "calls; netmon will say how many\n", hook->name);
 	}
 }
 
@@ -630,9 +647,9 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
 }
 
-static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct btf *btf,
-		const enum way chosen[HOOKS])
+static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct btf *btf)
 {
+	const enum way *chosen = probes->chosen;
 	struct bpf_program *program, *programs[2];
 	bool kprobes = false;
 	int error;
@@ -678,22 +695,24 @@ static struct bpf_link *attach_program(const struct probes *probes,
 	return bpf_program__attach_kprobe_multi_opts(program, NULL, &options);
 }
 
-static int attach(struct probes *probes, struct netmon_bpf *skeleton, const enum way chosen[HOOKS])
+static int attach(struct probes *probes, struct netmon_bpf *skeleton)
 {
 	struct bpf_program *programs[2];
 
 	for (int i = 0; i < HOOKS; i++) {
-		int count = find_programs(skeleton, &hooks[i], chosen[i], programs);
+		int count = find_programs(skeleton, &hooks[i], probes->chosen[i], programs);
 
 		for (int j = 0; j < count; j++) {
 			struct bpf_link *link = attach_program(probes, programs[j],
-							       chosen[i]);
+							       probes->chosen[i]);
 
 			if (!link) {
 				cannot("attach to", hooks[i].name, errno, advice(errno));
 				return -1;
 			}
 			probes->links[probes->count] = link;
+			snprintf(probes->names[probes->count], sizeof(probes->names[0]), "%s",
+				 bpf_program__name(programs[j]));
 			probes->programs[probes->count++] =
 				fcntl(bpf_program__fd(programs[j]), F_DUPFD_CLOEXEC, 0);
 		}
@@ -742,44 +761,50 @@ static int duplicate(const struct bpf_map *map)
 	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 }
 
-/* Keeps of the loaded object only what counting and reading need. */
-static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
+/* Makes visible what the probes count. */
+static int map_all(struct probes *probes)
 {
-	void *watch = mmap(NULL, sizeof(*probes->watch), PROT_READ, MAP_SHARED,
-			   bpf_map__fd(skeleton->maps.bss), 0);
+	void *watch = mmap(NULL, sizeof(*probes->watch), PROT_READ, MAP_SHARED, probes->watch_fd, 0);
 
 	if (watch == MAP_FAILED) {
-		cannot("map", "calls_missed", errno, NULL);
+		cannot("map", "watch", errno, NULL);
 		return -1;
 	}
 	probes->watch = watch;
+	return table_map(&probes->stats, FIRST_MAPPED) || table_map(&probes->processes, FIRST_MAPPED);
+}
+
+/* Keeps of the loaded object only what counting and reading need. */
+static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	probes->watch_fd = duplicate(skeleton->maps.bss);
 	probes->stats.fd = duplicate(skeleton->maps.packet_stats);
 	probes->processes.fd = duplicate(skeleton->maps.processes);
 	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
-	return table_map(&probes->stats, FIRST_MAPPED) || table_map(&probes->processes, FIRST_MAPPED);
+	return map_all(probes);
 }
 
 static int start(struct probes *probes, const struct btf *btf)
 {
-	enum way chosen[HOOKS];
 	struct netmon_bpf *skeleton;
 	int error;
 
-	if (!choose_ways(&probes->options, btf, chosen)) {
+	if (!choose_ways(&probes->options, btf, probes->chosen)) {
 		fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
 			probes->options.attach ? " that --attach allows: try --attach auto" : "");
 		return -1;
 	}
-	say_holes(&probes->options, btf, chosen);
+	find_holes(&probes->options, btf, probes->chosen, probes->holes);
+	fputs(probes->holes, stderr);
 	skeleton = netmon_bpf__open();
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
 		return -1;
 	}
-	error = load(probes, skeleton, btf, chosen);
+	error = load(probes, skeleton, btf);
 	if (error)
 		cannot("load", "probes", -error, advice(-error));
-	else if (keep(probes, skeleton) || attach(probes, skeleton, chosen))
+	else if (keep(probes, skeleton) || attach(probes, skeleton))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;
@@ -796,6 +821,24 @@ static size_t slots(const struct probes_options *options)
 	if (!options->parts)
 		return SLOT_ALL;
 	return options->parts == PART_PROCESS ? options->max_processes : options->max_entries;
+}
+
+/* Nothing is open yet; NULL where memory is short. */
+static struct probes *probes_new(const struct probes_options *options)
+{
+	struct probes *probes = calloc(1, sizeof(*probes));
+
+	if (!probes)
+		return NULL;
+	probes->options = *options;
+	probes->processes = (struct table){ "processes", -1, sizeof(struct process),
+					    .limit = places(options) + 1,
+					    .seen_size = sizeof(struct process) };
+	probes->stats = (struct table){ "packet_stats", -1, sizeof(struct slot),
+					.limit = slots(options) + 1,
+					.seen_size = sizeof(struct seen) };
+	probes->wanted_pids = probes->watch_fd = probes->pin = -1;
+	return probes;
 }
 
 struct probes *probes_open(const struct probes_options *options)
@@ -816,20 +859,11 @@ struct probes *probes_open(const struct probes_options *options)
 		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
 		return NULL;
 	}
-	probes = calloc(1, sizeof(*probes));
-	if (!probes) {
+	probes = probes_new(options);
+	if (!probes)
 		cannot("load", "probes", ENOMEM, NULL);
-	} else {
-		probes->options = *options;
-		probes->processes = (struct table){ "processes", -1, sizeof(struct process),
-						    .limit = places(options) + 1,
-						    .seen_size = sizeof(struct process) };
-		probes->stats = (struct table){ "packet_stats", -1, sizeof(struct slot),
-						.limit = slots(options) + 1,
-						.seen_size = sizeof(struct seen) };
-		probes->wanted_pids = -1;
+	else
 		error = start(probes, btf);
-	}
 	btf__free(btf);
 	malloc_trim(0); /* loading took megabytes that reading does not need */
 	if (!error)
@@ -851,6 +885,9 @@ void probes_close(struct probes *probes)
 	table_close(&probes->stats);
 	table_close(&probes->processes);
 	close_fd(probes->wanted_pids);
+	close_fd(probes->watch_fd);
+	close_fd(probes->pin);
+	pin_about_free(probes->about);
 	free(probes);
 }
 
@@ -862,6 +899,197 @@ int probes_follow(struct probes *probes, __u32 pid)
 		return 0;
 	cannot("follow", "the command", errno, NULL);
 	return -1;
+}
+
+/* Pinning */
+
+/* Tells builds apart whose probes or maps differ: FNV-1a of all that goes into the kernel. */
+static __u64 build(void)
+{
+	__u64 hash = 0xcbf29ce484222325;
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = netmon_bpf__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3;
+	return hash;
+}
+
+static void append(char *text, size_t size, const char *word, const char *more)
+{
+	size_t length = strlen(text);
+
+	snprintf(text + length, size - length, "%s%s%s", length ? " " : "", word, more);
+}
+
+static void describe_pin(const struct probes *probes, struct about *about, const char *command)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strcpy(about->program, "netmon");
+	snprintf(about->version, sizeof(about->version), "%s", NETMON_VERSION);
+	about->build = build();
+	about->since = (__u64)now.tv_sec * 1000 + (__u64)now.tv_nsec / 1000000;
+	about->parts = probes->options.parts;
+	about->max_processes = probes->options.max_processes;
+	about->max_entries = probes->options.max_entries;
+	snprintf(about->command, sizeof(about->command), "%s", command);
+	memcpy(about->holes, probes->holes, sizeof(about->holes));
+	for (size_t i = 0; i < probes->count; i++)
+		append(about->programs, sizeof(about->programs), probes->names[i], "");
+	for (int i = 0; i < HOOKS; i++) {
+		char way[32];
+
+		if (probes->chosen[i] == WAYS)
+			continue;
+		snprintf(way, sizeof(way), "=%s", ways[probes->chosen[i]].name);
+		append(about->attached, sizeof(about->attached), hooks[i].name, way);
+	}
+}
+
+/* A map that says what is pinned; its descriptor, or -1 with a message. */
+static int make_about(const struct probes *probes, const char *command)
+{
+	struct bpf_map_create_opts options = { .sz = sizeof(options), .map_flags = BPF_F_MMAPABLE };
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "netmon_about", sizeof(__u32),
+				sizeof(struct about), 1, &options);
+	void *about = fd < 0 ? MAP_FAILED
+			     : mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED,
+				    fd, 0);
+
+	if (about == MAP_FAILED) {
+		cannot("pin", "map_about", errno, advice(errno));
+		close_fd(fd);
+		return -1;
+	}
+	describe_pin(probes, about, command);
+	munmap(about, sizeof(struct about));
+	return fd;
+}
+
+static void add_object(struct pin_object *objects, size_t *count, const char *prefix,
+		       const char *name, int fd)
+{
+	struct pin_object *object = &objects[(*count)++];
+
+	snprintf(object->name, sizeof(object->name), "%s%s", prefix, name);
+	object->fd = fd;
+	object->mode = !strcmp(prefix, "map_") ? 0660 : !strcmp(prefix, "prog_") ? 0640 : 0;
+}
+
+/* Nobody but the probes may write: whoever maps a map must be able to open it for that. */
+static int freeze_maps(const struct pin_object *objects, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_freeze(objects[i].fd)) {
+			cannot("freeze", objects[i].name, errno, advice(errno));
+			return -1;
+		}
+	return 0;
+}
+
+int probes_pin(struct probes *probes, const struct pin_options *pin, const char *command)
+{
+	struct pin_object objects[4 + 4 * HOOKS] = { 0 };
+	size_t count = 0;
+	int about = make_about(probes, command), error;
+
+	if (about < 0)
+		return -1;
+	add_object(objects, &count, "map_", "about", about);
+	add_object(objects, &count, "map_", "packet_stats", probes->stats.fd);
+	add_object(objects, &count, "map_", "processes", probes->processes.fd);
+	add_object(objects, &count, "map_", "watch", probes->watch_fd);
+	error = freeze_maps(objects, count);
+	for (size_t i = 0; i < probes->count; i++) {
+		add_object(objects, &count, "prog_", probes->names[i], probes->programs[i]);
+		add_object(objects, &count, "link_", probes->names[i],
+			   bpf_link__fd(probes->links[i]));
+	}
+	error = error ? error : pin_make(pin, objects, count);
+	close(about);
+	for (size_t i = 0; i < probes->count && !error; i++)
+		bpf_link__disconnect(probes->links[i]); /* else closing it would detach it */
+	return error;
+}
+
+/* Programs, for what they missed. */
+static int open_programs(struct probes *probes, const char *dir)
+{
+	char names[sizeof(probes->about->programs)], *rest = names, *name;
+
+	memcpy(names, probes->about->programs, sizeof(names));
+	while ((name = strsep(&rest, " ")) && *name && probes->count < 2 * HOOKS) {
+		char file[64], path[256];
+
+		snprintf(file, sizeof(file), "link_%s", name);
+		snprintf(path, sizeof(path), "%s/%s", dir, file);
+		if (access(path, F_OK))
+			return -1;
+		snprintf(file, sizeof(file), "prog_%s", name);
+		probes->programs[probes->count] = pin_open(dir, file);
+		if (probes->programs[probes->count] < 0)
+			return -1;
+		probes->count++;
+	}
+	return 0;
+}
+
+/* Opens all of the pin; -1 with errno where something is missing. */
+static int open_objects(struct probes *probes, const char *dir)
+{
+	probes->pin = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (probes->pin < 0)
+		return -1;
+	probes->stats.fd = pin_open(dir, "map_packet_stats");
+	if (probes->stats.fd < 0)
+		return -1;
+	probes->processes.fd = pin_open(dir, "map_processes");
+	if (probes->processes.fd < 0)
+		return -1;
+	probes->watch_fd = pin_open(dir, "map_watch");
+	return probes->watch_fd < 0 ? -1 : open_programs(probes, dir);
+}
+
+struct probes *probes_open_pinned(const char *dir, bool verbose)
+{
+	struct probes_options options = { .verbose = verbose };
+	const struct about *about = pin_about(dir, build());
+	struct probes *probes;
+
+	if (!about)
+		return NULL;
+	options.parts = about->parts;
+	options.max_processes = about->max_processes;
+	options.max_entries = about->max_entries;
+	probes = probes_new(&options);
+	if (!probes) {
+		cannot("read the pin", dir, ENOMEM, NULL);
+		pin_about_free(about);
+		return NULL;
+	}
+	probes->about = about;
+	fprintf(stderr, "%.*s", HOLES, about->holes);
+	if (open_objects(probes, dir))
+		cannot("read the pin", dir, errno, "it is not whole: 'netmon --unpin' removes it");
+	else if (!map_all(probes))
+		return probes;
+	probes_close(probes);
+	return NULL;
+}
+
+const struct about *probes_about(const struct probes *probes)
+{
+	return probes->about;
+}
+
+bool probes_gone(const struct probes *probes)
+{
+	struct stat status;
+
+	return probes->about && !fstat(probes->pin, &status) && !status.st_nlink;
 }
 
 /* Reading */
@@ -1045,12 +1273,15 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 }
 
 /* Reports what was seen before of a slot that can't be read now: the next reading has the
- * rest.  Without it the key would seem to have gone and come back. */
-static int read_again(const struct seen *seen, int (*found)(void *, const struct entry *),
-		      void *context)
+ * rest.  Without it the key would seem to have gone and come back.  Where it changes hands at
+ * the first reading of a pin, nothing counts there meanwhile. */
+static int read_again(const struct probes *probes, struct seen *seen, const struct slot *slot,
+		      int (*found)(void *, const struct entry *), void *context)
 {
 	bool known = seen->turn && !seen->over && !is_zero(&seen->entry.total);
 
+	if (probes->about && !probes->read_before)
+		seen->now = slot->now;
 	return known ? found(context, &seen->entry) : 0;
 }
 
@@ -1067,10 +1298,16 @@ static int read_other(struct probes *probes, int (*found)(void *, const struct e
 	struct entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
 	bool of_processes = probes->lost_process || (lost && !keyed);
+	struct counters more;
 
 	other.total = plus(&slot[SLOT_OTHER].now, &probes->lost);
+	more = minus(&other.total, &probes->other);
+	probes->other = other.total;
 	if (is_zero(&other.total))
 		return 0;
+	/* what others before us lost is theirs to say */
+	if (is_zero(&more) || (probes->about && !probes->read_before))
+		return found(context, &other);
 	if (!probes->processes_said && (probes->watch->processes_full || of_processes)) {
 		say_full(probes->processes.limit, "processes", "--max-processes");
 		probes->processes_said = true;
@@ -1100,7 +1337,7 @@ static int read_stats(struct probes *probes, int (*found)(void *, const struct e
 			continue;
 		if (copy_turn(slot, &copy, sizeof(copy), offsetof(struct slot, turn), false)
 			    ? read_slot(probes, i, seen, &copy, found, context)
-			    : read_again(seen, found, context))
+			    : read_again(probes, seen, slot, found, context))
 			return -1;
 	}
 	return used;
@@ -1112,7 +1349,37 @@ int probes_read(struct probes *probes, int (*found)(void *, const struct entry *
 		return -1;
 	if (read_stats(probes, found, context))
 		return -1;
-	return read_other(probes, found, context);
+	/* what came and went before the first reading of a pin is none of its reader's */
+	if (probes->about && !probes->read_before) {
+		probes->lost = (struct counters){ 0 };
+		probes->lost_process = false;
+	}
+	if (read_other(probes, found, context))
+		return -1;
+	probes->read_before = true;
+	return 0;
+}
+
+int probes_use(struct probes *probes, struct probes_use *use)
+{
+	*use = (struct probes_use){ 0 };
+	if (table_map(&probes->stats, probes->stats.limit) ||
+	    table_map(&probes->processes, probes->processes.limit))
+		return -1;
+	for (size_t i = 1; i < probes->processes.limit; i++) {
+		const struct process *process = kernel_process(probes, i);
+
+		use->processes += process->turn && !process->ended;
+	}
+	for (size_t i = 0; i < probes->stats.limit; i++) {
+		const struct slot *slot = &((const struct slot *)probes->stats.elements)[i];
+
+		use->entries += i && slot->turn && !slot->free;
+		use->all = plus(&use->all, &slot->now);
+	}
+	if (probes->options.parts == PART_PROCESS)
+		use->entries = use->processes;
+	return 0;
 }
 
 __u64 probes_missed(const struct probes *probes)

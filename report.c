@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "filter.h"
 #include "report.h"
 
 enum { GROUPS_MOST = 1 << 18 };
@@ -21,6 +23,7 @@ struct group {
 struct report {
 	const struct view *view;
 	const struct names *names;
+	__u32 parts;                  /* of the entries' keys */
 	struct row *rows;
 	size_t count;                 /* after report_make(): those to show */
 	size_t capacity;
@@ -38,6 +41,7 @@ struct report {
 	bool by_pid;                  /* each entry is a row: the process is all of its key */
 	bool shows_totals;
 	bool keeps_groups;
+	bool first;                   /* to have an interval */
 	bool no_memory;
 	__u64 number;
 	__u64 time, dt, span;
@@ -265,8 +269,8 @@ const struct column columns[] = {
 	{ "tx_bytes", MEASURE, 0, "bytes sent in the interval", get_tx_bytes },
 	{ "rx_calls", MEASURE, 0, "calls that received them", get_rx_calls },
 	{ "tx_calls", MEASURE, 0, "calls that sent them", get_tx_calls },
-	{ "rx_total", MEASURE, 0, "bytes received since netmon began to count", get_rx_total },
-	{ "tx_total", MEASURE, 0, "bytes sent since netmon began to count", get_tx_total },
+	{ "rx_total", MEASURE, 0, "bytes received since netmon, or the pin, began to count", get_rx_total },
+	{ "tx_total", MEASURE, 0, "bytes sent since netmon, or the pin, began to count", get_tx_total },
 };
 
 const size_t columns_count = sizeof(columns) / sizeof(*columns);
@@ -300,6 +304,21 @@ __u32 view_parts(const struct view *view)
 	return parts;
 }
 
+void parts_columns(__u32 parts, char *names, size_t size)
+{
+	__u32 named = 0;
+
+	*names = '\0';
+	for (size_t i = 0; i < columns_count; i++) {
+		size_t length = strlen(names);
+
+		if (!(columns[i].parts & ~named) || columns[i].parts & ~parts)
+			continue;
+		snprintf(names + length, size - length, "%s%s", length ? "," : "", columns[i].name);
+		named |= columns[i].parts;
+	}
+}
+
 static bool shows_totals(const struct view *view)
 {
 	for (size_t i = 0; i < view->sort_count; i++)
@@ -309,7 +328,7 @@ static bool shows_totals(const struct view *view)
 	return view_has(view, "rx_total") || view_has(view, "tx_total");
 }
 
-struct report *report_new(const struct view *view, const struct names *names)
+struct report *report_new(const struct view *view, __u32 parts, const struct names *names)
 {
 	struct report *report = calloc(1, sizeof(*report));
 
@@ -317,10 +336,13 @@ struct report *report_new(const struct view *view, const struct names *names)
 		return NULL;
 	report->view = view;
 	report->names = names;
+	report->parts = parts;
+	report->first = true;
 	report->shows_pid = view_has(view, "pid");
-	report->by_pid = report->shows_pid && view_parts(view) == PART_PROCESS;
+	report->by_pid = report->shows_pid && parts == PART_PROCESS;
 	report->shows_totals = shows_totals(view);
-	report->keeps_groups = report->shows_totals && !report->shows_pid;
+	report->keeps_groups = report->shows_totals &&
+			       (!report->shows_pid || parts & ~view_parts(view));
 	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
@@ -512,6 +534,33 @@ static void forget_groups(struct report *report)
 
 /* Rows */
 
+/* In the cgroup that is wanted or below. */
+static bool in_cgroup(const struct report *report, const struct entry *entry)
+{
+	const struct names *names = report->names;
+	const char *path = names->cgroup(names->context, entry->key.cgroup);
+	const char *wanted = report->view->cgroup + strspn(report->view->cgroup, "/");
+	size_t length = strlen(wanted);
+
+	while (length && wanted[length - 1] == '/')
+		length--;
+	return path && !strncmp(path + 1, wanted, length) &&
+	       (!length || !path[1 + length] || path[1 + length] == '/');
+}
+
+static bool passes(const struct report *report, const struct entry *entry)
+{
+	const struct view *view = report->view;
+	bool listed = !(view->filter->kinds & FILTER_PIDS);
+
+	if (entry->known != report->parts && view->filter->kinds)
+		return false; /* what found no room may be anybody's */
+	for (size_t i = 0; i < view->pids_count && !listed; i++)
+		listed = view->pids[i] == entry->pid;
+	return listed && (!(view->filter->kinds & FILTER_CGROUP) || in_cgroup(report, entry)) &&
+	       filter_passes(view->filter, &entry->key);
+}
+
 static bool is_wanted(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
@@ -522,7 +571,7 @@ static bool is_wanted(const struct report *report, const struct entry *entry)
 		if (fnmatch(view->comm, comm, 0))
 			return false;
 	}
-	return true;
+	return !view->filter || passes(report, entry);
 }
 
 static void look_up(const struct report *report, struct row *row)
@@ -556,7 +605,8 @@ static void merge_row(struct report *report, const struct row *row)
 		add(&same->total, &row->total);
 		same->alive |= row->alive;
 	}
-	add(&group->total, &row->interval);
+	/* what was counted before the first report is in no interval */
+	add(&group->total, report->first ? &row->total : &row->interval);
 	if (report->keeps_groups)
 		report->rows[group->row].total = group->total;
 }
@@ -585,6 +635,7 @@ static void add_change(void *context, const struct change *change)
 
 	if (!is_wanted(report, change->entry))
 		return;
+	add(&report->sum.total, report->first ? &row.total : &row.interval);
 	add(&report->sum.interval, &change->interval);
 	add(&report->sum.window, &change->window);
 	if (is_idle(report, change))
@@ -690,7 +741,7 @@ int report_make(struct report *report, const struct history *history)
 	forget_groups(report);
 	if (history_changes(history, view->window, add_change, report) || report->no_memory)
 		return -1;
-	add(&report->sum.total, &report->sum.interval);
+	report->first = false;
 	drop_idle(report);
 	if (report->count)
 		qsort_r(report->rows, report->count, sizeof(*report->rows), compare_rows,

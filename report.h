@@ -70,6 +70,11 @@ struct view {
 	bool total;         /* and a row that sums up all of them */
 	bool iso;           /* write times as dates */
 	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
+	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
+	const struct filter *filter;
+	const __u32 *pids;
+	size_t pids_count;
+	const char *cgroup; /* its path */
 };
 
 /* What the kernel's numbers stand for.  Each returns text that is good until the next
@@ -94,8 +99,12 @@ bool view_has(const struct view *view, const char *name);
 /* The parts of the kernel's key that it takes to make these rows: enum part. */
 __u32 view_parts(const struct view *view);
 
-/* The view and the names must live as long as the report.  NULL where memory is short. */
-struct report *report_new(const struct view *view, const struct names *names);
+/* Writes the names of the columns that these parts make, separated by commas; as many as fit. */
+void parts_columns(__u32 parts, char *names, size_t size);
+
+/* `parts` is what the entries are told apart by.  The view and the names must live as long as
+ * the report.  NULL where memory is short. */
+struct report *report_new(const struct view *view, __u32 parts, const struct names *names);
 
 /* Takes NULL too. */
 void report_free(struct report *report);

@@ -42,7 +42,8 @@ taken() {
 	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
 		'--no-header' '--time' '--to' '-s, --sort' '-t, --top' '--total' '-a, --all' \
 		'-p, --pid' '--comm' '--user' '--cgroup' '--proto' '--port' '--net' '--no-loopback' \
-		'--max-processes' '--max-entries' '--attach' '-v, --verbose' '-h, --help' '-V, --version'; do
+		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
+		'--unpin' '--from' '--no-pin' '-v, --verbose' '-h, --help' '-V, --version'; do
 		contains "$help" " $option "
 	done
 }
@@ -253,6 +254,50 @@ taken() {
 	refused "'true': put '--' before a command" --to -- true
 	refused "'true': put '--' before a command" -n 1 true --
 	refused "'' for --to" --to ''
+}
+
+@test "pins: a directory as an argument, after = or not at all; options in any order" {
+	for mode in --pin --status --unpin; do
+		taken $mode
+		taken $mode dir
+		taken $mode=dir
+		taken $mode -v
+		taken -v $mode
+		taken $mode dir -v
+		taken $mode -- # no command
+		refused "'more'" $mode dir more
+		refused "''" $mode ''
+		refused "for a directory: File name too long" $mode "$(printf '%05000d' 1)"
+	done
+	taken --pin -i 5 -o +proto -p 1 --user root --proto tcp --port 80 --net ::1 --no-loopback \
+		--max-processes 9 --max-entries 9 --attach fexit --pin-group 0 --replace
+	taken --status -f jsonl --no-header --time iso --to file
+	taken --from dir -n 1
+	taken --no-pin -- true
+}
+
+@test "pins: options that have no meaning there" {
+	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' \
+		'--to x' '--from x' --no-pin; do
+		# shellcheck disable=SC2086	# an option and its argument
+		refused ' with --pin' --pin $option
+	done
+	for option in '-i 1' '-n 1' '-o pid' '-p 1' --no-loopback '--attach auto' '--max-processes 1' '--from x'; do
+		# shellcheck disable=SC2086
+		refused ' with --status' --status $option
+		# shellcheck disable=SC2086
+		refused ' with --unpin' $option --unpin
+	done
+	refused 'cannot use --pin-group without --pin' --pin-group 0
+	refused 'cannot use --replace without --pin' --replace
+	refused 'cannot use --replace with --unpin' --unpin --replace
+	refused 'cannot use a command with --pin' --pin -- true
+	refused 'at the same time' --pin --unpin
+	refused 'at the same time' --status --pin
+	refused 'cannot use --from with --no-pin' --from x --no-pin
+	refused 'cannot use --from with a command' --from x -- true
+	refused "cannot use 'no-such-group' for --pin-group: no such group" --pin --pin-group no-such-group
+	refused "cannot use '4294967295' for --pin-group: no such group" --pin --pin-group 4294967295
 }
 
 @test "--to a file that cannot be: status 1, nothing is loaded or run" {

@@ -64,7 +64,7 @@ parse_commands() {
 
 @test "the manual has the options of --help, with the same arguments, and no others" {
 	"$NETMON" --help >help
-	sed -nE 's/^ +((-[A-Za-z], )?--[a-z-]+( [A-Z]+)?)  .*/\1/p' help | sort >in_help
+	sed -nE 's/^ +((-[A-Za-z], )?--[a-z-]+( \[?[A-Z]+\]?)?)  .*/\1/p' help | tr -d '[]' | sort >in_help
 	section OPTIONS | sed -nE 's/^\.It (Fl .*)/\1/p' |
 		awk '{
 			line = ""
@@ -80,18 +80,19 @@ parse_commands() {
 @test "the manual's synopsis has every option" {
 	"$NETMON" --help >help
 	# the short one, or the long one where there is no other
-	sed -nE 's/^ +(-[A-Za-z]), --.*/\1/p; s/^ +(--[a-z-]+).*/\1/p' help | sort >in_help
+	sed -nE '/^Usage/,/^$/d; s/^ +(-[A-Za-z]), --.*/\1/p; s/^ +(--[a-z-]+).*/\1/p' help | sort >in_help
 	# '--' is for the command
-	section SYNOPSIS | grep -v '^\.Op Fl - Ar command ' | sed -nE 's/^\.(Op )?Fl ([^ ]+)( Ar .*)?$/-\2/p
+	section SYNOPSIS | grep -v '^\.Op Fl - Ar command ' | sed -nE 's/^\.(Op )?Fl ([^ ]+)( (Op )?Ar .*)?$/-\2/p
 		s/^\.Fl ([^ ]+) \| ([^ ]+)$/-\1\n-\2/p' | sort >in_manual
 	same in_help in_manual
 }
 
 @test "the options of --help are those that the program takes" {
-	sed -nE 's/^\t\{ "([a-z-]+)", (no|required)_argument, .*/--\1 \2/p' "$top/options.c" |
+	sed -nE 's/^\t\{ "([a-z-]+)", (no|required|optional)_argument, .*/--\1 \2/p' "$top/options.c" |
 		sort >in_table
 	"$NETMON" --help >help
 	sed -nE 's/^ +(-[A-Za-z], )?(--[a-z-]+) [A-Z]+  .*/\2 required/p
+		s/^ +(--[a-z-]+) \[[A-Z]+\]  .*/\1 optional/p
 		s/^ +(-[A-Za-z], )?(--[a-z-]+)  .*/\2 no/p' help | sort >in_help
 	same in_table in_help
 }

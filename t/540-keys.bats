@@ -37,11 +37,16 @@ setup() {
 	live_setup
 	ask=$(cat "$BATS_FILE_TMPDIR/ask")
 	watchers=()
+	bpf=
 }
 
 teardown() {
 	live_teardown
 	[ -z "${watchers[*]}" ] || kill -KILL "${watchers[@]}" 2>/dev/null || true
+	if [ -n "$bpf" ]; then
+		umount -l "$bpf"
+		rmdir "$bpf"
+	fi
 }
 
 cgroups() {
@@ -314,7 +319,8 @@ with_others() {
 @test "--net !CIDR alone, and with the filter below" { with_others not-net; }
 @test "--no-loopback alone" { with_others no-loopback; }
 
-@test "-p alone and with each other filter, nine netmons at once" {
+# nine_netmons [OPTION]...: one with -p alone, and one with each other filter as well, at once
+nine_netmons() {
 	mkfifo go
 	"$here/keys" run --wait $ask account <go >pids 3>&- &
 	runner=$!
@@ -325,7 +331,7 @@ with_others() {
 		# shellcheck disable=SC2086	# a name or none
 		words pid $name
 		# shellcheck disable=SC2086	# options are words
-		"$NETMON" -v -i 0.1 -f jsonl -o "comm,family,$measures" $NETMON_OPTIONS "${words[@]}" \
+		"$NETMON" -v -i 0.1 -f jsonl -o "comm,family,$measures" "$@" "${words[@]}" \
 			--to "reports.$name" 2>"messages.$name" 3>&- 8>&- &
 		watchers+=($!)
 	done
@@ -341,12 +347,24 @@ with_others() {
 	exec 8>&-
 	kill "${watchers[@]}"
 	wait "${watchers[@]}"
+	watchers=()
 	for name in '' "${all_filters[@]}"; do
 		# shellcheck disable=SC2086	# a name or none
 		words pid $name
 		mv "reports.$name" reports
 		check --where "${words[@]}" -- jsonl || fail "${words[*]}"
 	done
+}
+
+@test "-p alone and with each other filter, nine netmons at once" {
+	nine_netmons $NETMON_OPTIONS
+}
+
+@test "the same nine, as readers of probes that are pinned without a filter" {
+	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
+	mount -t bpf bpf "$bpf"
+	"$NETMON" --pin "$bpf/netmon" $NETMON_OPTIONS -o "$keys" 2>messages || fail "$(cat messages)"
+	nine_netmons --from "$bpf/netmon"
 }
 
 # Many connections in one interval; fewer where they take long

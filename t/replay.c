@@ -320,7 +320,7 @@ int main(int argc, char **argv)
 
 	options_parse(options, argc, argv);
 	replay.history = checked(history_new(options->view.window + 1));
-	replay.report = checked(report_new(&options->view, &names));
+	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
 	if (options->header)
 		format_header(&header, options->format, &options->view);
 	write_text(&header);

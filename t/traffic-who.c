@@ -257,6 +257,42 @@ void who_short_tcp(void)
 	run_short(&sink);
 }
 
+/* churn: as many as can be, one after the other, for tables to be filled with the dead.  They
+ * borrow their parent's memory, and only the receiver has an account. */
+
+static void churn(void *context)
+{
+	const struct sink *sink = context;
+	int fd = connected(sink->receiver);
+
+	no_limit();
+	for (uint64_t i = 0; i < sink->count; i++) {
+		pid_t pid = (pid_t)must(vfork(), "start", "a process");
+
+		if (!pid)
+			_exit(send(fd, buffer, SHORT_BYTES, 0) != SHORT_BYTES);
+		must(waitpid(pid, NULL, 0), "wait for", "a process");
+	}
+	gate_open(sink->over);
+	withdraw();
+}
+
+static void churn_sink(void *context)
+{
+	no_limit();
+	udp_sink(context);
+}
+
+void who_churn(void)
+{
+	struct sink sink = { datagram_receiver(), gate_new(), gate_new(),
+			     asked(options.processes, SHORT_PROCESSES) };
+
+	no_limit();
+	start("churn-sink", churn_sink, &sink);
+	start("churn", churn, &sink);
+}
+
 /* fork: two processes send on one connection */
 
 struct shared_fd {

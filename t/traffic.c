@@ -78,6 +78,8 @@ static const struct test {
 	{ "before", "46", "connect, print the pids, wait for a line, then send", who_before, SAME },
 	{ "short", "46", "500 (-P) processes send 100 bytes each by UDP", who_short, NOT_MORE },
 	{ "short-tcp", "46", "the same by TCP", who_short_tcp, SAME },
+	{ "churn", "46", "the same as fast as they come; in the account is who receives",
+	  who_churn, FREE },
 	{ "fork", "46", "a process and its child send on one connection", who_fork, SAME },
 	{ "fd-pass", "46", "a connection goes to another process", who_fd_pass, SAME },
 	{ "prefork", "46", "-P workers accept -C connections", who_prefork, SAME },
@@ -195,7 +197,7 @@ static const struct test *parse(int argc, char *argv[])
 		case 'n': options.count = number(optarg, UINT32_MAX); break;
 		case 'r': options.rate = number(optarg, UINT64_C(1) << 40); break;
 		case 's': options.seconds = duration(optarg); break;
-		case 'P': options.processes = number(optarg, 100000); break;
+		case 'P': options.processes = number(optarg, 10000000); break;
 		case 'C': options.connections = number(optarg, 100000); break;
 		case 'l': options.linger = true; break;
 		case 'L': list(); break;

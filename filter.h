@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Whether a key passes a filter: the same for the probes, which leave out what does not,
+ * and for a reader of probes that others have pinned, and that count more than it wants.
+ * What the key does not hold, the process and its cgroup, each of them checks by its own
+ * means.
+ */
+#ifndef FILTER_H
+#define FILTER_H
+
+#include <stdbool.h>
+#include "netmon.h"
+
+#ifdef __bpf__
+#define UNROLL _Pragma("unroll")
+#else
+#include <arpa/inet.h>
+#define bpf_htonl htonl
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+#define UNROLL
+#endif
+
+static __always_inline bool no_address(const __u32 address[4])
+{
+	return !(address[0] | address[1] | address[2] | address[3]);
+}
+
+static __always_inline bool is_listed(const volatile __u16 *list, __u32 count, __u16 wanted)
+{
+	UNROLL
+	for (__u32 i = 0; i < MAX_LISTED; i++)
+		if (i < count && list[i] == wanted)
+			return true;
+	return false;
+}
+
+static __always_inline bool in_net(const volatile struct network *net, const struct stats_key *key)
+{
+	bool in = net->family == key->family && !no_address(key->raddr);
+
+	UNROLL
+	for (int i = 0; i < 4; i++)
+		in = in && (key->raddr[i] & net->mask[i]) == net->address[i];
+	return in;
+}
+
+/* In one of those to be counted, if there are any, and in none of the others. */
+static __always_inline bool in_nets(const volatile struct filter *filter,
+				    const struct stats_key *key)
+{
+	bool in = false, any = false;
+
+	UNROLL
+	for (__u32 i = 0; i < MAX_LISTED; i++) {
+		if (i >= filter->nets_count)
+			break;
+		if (!filter->nets[i].leave_out)
+			any = true;
+		if (!in_net(&filter->nets[i], key))
+			continue;
+		if (filter->nets[i].leave_out)
+			return false;
+		in = true;
+	}
+	return in || !any;
+}
+
+/* A packet to an address of this host never leaves it; its source is that address too. */
+static __always_inline bool is_loopback(const struct stats_key *key)
+{
+	const __u32 *a = key->laddr, *b = key->raddr;
+
+	if (no_address(b))
+		return false;
+	if (key->family == 4 && (b[0] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
+		return true;
+	if (key->family == 6 && !(b[0] | b[1] | b[2]) && b[3] == bpf_htonl(1))
+		return true;
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+/* All kinds but FILTER_PIDS and FILTER_CGROUP. */
+static __always_inline bool filter_passes(const volatile struct filter *filter,
+					  const struct stats_key *key)
+{
+	__u32 kinds = filter->kinds;
+
+	if (kinds & FILTER_UID && key->uid != filter->uid)
+		return false;
+	if (kinds & FILTER_PROTO && !is_listed(filter->protos, filter->protos_count, key->proto))
+		return false;
+	if (kinds & FILTER_PORT &&
+	    !is_listed(filter->ports, filter->ports_count, key->lport) &&
+	    !is_listed(filter->ports, filter->ports_count, key->rport))
+		return false;
+	if (kinds & FILTER_NET && !in_nets(filter, key))
+		return false;
+	return !(kinds & FILTER_LOOPBACK && is_loopback(key));
+}
+
+/* The parts of a key that these kinds need: enum part. */
+static inline __u32 filter_parts(__u32 kinds)
+{
+	return (kinds & FILTER_UID ? PART_UID : 0) | (kinds & FILTER_PROTO ? PART_PROTO : 0) |
+	       (kinds & FILTER_PORT ? PART_LPORT | PART_RPORT : 0) |
+	       (kinds & (FILTER_NET | FILTER_LOOPBACK) ? PART_FAMILY | PART_LADDR | PART_RADDR : 0);
+}
+
+#endif

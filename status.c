@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+#include "status.h"
+
+static struct field text_field(const char *name, const char *text, size_t size)
+{
+	return (struct field){ name, { .type = TEXT, .text = text, .length = strnlen(text, size) } };
+}
+
+static struct field number_field(const char *name, __u64 number)
+{
+	return (struct field){ name, { .type = INTEGER, .number = number } };
+}
+
+int status_write(struct text *text, enum format format, bool header, bool iso, const char *dir,
+		 struct probes *probes)
+{
+	const struct about *about = probes_about(probes);
+	__u32 max_entries = about->parts == PART_PROCESS ? about->max_processes : about->max_entries;
+	struct probes_use use;
+	char keys[256];
+
+	if (probes_use(probes, &use))
+		return -1;
+	parts_columns(about->parts, keys, sizeof(keys));
+
+	const struct field fields[] = {
+		text_field("dir", dir, strlen(dir)),
+		text_field("version", about->version, sizeof(about->version)),
+		{ "since", { .type = TIME, .number = about->since } },
+		text_field("command", about->command, sizeof(about->command)),
+		text_field("columns", keys, sizeof(keys)),
+		text_field("attached", about->attached, sizeof(about->attached)),
+		number_field("processes", use.processes),
+		number_field("max_processes", about->parts & PART_PROCESS ? about->max_processes : 0),
+		number_field("entries", use.entries),
+		number_field("max_entries", about->parts ? max_entries : 1),
+		number_field("rx_bytes", use.all.rx_bytes),
+		number_field("tx_bytes", use.all.tx_bytes),
+		number_field("rx_calls", use.all.rx_calls),
+		number_field("tx_calls", use.all.tx_calls),
+		number_field("missed_calls", probes_missed(probes)),
+	};
+
+	format_fields(text, format, header, iso, fields, sizeof(fields) / sizeof(*fields));
+	return 0;
+}

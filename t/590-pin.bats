@@ -1,0 +1,397 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154	# what helper.bash sets
+# Probes that stay: pinned once, read from anywhere.
+
+load helper
+load live
+
+# A BPF file system of our own, where anybody may look for it.
+setup() {
+	live_setup
+	readers=()
+	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
+	chmod 755 "$bpf"
+	mount -t bpf -o mode=0700 bpf "$bpf"
+	pin=$bpf/netmon
+}
+
+teardown() {
+	live_teardown
+	[ -z "${readers[*]}" ] || kill -KILL "${readers[@]}" 2>/dev/null || true
+	umount -l "$bpf"
+	rmdir "$bpf"
+}
+
+# pin [OPTION]...: by a shell that ends
+pin() {
+	# shellcheck disable=SC2086,SC2016	# options are words; the other shell's
+	bash -c '"$@"' - "$NETMON" --pin "$pin" $NETMON_OPTIONS "$@" 2>pin-messages ||
+		fail "netmon --pin: exit status $?" "$(cat pin-messages)"
+}
+
+# reader NAME [OPTION]...: a netmon that reads, to reports.NAME; returns when it does
+reader() {
+	: >"messages.$1"
+	"$NETMON" -v -o "$columns" -f jsonl --from "$pin" "${@:2}" >"reports.$1" 2>"messages.$1" 3>&- &
+	readers+=($!)
+	until grep -qx 'netmon: counting' "messages.$1"; do
+		kill -0 $! || fail "reader $1 did not start:" "$(cat "messages.$1")"
+		sleep 0.02
+	done
+}
+
+# end_readers STATUS: all of them, which end with it
+end_readers() {
+	local pid status
+	[ "$1" != 0 ] || kill "${readers[@]}"
+	for pid in "${readers[@]}"; do
+		status=0
+		wait "$pid" || status=$?
+		equal "$status" "$1"
+	done
+	readers=()
+}
+
+# status_of FIELD...: what --status says of these
+status_of() {
+	"$NETMON" --status "$pin" -f jsonl 2>/dev/null | jq -r "[.$(sed 's/ /, ./g' <<<"$*")] | @tsv"
+}
+
+# refused STATUS MESSAGE [OPTION]...: netmon ends so and says, besides what it can't count, only that
+refused() {
+	run "-$1" --separate-stderr "$NETMON" "${@:3}"
+	equal "$output" ''
+	equal "$(grep -v 'refused by this kernel' <<<"$stderr")" "netmon: $2"
+}
+
+@test "pinned by a shell that has ended: three readers, each exact for its own time" {
+	pin
+	traffic up -b 3000000
+	mv account account.before
+	"$BUILD/t/traffic" steady -r 2000000 -s 7 --log sending >account.steady 3>&- &
+	steady=$!
+	until [ -s sending ]; do kill -0 $steady; sleep 0.1; done
+	sleep 1
+	for interval in 0.05 0.3 1; do reader $interval -i $interval; done
+	traffic short -P 300
+	wait $steady
+	end_readers 0
+	sender=$(awk '$4 > 0 { print $1 }' account.steady)
+	total=$(awk '$4 > 0 { print $4 }' account.steady)
+	for interval in 0.05 0.3 1; do
+		cp reports.$interval reports
+		exact jsonl
+		# what was before has no rows
+		cut -f 1 account.before account.before | while read -r pid; do
+			equal "$(reported "[.[] | select(.pid == $pid)] | length")" 0
+		done
+		equal "$(reported "map(select(.pid == $sender)) | [last.tx_total, first.tx_total - first.tx_bytes
+			+ (map(.tx_bytes) | add)] | @csv")" "$total,$total"
+		# when it began, as much was counted as the sender had sent
+		reported "map(select(.pid == $sender)) | first | [.time - .dt, .tx_total - .tx_bytes] | @tsv" |
+			awk 'NR == FNR { begin = $1; counted = $2; next }
+				$2 <= begin - 0.001 { least = $3 } $1 <= begin + 0.001 { most = $3 }
+				END { if (!(counted > 0 && least <= counted && counted <= most)) {
+					print counted " bytes counted, of " least " to " most; exit 1 } }' - sending
+	done
+	# the sums of all since the pin
+	sum=$(cat account.before account.steady account | awk '{ sum += $4 } END { print sum }')
+	[ "$(status_of tx_bytes)" -ge "$sum" ]
+}
+
+@test "totals are since the pin, for each reader that comes" {
+	pin
+	mkfifo hold
+	"$BUILD/t/traffic" up -b 1234567 --linger <hold >account 3>&- &
+	held=$!
+	exec 8>hold
+	until [ -s account ]; do kill -0 $held; sleep 0.1; done
+	for _ in 1 2 3; do
+		"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o pid,rx_bytes,rx_total,tx_total >reports
+		while read -r pid _ rx tx _; do
+			equal "$(reported "map(select(.pid == $pid)) | .[] | [.rx_bytes, .rx_total, .tx_total] | @csv")" \
+				"0,$rx,$tx"
+		done <account
+	done
+	# also of rows that sum up several
+	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total,tx_total >reports
+	equal "$(reported 'map(select(.comm | startswith("up-"))) | map([.comm, .rx_total, .tx_total]) | sort | @json')" \
+		'[["up-client",0,1234567],["up-server",1234567,0]]'
+	exec 8>&-
+	wait $held
+}
+
+@test "processes that come and go, and no reader: no room is lost, no total, no memory" {
+	pin --max-processes 1024
+	bpftool map show pinned "$pin/map_packet_stats" >before
+	mkfifo hold
+	"$BUILD/t/traffic" churn -P "${CHURN:-200000}" --linger <hold >account 3>&- &
+	churn=$!
+	exec 8>hold
+	until [ -s account ]; do kill -0 $churn; sleep 0.5; done
+	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o pid,comm,rx_total,rx_calls,tx_total >reports
+	read -r sink _ received _ <account
+	equal "$(reported "map(select(.pid == $sink)) | .[] | [.comm, .rx_total] | @csv")" \
+		"\"churn-sink\",$received"
+	equal "$(reported 'map(select(.comm == "(other)")) | length')" 0
+	bpftool map show pinned "$pin/map_packet_stats" | diff before -
+	[ "$(status_of processes)" -lt 100 ]
+	[ "$(status_of tx_bytes)" -ge $((100 * ${CHURN:-200000})) ]
+	exec 8>&-
+	wait $churn
+}
+
+@test "the same where the key is finer than the process" {
+	pin --max-processes 1024 --max-entries 1024 -o +proto,family,rport
+	traffic churn -P $((${CHURN:-200000} / 10))
+	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total >reports
+	equal "$(reported 'map(select(.comm == "(other)")) | length')" 0
+	[ "$(status_of entries)" -lt 512 ]
+}
+
+@test "readers killed at any moment change nothing for others, nor for the pin" {
+	pin
+	reader stays -i 0.05
+	status_of version since command max_entries >before
+	"$BUILD/t/traffic" short -P 1500 >account 3>&- &
+	traffic=$!
+	for delay in 0 0.01 0.03 0.1 0.2 0.3; do
+		for _ in 1 2 3; do
+			"$NETMON" --from "$pin" -i 0.01 >/dev/null 2>&1 3>&- &
+			sleep $delay
+			kill -KILL $!
+			wait $! || true
+		done
+	done
+	wait $traffic
+	end_readers 0
+	mv reports.stays reports
+	exact jsonl
+	status_of version since command max_entries | diff before -
+}
+
+@test "--unpin while readers run: they have all until then, and end with 1 and a message" {
+	pin
+	reader often -i 0.05
+	reader seldom -i 1000
+	traffic up -b 2000000
+	"$NETMON" --unpin "$pin"
+	end_readers 1
+	for name in often seldom; do
+		mv reports.$name reports
+		exact jsonl
+		equal "$(reported 'map(select(.rx_bytes + .tx_bytes == 0)) | length')" 0
+		equal "$(grep -c "cannot go on reading '$pin': it has been unpinned" messages.$name)" 1
+	done
+	equal "$(ls "$bpf")" "$(printf 'maps.debug\nprogs.debug')"
+}
+
+@test "reading loads nothing" {
+	pin
+	reader one -i 0.1
+	reader two -i 0.2
+	for file in "$pin"/prog_*; do bpftool prog show pinned "$file"; done |
+		sed -n 's/^\([0-9]*\):.*/\1/p' | sort >pinned
+	[ -s pinned ]
+	for pid in "${readers[@]}"; do
+		cat "/proc/$pid/fdinfo/"* 2>/dev/null | sed -n 's/^prog_id:[[:space:]]*//p' | sort | diff pinned -
+		[ "$(cat "/proc/$pid/fdinfo/"* | grep -c '^link_id')" = 0 ]
+	done
+	end_readers 0
+}
+
+# as_member COMMAND...: as a member of group 4242, without any right else
+as_member() {
+	setpriv --reuid=65534 --regid=65534 --groups=4242 -- "$@"
+}
+
+@test "--pin-group: its members read, and neither write nor unpin; others do not read" {
+	if ! "$NETMON" --pin "$pin" --pin-group 4242 2>pin-messages; then
+		# Linux 5.19 lets them
+		grep -q "cannot let the group read '$pin': Operation not permitted: before Linux 5.19" pin-messages ||
+			fail "$(cat pin-messages)"
+		[ "$(printf '%s\n' 5.19 "$(uname -r)" | sort -V | head -1)" != 5.19 ]
+		equal "$(ls "$bpf")" "$(printf 'maps.debug\nprogs.debug')"
+		skip "Linux before 5.19 lets nobody without CAP_BPF read"
+	fi
+	mkfifo hold
+	"$BUILD/t/traffic" up -b 1234567 --linger <hold >account 3>&- &
+	held=$!
+	exec 8>hold
+	until [ -s account ]; do kill -0 $held; sleep 0.1; done
+	as_member /proc/self/fd/9 --from "$pin" -a -n 1 -i 0.05 -f jsonl -o pid,rx_total,tx_total \
+		>reports 2>messages 9<"$NETMON"
+	while read -r pid _ rx tx _; do
+		equal "$(reported "map(select(.pid == $pid)) | .[] | [.rx_total, .tx_total] | @csv")" "$rx,$tx"
+	done <account
+	as_member /proc/self/fd/9 --status "$pin" 9<"$NETMON" >/dev/null 2>&1
+	as_member cat /dev/null # what follows fails for want of rights, not of this
+	! as_member bpftool map update pinned "$pin/map_packet_stats" key 0 0 0 0 value zeroes 2>/dev/null
+	! as_member rm -f "$pin"/link_* 2>/dev/null
+	run -1 --separate-stderr as_member /proc/self/fd/9 --unpin "$pin" 9<"$NETMON"
+	contains "$stderr" "cannot remove '$pin/link_"
+	contains "$stderr" 'Permission denied'
+	# nobody writes, not even root
+	! bpftool map update pinned "$pin/map_processes" key 0 0 0 0 value 0 2>/dev/null
+	run -1 --separate-stderr setpriv --reuid=65534 --regid=65534 --clear-groups -- \
+		/proc/self/fd/9 --status "$pin" 9<"$NETMON"
+	contains "$stderr" "cannot read the pin '$pin': Permission denied: run it as root, or as a member"
+	exec 8>&-
+	wait $held
+}
+
+@test "--pin twice names the first; --replace loses nothing of what is counted meanwhile" {
+	pin
+	since=$("$NETMON" --status "$pin" --time iso -f jsonl 2>/dev/null | jq -r .since)
+	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, --unpin removes it" \
+		--pin "$pin"
+	reader old -i 0.1
+	"$BUILD/t/traffic" steady -r 5000000 -s 6 >account 3>&- &
+	traffic=$!
+	sleep 2
+	pin --replace -o +proto
+	end_readers 1
+	reader new -i 0.1
+	wait $traffic
+	end_readers 0
+	equal "$(status_of columns)" pid,proto
+	equal "$(ls "$bpf")" "$(printf 'maps.debug\nnetmon\nprogs.debug')"
+	total=$(awk '$4 > 0 { print $4 }' account)
+	old=$(jq -s 'map(select(.comm == "steady-send")) | last.tx_total' reports.old)
+	new=$(jq -s 'map(select(.comm == "steady-send")) | last.tx_total' reports.new)
+	[ "$old" -lt "$total" ]
+	[ "$new" -lt "$total" ]
+	[ $((old + new)) -ge "$total" ]
+}
+
+@test "a pin by another build is told, and not read" {
+	pin
+	python3 - "$NETMON" <<-'END'
+		import sys
+		# the name of a variable in the debug information of the probes
+		program = open(sys.argv[1], "rb").read()
+		assert b"forks_missed\0" in program
+		open("other", "wb").write(program.replace(b"forks_missed\0", b"forks_mixxed\0"))
+	END
+	chmod +x other
+	for mode in --from --status; do
+		run -1 --separate-stderr ./other $mode "$pin"
+		equal "$output" ''
+		equal "$stderr" "netmon: cannot read the pin '$pin': made by another build of netmon, $(
+			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin --replace' makes it anew, --no-pin does without"
+	done
+	run -1 ./other --pin "$pin"
+	contains "$output" 'is pinned there since'
+	./other --unpin "$pin"
+	[ ! -e "$pin" ]
+}
+
+@test "a damaged pin is told, and unpinned; so is one that was half made" {
+	pin
+	files=$(cd "$pin" && ls)
+	"$NETMON" --unpin "$pin"
+	for file in $files; do
+		pin
+		rm "$pin/$file"
+		run -1 --separate-stderr "$NETMON" --from "$pin"
+		contains "$stderr" "cannot read the pin '$pin': No such file or directory"
+		run -0 --separate-stderr "$NETMON" --unpin "$pin"
+		equal "$stderr$output" ''
+		[ ! -e "$pin" ]
+	done
+	pin
+	mv "$pin" "$pin-new"
+	rm "$pin-new/map_about"
+	refused 1 "cannot pin to '$pin': it is half made: another netmon is pinning, or was stopped while it did: 'netmon --unpin' removes it" \
+		--pin "$pin"
+	"$NETMON" --unpin "$pin"
+	equal "$(ls "$bpf")" "$(printf 'maps.debug\nprogs.debug')"
+	for delay in 0.01 0.02 0.03 0.04 0.06 0.08 0.1 0.15 0.2; do
+		"$NETMON" --pin "$pin" 2>/dev/null 3>&- &
+		sleep $delay
+		kill -KILL $! 2>/dev/null || true
+		wait $! 2>/dev/null || true
+		"$NETMON" --unpin "$pin"
+		equal "$(ls "$bpf")" "$(printf 'maps.debug\nprogs.debug')"
+	done
+}
+
+@test "--unpin is quiet where nothing is pinned; -v says so; what is others' is not touched" {
+	run -0 --separate-stderr "$NETMON" --unpin "$pin"
+	equal "$output$stderr" ''
+	run -0 --separate-stderr "$NETMON" --unpin "$pin" -v
+	equal "$output$stderr" "netmon: nothing is pinned in '$pin'"
+	mkdir "$pin" "$pin/others"
+	refused 1 "cannot unpin '$pin': 'others' in it is not netmon's" --unpin "$pin"
+	rmdir "$pin/others"
+	bpftool map create "$pin/map_about" type array key 4 value 4 entries 1 name others
+	refused 1 "cannot unpin '$pin': what is pinned there is not netmon's" --unpin "$pin"
+	refused 1 "cannot read the pin '$pin': Invalid argument" --status "$pin"
+	[ -e "$pin/map_about" ]
+	refused 1 "cannot unpin '$PWD': not in a BPF file system" --unpin "$PWD"
+	refused 1 "nothing is pinned in '$bpf/nothing'" --status "$bpf/nothing"
+	refused 1 "cannot read the pin '$bpf/nothing': No such file or directory: it is not whole: 'netmon --unpin' removes it" --from "$bpf/nothing"
+}
+
+@test "where nothing can be pinned: a message for each" {
+	refused 1 "cannot pin to '$PWD/x': not in a BPF file system: mount one: 'mount -t bpf bpf /sys/fs/bpf'" \
+		--pin "$PWD/x"
+	refused 1 "cannot pin to '$bpf/none/x': No such file or directory" --pin "$bpf/none/x"
+	mkdir "$bpf/file"
+	refused 1 "cannot pin to '$bpf/file': something is there: --replace takes its place, --unpin removes it" \
+		--pin "$bpf/file"
+	mount -o remount,ro "$bpf"
+	refused 1 "cannot pin to '$pin': Read-only file system: 'mount -o remount,rw' it first" --pin "$pin"
+	# without a BPF file system where it usually is
+	unshare -m bash -c 'umount -l /sys/fs/bpf 2>/dev/null; exec "$@"' - "$NETMON" --pin 2>said && false
+	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': not in a BPF file system: mount one"
+}
+
+@test "the usual place is found without being named; --no-pin and a command do without it" {
+	umount "$bpf" # and one at the usual place, that nobody else sees
+	unshare -m bash -euc '
+		mount -t bpf bpf /sys/fs/bpf
+		"$NETMON" --pin
+		"$BUILD/t/traffic" up -b 1000 --linger < <(sleep 3) >account &
+		until [ -s account ]; do sleep 0.1; done
+		"$NETMON" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
+		"$NETMON" --no-pin -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
+		"$NETMON" -f jsonl -o comm,rx_total --to command -- true
+		wait
+		"$NETMON" --unpin
+	' 2>messages >reports
+	mount -t bpf bpf "$bpf"
+	equal "$(reported 'map(select(.comm == "up-server").rx_total) | @csv')" 1000
+	equal "$(jq -c . command)" '{"comm":"(total)","rx_total":0}'
+}
+
+@test "what the pin does not tell apart is an error that says how to pin anew" {
+	pin -o +proto
+	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o +family,raddr', or add --no-pin" \
+		--from "$pin" -o pid,raddr
+	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o +uid', or add --no-pin" \
+		--from "$pin" --user root
+	refused 1 "cannot use --attach: the probes pinned in '$pin' are as they are: add --no-pin" \
+		--from "$pin" --attach auto
+	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
+}
+
+@test "filters at the pin hold for all who read" {
+	pin --proto udp -o +proto
+	reader one -i 0.1
+	traffic up -b 1000
+	mv account account.tcp
+	traffic udp-connected
+	end_readers 0
+	mv reports.one reports
+	exact jsonl
+	cut -f 1 account.tcp | while read -r pid; do
+		equal "$(reported "[.[] | select(.pid == $pid)] | length")" 0
+	done
+	equal "$(status_of command columns)" "$(printf 'netmon --pin %s --proto udp -o +proto\tpid,proto' "$pin")"
+}
+
+@test "every way to move bytes is counted as without a pin" {
+	pin
+	"$here/coverage" --from "$pin"
+}
