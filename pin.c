@@ -74,12 +74,12 @@ static bool has_prefix(const char *name, const char *prefix)
 
 int pin_open(const char *dir, const char *name)
 {
-	struct bpf_obj_get_opts options = {
-		.sz = sizeof(options),
-		.file_flags = has_prefix(name, "map_") ? 0 : BPF_F_RDONLY,
-	};
+	struct bpf_obj_get_opts options;
 	char path[PATH_MAX];
 
+	memset(&options, 0, sizeof(options)); /* libbpf looks at the padding too */
+	options.sz = sizeof(options);
+	options.file_flags = has_prefix(name, "map_") ? 0 : BPF_F_RDONLY;
 	path_of(path, dir, name);
 	return bpf_obj_get_opts(path, &options);
 }

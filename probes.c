@@ -91,6 +91,9 @@ enum {
 	UNUSED_IN_A_ROW = 256,
 };
 
+/* libbpf looks at the padding too. */
+#define INIT_OPTIONS(options) (memset(&(options), 0, sizeof(options)), (options).sz = sizeof(options))
+
 #define LENGTH(array) (sizeof(array) / sizeof(*(array)))
 
 enum { HOOKS = LENGTH(hooks), HOLES = sizeof(((struct about *)0)->holes) };
@@ -201,14 +204,13 @@ static const struct bpf_insn reads_kernel[] = {
 
 static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id, bool reads)
 {
-	struct bpf_prog_load_opts options = {
-		.sz = sizeof(options),
-		.expected_attach_type = attach,
-		.attach_btf_id = (__u32)btf_id,
-	};
+	struct bpf_prog_load_opts options;
 	const struct bpf_insn *program = does_nothing;
 	size_t length = LENGTH(does_nothing);
 
+	INIT_OPTIONS(options);
+	options.expected_attach_type = attach;
+	options.attach_btf_id = (__u32)btf_id;
 	if (reads) {
 		program = reads_kernel;
 		length = LENGTH(reads_kernel);
@@ -282,9 +284,10 @@ static bool try_classic(const struct hook *hook)
 
 static bool try_multi(const struct hook *hook)
 {
-	struct bpf_link_create_opts options = { .sz = sizeof(options) };
+	struct bpf_link_create_opts options;
 	int program, link;
 
+	INIT_OPTIONS(options);
 	options.kprobe_multi.syms = (const char **)&hook->name;
 	options.kprobe_multi.cnt = 1;
 	options.kprobe_multi.flags = BPF_F_KPROBE_MULTI_RETURN;
@@ -680,7 +683,7 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct
 static struct bpf_link *attach_program(const struct probes *probes,
 				       const struct bpf_program *program, enum way way)
 {
-	struct bpf_kprobe_multi_opts options = { .sz = sizeof(options) };
+	struct bpf_kprobe_multi_opts options;
 	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
 	const char *slash = strchr(section, '/'), *function = slash ? slash + 1 : section;
 
@@ -688,6 +691,7 @@ static struct bpf_link *attach_program(const struct probes *probes,
 		return bpf_program__attach_cgroup(program, probes->options.cgroup_root);
 	if (way != MULTI)
 		return bpf_program__attach(program);
+	INIT_OPTIONS(options);
 	options.retprobe = !strncmp(section, "kretprobe", 9);
 	/* by name, not by pattern: for that libbpf reads addresses, which root alone may see */
 	options.syms = &function;
@@ -952,13 +956,16 @@ static void describe_pin(const struct probes *probes, struct about *about, const
 /* A map that says what is pinned; its descriptor, or -1 with a message. */
 static int make_about(const struct probes *probes, const char *command)
 {
-	struct bpf_map_create_opts options = { .sz = sizeof(options), .map_flags = BPF_F_MMAPABLE };
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "netmon_about", sizeof(__u32),
-				sizeof(struct about), 1, &options);
-	void *about = fd < 0 ? MAP_FAILED
-			     : mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED,
-				    fd, 0);
+	struct bpf_map_create_opts options;
+	void *about = MAP_FAILED;
+	int fd;
 
+	INIT_OPTIONS(options);
+	options.map_flags = BPF_F_MMAPABLE;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "netmon_about", sizeof(__u32), sizeof(struct about), 1,
+			    &options);
+	if (fd >= 0)
+		about = mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (about == MAP_FAILED) {
 		cannot("pin", "map_about", errno, advice(errno));
 		close_fd(fd);
