@@ -25,7 +25,7 @@ accounted() {
 countable() {
 	local without=^$
 	! grep -q 'is not counted$' messages || without='-splice-out |^tcp-zerocopy-recv '
-	"$BUILD/t/traffic" --list | grep -Ev '^(before|idle-sockets)' |
+	"$BUILD/t/traffic" --list | grep -Ev '^(before|idle-sockets|churn)\b' |
 		awk -F '\t' '$2 == "-" { print $1, "" } $2 ~ 4 { print $1, "-4" } $2 ~ 6 { print $1, "-6" }' |
 		grep -Ev -e "$without"
 }
