@@ -50,6 +50,13 @@ const volatile bool follows;
 const volatile bool by_kprobe;
 /* Whether anything tells the peer of a datagram. */
 const volatile bool by_peer;
+/* How many shares a slot has, and which bits of its number tell a CPU's.  Where each CPU has
+ * its own, no other one writes there, and a program that is not preempted can add without
+ * an atomic operation.  Only those of tp_btf may be preempted or not. */
+const volatile __u32 shares = 1;
+const volatile __u32 share_mask;
+const volatile bool own_shares;
+const volatile bool btf_is_preempted;
 /* Slots behind SLOT_OTHER, and after how long one counts as idle: nanoseconds. */
 const volatile __u32 slots = MAX_PROCESSES;
 const volatile __u64 idle_after;
@@ -71,8 +78,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct slot);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct slot) + sizeof(struct share));
 } packet_stats SEC(".maps");
 
 /* Which slot a key has; as wide as `parts` needs.  Not there where the key is the process. */
@@ -82,6 +89,16 @@ struct {
 	__uint(key_size, sizeof(struct stats_key));
 	__uint(value_size, sizeof(__u32));
 } slot_of SEC(".maps");
+
+/* Which slot a key of this hash had when it was last looked for there. */
+enum { LAST_SLOTS_BITS = 16 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << LAST_SLOTS_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} last_slots SEC(".maps");
 
 /* The slots to be had, longest free first; filled by probes.c before the first event. */
 struct {
@@ -118,6 +135,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct place);
 } place_of SEC(".maps");
+
+/* What is in place_of of the process that was last looked for there, of those whose pids
+ * have the same rest: the pid and the index in one word, to be had without a hash. */
+enum { LAST_PLACES = 1 << 15 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LAST_PLACES);
+	__type(key, __u32);
+	__type(value, __u64);
+} last_places SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -226,6 +254,29 @@ static __always_inline void change(__u64 *turn)
 	barrier();
 }
 
+/* NULL only for the verifier: no CPU has such a number. */
+static __always_inline struct counters *share_of(struct slot *slot, __u32 number)
+{
+	return number < shares ? &slot->shares[number].now : NULL;
+}
+
+/* All that was ever counted there. */
+static __noinline int sum_up(struct slot *slot, struct counters *sum)
+{
+	__builtin_memset(sum, 0, sizeof(*sum));
+	for (__u32 i = 0; i < MAX_SHARES; i++) {
+		const struct counters *share = share_of(slot, i);
+
+		if (!share)
+			break;
+		sum->rx_bytes += share->rx_bytes;
+		sum->tx_bytes += share->tx_bytes;
+		sum->rx_calls += share->rx_calls;
+		sum->tx_calls += share->tx_calls;
+	}
+	return 0;
+}
+
 /* Gives the process a place; returns false where there is none.  The place, and where the
  * process is the key the slot, is complete before it is found in place_of, so that no byte
  * comes before its base. */
@@ -259,7 +310,7 @@ static __noinline bool add_process(__u32 pid, struct place *place)
 		if (!slot)
 			return false;
 		change(&slot->turn);
-		slot->base = slot->now;
+		sum_up(slot, &slot->base);
 		slot->key.process = place->index;
 		slot->key.generation = place->generation;
 		change(&slot->turn);
@@ -276,13 +327,41 @@ static __noinline bool add_process(__u32 pid, struct place *place)
 	return true;
 }
 
-static __always_inline bool find_place(__u32 pid, struct place *place)
+static __always_inline __u64 *last_place(__u32 pid)
+{
+	__u32 rest = pid % LAST_PLACES;
+
+	return bpf_map_lookup_elem(&last_places, &rest);
+}
+
+static __noinline bool look_for_place(__u32 pid, struct place *place)
 {
 	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
+	__u64 *last = last_place(pid);
 
-	if (!known)
-		return add_process(pid, place);
-	*place = *known;
+	if (known)
+		*place = *known;
+	else if (!add_process(pid, place))
+		return false;
+	if (last)
+		*last = (__u64)pid << 32 | place->index;
+	return true;
+}
+
+static __always_inline bool find_place(__u32 pid, struct place *place)
+{
+	__u64 *last = last_place(pid), found = last ? *(volatile __u64 *)last : 0;
+	struct process *process;
+
+	if (found >> 32 != pid)
+		return look_for_place(pid, place);
+	place->index = found;
+	if (parts != PART_PROCESS) {
+		process = bpf_map_lookup_elem(&processes, &place->index);
+		if (!process)
+			return false;
+		place->generation = process->turn >> 1;
+	}
 	return true;
 }
 
@@ -317,12 +396,14 @@ static __noinline int check_idle(__u32 index)
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
 	struct stats_key key;
+	struct counters sum;
 	bool dead, idle;
 	__u32 *its;
 
 	if (!slot || slot->free || !slot->turn || slot->turn & 1)
 		return 0;
-	moved = slot->now.rx_calls + slot->now.tx_calls;
+	sum_up(slot, &sum);
+	moved = sum.rx_calls + sum.tx_calls;
 	key = slot->key;
 	dead = is_dead(&key);
 	idle = moved == slot->checked_calls && slots_taken > slots / 4 * 3 &&
@@ -377,10 +458,10 @@ static __noinline __u32 add_key(struct stats_key *key)
 		return SLOT_OTHER;
 	}
 	change(&slot->turn);
-	slot->base = slot->now;
+	sum_up(slot, &slot->base);
 	slot->key = *key;
 	slot->free = 0;
-	slot->checked_calls = slot->now.rx_calls + slot->now.tx_calls;
+	slot->checked_calls = slot->base.rx_calls + slot->base.tx_calls;
 	slot->checked_at = now;
 	change(&slot->turn);
 	__sync_fetch_and_add(&slots_taken, 1);
@@ -564,11 +645,55 @@ static __always_inline void leave_parts(struct stats_key *key)
 		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
 }
 
+static __always_inline bool is_same(const struct stats_key *a, const struct stats_key *b)
+{
+	const __u64 *x = (const void *)a, *y = (const void *)b;
+	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]);
+
+	if (parts & (PART_CGROUP | PART_LADDR | PART_RADDR))
+		differ |= (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) | (x[6] ^ y[6]) |
+			  (x[7] ^ y[7]);
+	return !differ;
+}
+
+static __always_inline __u32 hash_of(const struct stats_key *key)
+{
+	const __u64 *word = (const void *)key;
+	__u64 sum = word[0] + 3 * word[1] + 5 * word[2];
+
+	if (parts & (PART_CGROUP | PART_LADDR | PART_RADDR))
+		sum += 7 * word[3] + 9 * word[4] + 11 * word[5] + 13 * word[6] + 15 * word[7];
+	return sum * 0x9e3779b97f4a7c15 >> (64 - LAST_SLOTS_BITS); /* Fibonacci hashing */
+}
+
+/* Finds the key's slot by the hash map, which is always right, and notes it. */
+static __noinline __u32 look_for_slot(struct stats_key *key, __u32 *last)
+{
+	__u32 *known = bpf_map_lookup_elem(&slot_of, key);
+	__u32 index = known ? *known : add_key(key);
+
+	if (last)
+		*last = index;
+	return index;
+}
+
+/* What was noted is right if the slot has the key.  A slot that loses it just then is as
+ * one that the hash map lost just after: see QUARANTINE. */
+static __always_inline __u32 find_key(struct stats_key *key)
+{
+	__u32 hash = hash_of(key), *last = bpf_map_lookup_elem(&last_slots, &hash);
+	__u32 index = last ? *(volatile __u32 *)last : SLOT_OTHER;
+	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
+
+	if (slot && index != SLOT_OTHER && !slot->free && is_same(&slot->key, key))
+		return index;
+	return look_for_slot(key, last);
+}
+
 /* The slot of the key and process; SLOT_OTHER where a table is full. */
 static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 {
 	struct place place;
-	__u32 *known;
 
 	if (parts & PART_PROCESS) {
 		if (!find_place(pid, &place))
@@ -578,18 +703,27 @@ static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 		key->process = place.index;
 		key->generation = place.generation;
 	}
-	if (!parts)
-		return SLOT_ALL;
-	known = bpf_map_lookup_elem(&slot_of, key);
-	return known ? *known : add_key(key);
+	return parts ? find_key(key) : SLOT_ALL;
+}
+
+/* An atomic operation waits for all memory that the call has touched: it costs several times
+ * what all the rest of this does. */
+static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
+{
+	if (atomic)
+		__sync_fetch_and_add(sum, amount);
+	else
+		*(volatile __u64 *)sum += amount;
 }
 
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
  * its thread group. */
 static __always_inline int count(enum direction direction, struct sock *sk, int family, bool typed,
-				 long bytes, bool traffic)
+				 bool preempted, long bytes, bool traffic)
 {
+	bool atomic = preempted || !own_shares;
+	struct counters *now;
 	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
 	struct peer peer = { 0 };
 	struct stats_key key = { 0 };
@@ -604,36 +738,40 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 		return 0;
 	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
 		describe(&key, sk, family, typed, &peer);
-		if (!passes(&key))
+		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
 			return 0;
 		leave_parts(&key);
 	}
 	index = find_slot(&key, pid);
 	slot = bpf_map_lookup_elem(&packet_stats, &index);
-	if (!slot)
+	now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
+	if (!now)
 		return 0;
 	if (direction == RX) {
-		__sync_fetch_and_add(&slot->now.rx_bytes, bytes);
-		__sync_fetch_and_add(&slot->now.rx_calls, 1);
+		add(&now->rx_bytes, bytes, atomic);
+		add(&now->rx_calls, 1, atomic);
 	} else {
-		__sync_fetch_and_add(&slot->now.tx_bytes, bytes);
-		__sync_fetch_and_add(&slot->now.tx_calls, 1);
+		add(&now->tx_bytes, bytes, atomic);
+		add(&now->tx_calls, 1, atomic);
 	}
 	return 0;
 }
 
 /* A frame sent by hand is traffic of its sender; what a packet socket receives is a
  * copy of somebody's. */
-static __always_inline int sent(struct sock *sk, int family, bool typed, long bytes)
+static __always_inline int sent(struct sock *sk, int family, bool typed, bool preempted, long bytes)
 {
-	return is_ip(family) || family == AF_PACKET ? count(TX, sk, family, typed, bytes, true) : 0;
+	return is_ip(family) || family == AF_PACKET
+		       ? count(TX, sk, family, typed, preempted, bytes, true)
+		       : 0;
 }
 
-static __always_inline int received(struct sock *sk, int family, bool typed, int flags, long bytes)
+static __always_inline int received(struct sock *sk, int family, bool typed, bool preempted, int flags,
+				    long bytes)
 {
-	return is_ip(family)
-		       ? count(RX, sk, family, typed, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
-		       : 0;
+	return is_ip(family) ? count(RX, sk, family, typed, preempted, bytes,
+				     !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+			     : 0;
 }
 
 /* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(). */
@@ -641,25 +779,25 @@ static __always_inline int received(struct sock *sk, int family, bool typed, int
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length_btf, struct sock *sk, int ret, int flags)
 {
-	return sent(sk, sk->__sk_common.skc_family, true, ret);
+	return sent(sk, sk->__sk_common.skc_family, true, btf_is_preempted, ret);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length_btf, struct sock *sk, int ret, int flags)
 {
-	return received(sk, sk->__sk_common.skc_family, true, flags, ret);
+	return received(sk, sk->__sk_common.skc_family, true, btf_is_preempted, flags, ret);
 }
 
 SEC("tracepoint/sock/sock_send_length")
 int sock_send_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return sent(ctx->sk, ctx->family, false, ctx->ret);
+	return sent(ctx->sk, ctx->family, false, false, ctx->ret);
 }
 
 SEC("tracepoint/sock/sock_recv_length")
 int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return received(ctx->sk, ctx->family, false, ctx->flags, ctx->ret);
+	return received(ctx->sk, ctx->family, false, false, ctx->flags, ctx->ret);
 }
 
 /* The kprobe way: what the return needs is kept from the entry.  A thread that enters
@@ -718,7 +856,7 @@ static __always_inline int returned_sent(enum hook hook, long bytes)
 	if (!returned(hook, &call))
 		return 0;
 	sk = call.sk;
-	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, bytes);
+	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, bytes);
 }
 
 static __always_inline int returned_received(enum hook hook, long bytes)
@@ -729,7 +867,8 @@ static __always_inline int returned_received(enum hook hook, long bytes)
 	if (!returned(hook, &call))
 		return 0;
 	sk = call.sk;
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, call.other, bytes);
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, call.other,
+			bytes);
 }
 
 /* Sockets: the functions behind every call, where the tracepoints are missing. */
@@ -741,7 +880,7 @@ static __always_inline int returned_received(enum hook hook, long bytes)
 	{                                                                                  \
 		struct sock *sk = sock->sk;                                                \
                                                                                            \
-		return sent(sk, sk->__sk_common.skc_family, true, ret);                    \
+		return sent(sk, sk->__sk_common.skc_family, true, true, ret);              \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
 	int BPF_KPROBE(function##_kprobe, struct socket *sock)                             \
@@ -765,7 +904,7 @@ SENDS(packet_sendmsg, PACKET_SENDMSG)
 	{                                                                                  \
 		struct sock *sk = sock->sk;                                                \
                                                                                            \
-		return received(sk, sk->__sk_common.skc_family, true, flags, ret);         \
+		return received(sk, sk->__sk_common.skc_family, true, true, flags, ret);   \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
 	int BPF_KPROBE(function##_kprobe, struct socket *sock, struct msghdr *msg,         \
@@ -797,7 +936,7 @@ int BPF_PROG(inet_sendpage_fexit, struct socket *sock, struct page *page, int of
 	struct sock *sk = sock->sk;
 	struct proto___before_6_5 *proto = (void *)sk->__sk_common.skc_prot;
 
-	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, ret) : 0;
+	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, true, ret) : 0;
 }
 
 SEC("kprobe/inet_sendpage")
@@ -833,13 +972,13 @@ int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe
 		if (!BPF_CORE_READ(sock, ops, splice_read))
 			return 0;
 		sk = BPF_CORE_READ(sock, sk);
-		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0, ret);
+		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, true, 0, ret);
 	}
 	sock = bpf_sock_from_file(file);
 	if (!sock || !sock->ops->splice_read)
 		return 0;
 	sk = sock->sk;
-	return received(sk, sk->__sk_common.skc_family, true, 0, ret);
+	return received(sk, sk->__sk_common.skc_family, true, true, 0, ret);
 }
 
 SEC("kprobe/sock_splice_read")
@@ -880,7 +1019,7 @@ int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_re
 		error = ctx[2];
 		barrier();
 	}
-	return received(sk, sk->__sk_common.skc_family, true, 0,
+	return received(sk, sk->__sk_common.skc_family, true, true, 0,
 			zerocopied(zc->length, copied, error));
 }
 
@@ -904,7 +1043,7 @@ int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 	zc = (void *)call.other;
 	if (bpf_core_field_exists(zc->copybuf_len))
 		copied = BPF_CORE_READ(zc, copybuf_len);
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0,
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, 0,
 			zerocopied(BPF_CORE_READ(zc, length), copied, PT_REGS_RC(ctx)));
 }
 
@@ -1079,6 +1218,7 @@ static __always_inline int ended(const struct task_struct *task)
 	__u32 index, pid = task->tgid;
 	struct process *process;
 	struct place *known;
+	__u64 *last;
 
 	if (by_kprobe)
 		thread_ended();
@@ -1094,6 +1234,9 @@ static __always_inline int ended(const struct task_struct *task)
 	index = known->index;
 	if (bpf_map_delete_elem(&place_of, &pid))
 		return 0;
+	last = last_place(pid);
+	if (last && *last >> 32 == pid)
+		*last = 0;
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
 		process->ppid = parent_pid();

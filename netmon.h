@@ -6,7 +6,7 @@
  * packet_stats is an array of slots, one for each key that moved bytes, and processes
  * one of the processes behind them.  User space reads both through mmap(2): no system
  * call, so that reading can neither slow a probe down nor make the kernel skip one.  A
- * slot's counters never go back.  Where its place is needed for another key (the slot
+ * slot's counters, the sum of its shares, never go back.  Where its place is needed for another key (the slot
  * longest free goes first), the newcomer's base is where the counters stood.  So the sum
  * over all slots of `now` is always the sum of all traffic, whoever reads, however seldom.
  *
@@ -27,6 +27,7 @@ enum {
 	SLOT_ALL = 1,            /* the only other one where the key has no part */
 	MAX_PROCESSES = 16384,   /* unless --max-processes says otherwise */
 	MAX_ENTRIES = 65536,     /* unless --max-entries says otherwise */
+	MAX_SHARES = 4096,       /* of a slot */
 	MAX_FOLLOWED = 65536,    /* living descendants of a command */
 	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
@@ -69,16 +70,22 @@ struct counters {
 	__u64 tx_calls;
 };
 
-/* Whole cache lines, so that no two keys share one: the first is written at every event,
- * the others when the slot gets a new occupant. */
+/* A cache line for each CPU, or for each few, so that those that count for one key at once
+ * need not wait for one another. */
+struct share {
+	struct counters now;
+} __attribute__((aligned(64)));
+
+/* Whole cache lines, so that no two keys share one: those of the shares are written at every
+ * event, the others when the slot gets a new occupant. */
 struct slot {
-	struct counters now;     /* all that was ever counted here */
 	__u64 turn;              /* odd while the occupant changes, +2 for each new one */
 	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
 	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or when */
 	__u64 free;              /* it was given back: 1 */
 	struct counters base;    /* `now` when the occupant came */
 	struct stats_key key;
+	struct share shares[];   /* all that was ever counted here; their sum is `now` */
 } __attribute__((aligned(64)));
 
 struct process {

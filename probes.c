@@ -86,6 +86,9 @@ static const struct hook {
 	  false },
 };
 
+/* What packet_stats may take for each CPU to have its own share of each slot: bytes. */
+#define SHARES_MOST (64UL << 20)
+
 enum {
 	FIRST_MAPPED = 2048,      /* slots: 256 KiB, enough for most machines */
 	UNUSED_IN_A_ROW = 256,
@@ -120,6 +123,8 @@ struct table {
 
 struct probes {
 	struct probes_options options;
+	__u32 shares;              /* of a slot; */
+	bool own_shares;           /* each CPU has its own */
 	struct bpf_link *links[2 * HOOKS];
 	int programs[2 * HOOKS];   /* descriptors, for their misses */
 	size_t count;              /* of both */
@@ -178,6 +183,37 @@ static const char *advice(int error)
 		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
 		       "in a container, rights outside of it";
 	return NULL;
+}
+
+/* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 where that is not known. */
+static __u32 cpus(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
+	__u32 number, count = 0;
+
+	if (!file)
+		return 0;
+	while (fscanf(file, "%u%*[,-]", &number) == 1)
+		count = number + 1;
+	fclose(file);
+	return count;
+}
+
+static size_t slot_size(__u32 shares)
+{
+	return sizeof(struct slot) + shares * sizeof(struct share);
+}
+
+/* One for each CPU or, where that takes too much memory, a power of two. */
+static __u32 choose_shares(__u32 wanted, size_t slots_count)
+{
+	__u32 shares = 1;
+
+	if (wanted && wanted <= MAX_SHARES && slots_count * slot_size(wanted) <= SHARES_MOST)
+		return wanted;
+	while (2 * shares < wanted && slots_count * slot_size(2 * shares) <= SHARES_MOST)
+		shares *= 2;
+	return shares;
 }
 
 /* Trials */
@@ -608,11 +644,14 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 
 	bpf_map__set_max_entries(skeleton->maps.processes, limit);
 	bpf_map__set_autocreate(skeleton->maps.place_of, by_process);
+	bpf_map__set_autocreate(skeleton->maps.last_places, by_process);
 	bpf_map__set_autocreate(skeleton->maps.free_places, by_process);
 	bpf_map__set_max_entries(skeleton->maps.place_of, limit);
 	bpf_map__set_max_entries(skeleton->maps.free_places, limit);
 
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
+	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)probes->stats.size);
+	bpf_map__set_autocreate(skeleton->maps.last_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
@@ -645,6 +684,10 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->follows = options->follow;
 	skeleton->rodata->by_kprobe = kprobes;
 	skeleton->rodata->by_peer = needs_peer(options);
+	skeleton->rodata->shares = probes->shares;
+	skeleton->rodata->own_shares = probes->own_shares;
+	skeleton->rodata->share_mask = probes->own_shares ? ~0U : probes->shares - 1;
+	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
@@ -838,7 +881,9 @@ static struct probes *probes_new(const struct probes_options *options)
 	probes->processes = (struct table){ "processes", -1, sizeof(struct process),
 					    .limit = places(options) + 1,
 					    .seen_size = sizeof(struct process) };
-	probes->stats = (struct table){ "packet_stats", -1, sizeof(struct slot),
+	probes->shares = choose_shares(cpus(), slots(options) + 1);
+	probes->own_shares = probes->shares == cpus();
+	probes->stats = (struct table){ "packet_stats", -1, slot_size(probes->shares),
 					.limit = slots(options) + 1,
 					.seen_size = sizeof(struct seen) };
 	probes->wanted_pids = probes->watch_fd = probes->pin = -1;
@@ -1127,19 +1172,47 @@ static bool is_zero(const struct counters *counters)
 		 counters->tx_calls);
 }
 
-/* Copies an element whose turn begins `turn_at` bytes into it, while it neither changes hands
- * nor else.  False where it changes all the time. */
-static bool copy_turn(const void *element, void *copy, size_t size, size_t turn_at, bool whole)
+enum { TRIES = 1000 };
+
+/* Whether nothing was being changed, by its turn before, while it was read. */
+static bool is_whole(const __u64 *turn, __u64 before)
 {
-	const __u64 *turn = (const void *)((const char *)element + turn_at);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return !(before & 1) && before == __atomic_load_n(turn, __ATOMIC_RELAXED);
+}
 
-	for (int tries = 0; tries < 1000; tries++) {
-		__u64 before = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
+/* Copies it while it neither changes hands nor else.  False where it does all the time. */
+static bool copy_process(const struct process *process, struct process *copy)
+{
+	for (int tries = 0; tries < TRIES; tries++) {
+		__u64 before = __atomic_load_n(&process->turn, __ATOMIC_ACQUIRE);
 
-		memcpy(copy, element, size);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (!(before & 1) && before == __atomic_load_n(turn, __ATOMIC_RELAXED) &&
-		    (!whole || !memcmp(copy, element, size)))
+		*copy = *process;
+		if (is_whole(&process->turn, before) && !memcmp(copy, process, sizeof(*copy)))
+			return true;
+	}
+	return false;
+}
+
+static struct counters sum_up(const struct probes *probes, const struct slot *slot)
+{
+	struct counters sum = { 0 };
+
+	for (__u32 i = 0; i < probes->shares; i++)
+		sum = plus(&sum, &slot->shares[i].now);
+	return sum;
+}
+
+/* Copies all but the shares, and sums these up, while it does not change hands. */
+static bool copy_slot(const struct probes *probes, const struct slot *slot, struct slot *copy,
+		      struct counters *now)
+{
+	for (int tries = 0; tries < TRIES; tries++) {
+		__u64 before = __atomic_load_n(&slot->turn, __ATOMIC_ACQUIRE);
+
+		*copy = *slot;
+		*now = sum_up(probes, slot);
+		if (is_whole(&slot->turn, before))
 			return true;
 	}
 	return false;
@@ -1160,15 +1233,20 @@ static void look_at_process(struct probes *probes, size_t index)
 {
 	struct process copy;
 
-	if (copy_turn(kernel_process(probes, index), &copy, sizeof(copy),
-		      offsetof(struct process, turn), true))
+	if (copy_process(kernel_process(probes, index), &copy))
 		*seen_process(probes, index) = copy;
+}
+
+/* It begins with its turn. */
+static const void *element(const struct table *table, size_t index)
+{
+	return table->elements + index * table->size;
 }
 
 /* Elements are first used in their order, give or take those that are being taken on other
  * CPUs right now.  Returns 1 where `index` is one to look at, 0 where all used ones are
  * behind it, -1 where memory is short; counts the unused in `unused`. */
-static int next_used(struct table *table, size_t index, size_t turn_at, size_t *unused)
+static int next_used(struct table *table, size_t index, size_t *unused)
 {
 	const __u64 *turn;
 
@@ -1176,7 +1254,7 @@ static int next_used(struct table *table, size_t index, size_t turn_at, size_t *
 		return 0;
 	if (index == table->mapped && table_map(table, 2 * table->mapped))
 		return -1;
-	turn = (const void *)(table->elements + index * table->size + turn_at);
+	turn = element(table, index);
 	*unused = __atomic_load_n(turn, __ATOMIC_RELAXED) ? 0 : *unused + 1;
 	return 1;
 }
@@ -1187,8 +1265,7 @@ static int read_processes(struct probes *probes)
 	size_t unused = 0;
 	int used;
 
-	for (size_t i = 1; (used = next_used(&probes->processes, i, offsetof(struct process, turn),
-					     &unused)) > 0; i++) {
+	for (size_t i = 1; (used = next_used(&probes->processes, i, &unused)) > 0; i++) {
 		const struct process *process = seen_process(probes, i);
 
 		if (unused || (process->ended &&
@@ -1237,8 +1314,8 @@ static int find_process(struct probes *probes, struct entry *entry, bool known, 
  * seen, the rest is the last of the key seen then; where more often, nobody can tell
  * whose it is. */
 static int read_slot(struct probes *probes, size_t index, struct seen *seen,
-		     const struct slot *slot, int (*found)(void *, const struct entry *),
-		     void *context)
+		     const struct slot *slot, const struct counters *now,
+		     int (*found)(void *, const struct entry *), void *context)
 {
 	bool known = slot->turn == seen->turn;
 	int who = 1;
@@ -1267,15 +1344,15 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 	if (who < 0)
 		return -1;
 	if (!who) {
-		struct counters rest = minus(&slot->now, &seen->now);
+		struct counters rest = minus(now, &seen->now);
 
 		probes->lost = plus(&probes->lost, &rest);
 		probes->lost_process = true;
-		seen->now = slot->now;
+		seen->now = *now;
 		return 0;
 	}
-	seen->now = slot->now;
-	seen->entry.total = minus(&slot->now, &slot->base);
+	seen->now = *now;
+	seen->entry.total = minus(now, &slot->base);
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
@@ -1288,7 +1365,7 @@ static int read_again(const struct probes *probes, struct seen *seen, const stru
 	bool known = seen->turn && !seen->over && !is_zero(&seen->entry.total);
 
 	if (probes->about && !probes->read_before)
-		seen->now = slot->now;
+		seen->now = sum_up(probes, slot);
 	return known ? found(context, &seen->entry) : 0;
 }
 
@@ -1301,13 +1378,13 @@ static void say_full(size_t limit, const char *what, const char *option)
 static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
 		      void *context)
 {
-	const struct slot *slot = (const void *)probes->stats.elements;
+	struct counters now = sum_up(probes, element(&probes->stats, SLOT_OTHER));
 	struct entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
 	bool of_processes = probes->lost_process || (lost && !keyed);
 	struct counters more;
 
-	other.total = plus(&slot[SLOT_OTHER].now, &probes->lost);
+	other.total = plus(&now, &probes->lost);
 	more = minus(&other.total, &probes->other);
 	probes->other = other.total;
 	if (is_zero(&other.total))
@@ -1334,16 +1411,17 @@ static int read_stats(struct probes *probes, int (*found)(void *, const struct e
 	int used;
 
 	for (size_t i = 1;
-	     (used = next_used(stats, i, offsetof(struct slot, turn), &unused)) > 0; i++) {
-		const struct slot *slot = &((const struct slot *)stats->elements)[i];
+	     (used = next_used(stats, i, &unused)) > 0; i++) {
+		const struct slot *slot = element(stats, i);
 		struct seen *seen = &((struct seen *)stats->seen)[i];
 		bool same = __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) == seen->turn;
+		struct counters now;
 		struct slot copy;
 
 		if (probes->options.parts && (unused || (same && seen->over)))
 			continue;
-		if (copy_turn(slot, &copy, sizeof(copy), offsetof(struct slot, turn), false)
-			    ? read_slot(probes, i, seen, &copy, found, context)
+		if (copy_slot(probes, slot, &copy, &now)
+			    ? read_slot(probes, i, seen, &copy, &now, found, context)
 			    : read_again(probes, seen, slot, found, context))
 			return -1;
 	}
@@ -1379,10 +1457,11 @@ int probes_use(struct probes *probes, struct probes_use *use)
 		use->processes += process->turn && !process->ended;
 	}
 	for (size_t i = 0; i < probes->stats.limit; i++) {
-		const struct slot *slot = &((const struct slot *)probes->stats.elements)[i];
+		const struct slot *slot = element(&probes->stats, i);
+		struct counters now = sum_up(probes, slot);
 
 		use->entries += i && slot->turn && !slot->free;
-		use->all = plus(&use->all, &slot->now);
+		use->all = plus(&use->all, &now);
 	}
 	if (probes->options.parts == PART_PROCESS)
 		use->entries = use->processes;

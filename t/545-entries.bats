@@ -13,14 +13,14 @@ teardown() { live_teardown; }
 
 # used: how many slots of packet_stats ever had an occupant, SLOT_OTHER and SLOT_ALL aside
 used() {
-	local fd id
-	for fd in /proc/"$netmon"/fdinfo/*; do
-		! grep -qx $'value_size:\t192' "$fd" || id=$(awk '/^map_id:/ { print $2 }' "$fd")
+	local id
+	for id in $(sed -n 's/^map_id:\t//p' /proc/"$netmon"/fdinfo/*); do
+		! bpftool map show id "$id" | grep -q ' name packet_stats ' || break
 	done
 	bpftool -j map dump id "$id" | python3 -c '
 import json, sys
 slots = [bytes(int(byte, 16) for byte in slot["value"]) for slot in json.load(sys.stdin)]
-turn = slice(32, 40)  # struct slot
+turn = slice(0, 8)  # struct slot
 print(sum(any(slot[turn]) for slot in slots))'
 }
 
