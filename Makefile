@@ -5,6 +5,8 @@
 #   make check            all tests                 as root: the live ones need the kernel
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1)
 #   make coverage         what is counted on which kernel: writes t/COVERAGE.md
+#   make bench            what netmon costs; as root, QUICK=1 only to see that it works
+#   make STATIC=1         one file without libraries: build/static/netmon
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
 #   make analyze          static analysis
 #   make install          PREFIX, DESTDIR, UNITDIR
@@ -31,6 +33,11 @@ ifdef SANITIZE
 BUILD := build/sanitize
 NETMON := $(BUILD)/netmon
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifdef STATIC
+BUILD := build/static
+NETMON := $(BUILD)/netmon
+STATIC_CPPFLAGS := -DNETMON_STATIC
+STATIC_LDFLAGS := -static -Wl,--gc-sections
 else
 BUILD := build
 NETMON := netmon
@@ -41,8 +48,8 @@ CFLAGS ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
 # generated headers are not ours to warn of
 INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
-LIBS = $(shell $(PKG_CONFIG) --libs libbpf libelf zlib)
-COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
+LIBS = $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs libbpf libelf zlib)
+COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
 SOURCES := netmon.c options.c command.c names.c pin.c probes.c history.c report.c format.c status.c
@@ -50,18 +57,24 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
 TESTS := history traffic replay
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
+BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
+BENCH_PACKAGES := python3 binutils util-linux redis-server redis-tools nginx-light wrk iperf3 nethogs \
+	bpftrace bpfcc-tools libbpf-tools
+STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter check check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
 	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
+	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
+	$(if $(STATIC)$(filter bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
 
 # unix.Malloc would complain of the skeleton that bpftool generates
@@ -84,7 +97,7 @@ all: $(NETMON)
 
 $(NETMON): $(OBJECTS)
 	$(say) LINK $@
-	$(Q)$(CC) $(SANITIZERS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SANITIZERS) $(CFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c
 	$(say) CC $@
@@ -99,7 +112,7 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/netmon.bpf.o: netmon.bpf.c netmon.h filter.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
@@ -119,16 +132,24 @@ $(BUILD)/t/traffic: $(wildcard t/traffic*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=
 
-$(TEST_PROGRAMS):
+$(BENCH_PROGRAMS): $(BUILD)/%: %.c
+$(BUILD)/t/bench/empty: LDLIBS = $(LIBS)
+$(BUILD)/t/bench/empty: | $(BUILD)/t/bench/empty.bpf.o
+
+$(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(COMPILE) -pthread -MF $@.d -o $@ $(filter %.c %.o,$^)
+	$(Q)$(COMPILE) -pthread -MF $@.d -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 run: $(NETMON)
 	./$(NETMON) $(ARGS)
 
 check: $(NETMON) $(TEST_PROGRAMS)
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) $(BATS) $(BATS_FLAGS) $(or $(T),t)
+
+bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
+	$(Q)$(MAKE) --no-print-directory STATIC=1
+	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(PARTS)
 
 # Not as root only: the machines are virtual.
 check-vm: $(NETMON) $(TEST_PROGRAMS)
@@ -173,7 +194,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all run check check-vm coverage analyze deps install uninstall clean
+.PHONY: all run check bench check-vm coverage analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
--include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d)
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

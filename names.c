@@ -101,9 +101,50 @@ static bool free_later(struct name_cache *cache, char *text)
 
 /* Users */
 
+#ifdef NETMON_STATIC
+/* getpwnam() and its like load libraries, which need not be those that a static binary was made
+ * with, or be there at all: it knows whom the files have. */
+
+static const struct passwd *find_passwd(const char *name, __u32 uid)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	const struct passwd *user = NULL;
+
+	while (file && (user = fgetpwent(file)))
+		if (name ? !strcmp(user->pw_name, name) : user->pw_uid == uid)
+			break;
+	if (file)
+		fclose(file);
+	return user;
+}
+
+static const struct group *find_group(const char *name)
+{
+	FILE *file = fopen("/etc/group", "re");
+	const struct group *group = NULL;
+
+	while (file && (group = fgetgrent(file)) && strcmp(group->gr_name, name))
+		;
+	if (file)
+		fclose(file);
+	return group;
+}
+#else
+/* The user of that name or, where there is none given, of that id; NULL where there is none. */
+static const struct passwd *find_passwd(const char *name, __u32 uid)
+{
+	return name ? getpwnam(name) : getpwuid(uid);
+}
+
+static const struct group *find_group(const char *name)
+{
+	return getgrnam(name);
+}
+#endif
+
 static char *user_name(__u32 uid)
 {
-	const struct passwd *user = getpwuid(uid);
+	const struct passwd *user = find_passwd(NULL, uid);
 	char number[16];
 
 	snprintf(number, sizeof(number), "%u", uid);
@@ -138,7 +179,7 @@ static bool id_of(const char *text, __u32 *id)
 
 bool user_find(const char *text, __u32 *uid)
 {
-	const struct passwd *user = getpwnam(text);
+	const struct passwd *user = find_passwd(text, 0);
 
 	if (!user)
 		return id_of(text, uid);
@@ -148,7 +189,7 @@ bool user_find(const char *text, __u32 *uid)
 
 bool group_find(const char *text, __u32 *gid)
 {
-	const struct group *group = getgrnam(text);
+	const struct group *group = find_group(text);
 
 	if (!group)
 		return id_of(text, gid);

@@ -460,7 +460,6 @@ static __noinline __u32 add_key(struct stats_key *key)
 	change(&slot->turn);
 	sum_up(slot, &slot->base);
 	slot->key = *key;
-	slot->free = 0;
 	slot->checked_calls = slot->base.rx_calls + slot->base.tx_calls;
 	slot->checked_at = now;
 	change(&slot->turn);
@@ -472,6 +471,7 @@ static __noinline __u32 add_key(struct stats_key *key)
 		winner = bpf_map_lookup_elem(&slot_of, key);
 		return winner ? *winner : SLOT_OTHER;
 	}
+	slot->free = 0; /* find_key() may find it from now on */
 	return index;
 }
 

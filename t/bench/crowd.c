@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many that move a byte each: what netmon has to tell apart.
+ *
+ *     crowd KIND COUNT
+ *
+ *     processes    so many that live on
+ *     short        so many new ones at each round, one after the other
+ *     sockets      so many, connected, of one process
+ *     peers        so many of one socket
+ *
+ * For each line on standard input a round, in which each sends one datagram; then a line
+ * tells how many nanoseconds that took for each.
+ */
+#include <arpa/inet.h>
+#include <linux/futex.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STACK = 16 << 10, SHARED = CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD };
+
+static long count;
+static int sink;                  /* receives nothing: its buffer is full for ever */
+static struct sockaddr_in where;  /* it listens */
+static int *sockets;
+static unsigned round_number, done;
+
+static void must(int good, const char *what)
+{
+	if (good)
+		return;
+	perror(what);
+	exit(EXIT_FAILURE);
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static void wait_while(unsigned *word, unsigned value)
+{
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+		syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+}
+
+static void wake(unsigned *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static int udp_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	must(fd >= 0, "crowd: socket");
+	return fd;
+}
+
+static void send_to(int fd, struct sockaddr_in to)
+{
+	sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to));
+}
+
+/* Processes share all memory, so that ten thousand fit; each has its own stack. */
+static char *stack(void)
+{
+	char *bottom = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(bottom != MAP_FAILED, "crowd: stack");
+	return bottom + STACK;
+}
+
+static int live(void *unused)
+{
+	unsigned seen = 0;
+
+	(void)unused;
+	for (;;) {
+		wait_while(&round_number, seen++);
+		send_to(*sockets, where);
+		if (__atomic_add_fetch(&done, 1, __ATOMIC_ACQ_REL) == (unsigned)count)
+			wake(&done);
+	}
+	return 0;
+}
+
+static void start_all(void)
+{
+	for (long i = 0; i < count; i++)
+		must(clone(live, stack(), SHARED, NULL) > 0, "crowd: start a process");
+}
+
+static void all_send(void)
+{
+	done = 0;
+	__atomic_add_fetch(&round_number, 1, __ATOMIC_ACQ_REL);
+	wake(&round_number);
+	for (unsigned seen; (seen = __atomic_load_n(&done, __ATOMIC_ACQUIRE)) < (unsigned)count;)
+		wait_while(&done, seen);
+}
+
+static int send_and_end(void *unused)
+{
+	(void)unused;
+	send_to(*sockets, where);
+	_exit(EXIT_SUCCESS);
+}
+
+static void short_ones_send(void)
+{
+	static char *top;
+
+	if (!top)
+		top = stack();
+	signal(SIGCHLD, SIG_IGN);
+	for (long i = 0; i < count; i++)
+		must(clone(send_and_end, top, SHARED | CLONE_VFORK, NULL) > 0, "crowd: start a process");
+}
+
+static void open_sockets(void)
+{
+	for (long i = 0; i < count; i++) {
+		sockets[i] = udp_socket();
+		must(!connect(sockets[i], (struct sockaddr *)&where, sizeof(where)), "crowd: connect");
+		where.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(i / 20000)); /* for ports */
+	}
+}
+
+static void sockets_send(void)
+{
+	for (long i = 0; i < count; i++)
+		send(sockets[i], "", 1, 0);
+}
+
+static void send_to_peers(void)
+{
+	struct sockaddr_in to = where;
+
+	for (long i = 0; i < count; i++) {
+		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)i);
+		send_to(*sockets, to);
+	}
+}
+
+static const struct kind {
+	const char *name;
+	void (*prepare)(void);
+	void (*round)(void);
+} kinds[] = {
+	{ "processes", start_all, all_send },
+	{ "short", NULL, short_ones_send },
+	{ "sockets", open_sockets, sockets_send },
+	{ "peers", NULL, send_to_peers },
+	{ 0 },
+};
+
+static const struct kind *find(const char *name)
+{
+	const struct kind *kind = kinds;
+
+	while (kind->name && strcmp(kind->name, name))
+		kind++;
+	return kind;
+}
+
+/* As many descriptors as there can be, and a place to send to. */
+static void prepare(void)
+{
+	socklen_t size = sizeof(where);
+	struct rlimit files;
+	int little = 1;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	sink = udp_socket();
+	setsockopt(sink, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	where = (struct sockaddr_in){ .sin_family = AF_INET };
+	must(!bind(sink, (struct sockaddr *)&where, size), "crowd: bind");
+	getsockname(sink, (struct sockaddr *)&where, &size);
+	where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sockets = calloc((size_t)count + 1, sizeof(*sockets));
+	must(sockets != NULL, "crowd: memory");
+	*sockets = udp_socket();
+}
+
+int main(int argc, char **argv)
+{
+	const struct kind *kind = argc == 3 ? find(argv[1]) : NULL;
+	char line[64];
+
+	count = argc == 3 ? atol(argv[2]) : 0;
+	if (count < 1 || !kind->name)
+		return EXIT_FAILURE;
+	prepare();
+	if (kind->prepare)
+		kind->prepare();
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		double start = now();
+
+		kind->round();
+		printf("%.1f\n", (now() - start) / (double)count);
+		fflush(stdout);
+	}
+	kill(0, SIGTERM); /* all of its group */
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Programs that do nothing, on the hooks where netmon counts, by each way: the floor of what
+ * a probe costs. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#define EMPTY(section, name)                                                               \
+	SEC(section)                                                                       \
+	int name(void *ctx)                                                                \
+	{                                                                                  \
+		return 0;                                                                  \
+	}
+
+EMPTY("tp_btf/sock_send_length", send_btf)
+EMPTY("tp_btf/sock_recv_length", recv_btf)
+EMPTY("tracepoint/sock/sock_send_length", send_classic)
+EMPTY("tracepoint/sock/sock_recv_length", recv_classic)
+EMPTY("fexit/inet_sendmsg", send_fexit)
+EMPTY("fexit/inet_recvmsg", recv_fexit)
+EMPTY("kretprobe/inet_sendmsg", send_kprobe)
+EMPTY("kretprobe/inet_recvmsg", recv_kprobe)
+
+char LICENSE[] SEC("license") = "GPL";

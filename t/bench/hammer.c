@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Calls that cost as little as any that move bytes, so that what a probe adds to them shows:
+ * each thread sends a byte at a time on a TCP connection of its own, which the kernel keeps
+ * (MSG_MORE), and receives the bytes again one by one.
+ *
+ *     hammer calls|messages THREADS
+ *
+ * By send() and recv(), or by sendmmsg() and recvmmsg(): one system call for many messages,
+ * each of which passes the hooks.
+ *
+ * For each line on standard input, a number of milliseconds, all threads do so for that
+ * long, each on its CPU, and a line tells how many nanoseconds a send and a receive took:
+ * the median of all rounds of all threads.
+ */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { ROUND = 1024, MOST_ROUNDS = 1 << 16 };
+
+struct pair {
+	int from, to;
+};
+
+struct hammer {
+	pthread_t thread;
+	int cpu;
+	struct pair pair;
+	struct mmsghdr messages[ROUND];
+	size_t rounds;
+	unsigned sends[MOST_ROUNDS], receives[MOST_ROUNDS];   /* picoseconds a call */
+};
+
+static int threads;
+static bool by_calls;
+static struct hammer *hammers;
+static pthread_barrier_t begin, end;
+static double until;
+static unsigned all[2 * MOST_ROUNDS];
+
+static void must(bool good, const char *what)
+{
+	if (good)
+		return;
+	perror(what);
+	exit(EXIT_FAILURE);
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static struct pair connection(int listener)
+{
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+	struct pair pair = { .from = socket(AF_INET, SOCK_STREAM, 0) };
+	int yes = 1;
+
+	getsockname(listener, (struct sockaddr *)&address, &size);
+	must(!connect(pair.from, (struct sockaddr *)&address, size), "hammer: connect");
+	pair.to = accept(listener, NULL, NULL);
+	setsockopt(pair.from, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+	return pair;
+}
+
+static unsigned each(double before, double after)
+{
+	return (unsigned)((after - before) * 1e12 / ROUND);
+}
+
+static void send_round(struct hammer *hammer)
+{
+	for (int i = 0; by_calls && i < ROUND; i++)
+		must(send(hammer->pair.from, "", 1, MSG_MORE) == 1, "hammer: send");
+	must(by_calls || sendmmsg(hammer->pair.from, hammer->messages, ROUND, MSG_MORE) == ROUND,
+	     "hammer: send");
+}
+
+static void receive_round(struct hammer *hammer)
+{
+	int taken = 0;
+	char byte;
+
+	for (int i = 0; by_calls && i < ROUND; i++)
+		must(recv(hammer->pair.to, &byte, 1, 0) == 1, "hammer: receive");
+	while (!by_calls && taken < ROUND) {
+		int more = recvmmsg(hammer->pair.to, hammer->messages, (unsigned)(ROUND - taken), 0,
+				    NULL);
+
+		must(more > 0, "hammer: receive");
+		taken += more;
+	}
+}
+
+/* What the last send sends off is not in the time of the round. */
+static void hit(struct hammer *hammer)
+{
+	double start = now(), sent;
+	char byte;
+
+	send_round(hammer);
+	hammer->sends[hammer->rounds] = each(start, now());
+	send(hammer->pair.from, "", 1, 0);
+	sent = now();
+	receive_round(hammer);
+	hammer->receives[hammer->rounds] = each(sent, now());
+	recv(hammer->pair.to, &byte, 1, 0);
+}
+
+static void *run(void *context)
+{
+	struct hammer *hammer = context;
+	char byte = 0;
+	struct iovec part = { &byte, 1 };
+	cpu_set_t cpus;
+
+	for (int i = 0; i < ROUND; i++)
+		hammer->messages[i].msg_hdr = (struct msghdr){ .msg_iov = &part, .msg_iovlen = 1 };
+	CPU_ZERO(&cpus);
+	CPU_SET((size_t)hammer->cpu, &cpus);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	for (;;) {
+		pthread_barrier_wait(&begin);
+		for (hammer->rounds = 0; now() < until && hammer->rounds < MOST_ROUNDS; hammer->rounds++)
+			hit(hammer);
+		pthread_barrier_wait(&end);
+	}
+	return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const unsigned *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Nanoseconds. */
+static double median(bool sends)
+{
+	size_t count = 0;
+
+	for (int i = 0; i < threads; i++)
+		for (size_t j = 0; j < hammers[i].rounds && count < sizeof(all) / sizeof(*all); j++)
+			all[count++] = sends ? hammers[i].sends[j] : hammers[i].receives[j];
+	qsort(all, count, sizeof(*all), compare);
+	return count ? all[count / 2] / 1e3 : 0;
+}
+
+static void open_all(void)
+{
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	must(!listen(listener, 16), "hammer: listen");
+	hammers = calloc((size_t)threads, sizeof(*hammers));
+	must(hammers, "hammer: memory");
+	for (int i = 0; i < threads; i++)
+		hammers[i].pair = connection(listener);
+}
+
+int main(int argc, char **argv)
+{
+	double milliseconds;
+
+	if (argc != 3)
+		return EXIT_FAILURE;
+	by_calls = !strcmp(argv[1], "calls");
+	threads = atoi(argv[2]);
+	open_all();
+	pthread_barrier_init(&begin, NULL, (unsigned)threads + 1);
+	pthread_barrier_init(&end, NULL, (unsigned)threads + 1);
+	for (int i = 0; i < threads; i++) {
+		hammers[i].cpu = i;
+		pthread_create(&hammers[i].thread, NULL, run, &hammers[i]);
+	}
+	puts("ready");
+	fflush(stdout);
+	while (scanf("%lf", &milliseconds) == 1) {
+		until = now() + milliseconds / 1e3;
+		pthread_barrier_wait(&begin);
+		pthread_barrier_wait(&end);
+		printf("%.1f %.1f\n", median(true), median(false));
+		fflush(stdout);
+	}
+	return EXIT_SUCCESS;
+}

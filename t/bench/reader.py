@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What netmon itself takes: for a report, to start, to live, on the disk."""
+import os
+import subprocess
+import threading
+import time
+from common import BUILD, NETMON, QUICK, Program, Spread, crowd, netmon, several, wait_until
+
+CONNECTIONS = ["-o", "time,pid,comm,raddr,rport,rx_rate,tx_rate", "--max-entries", "200000"]
+PROCESSES = ["--max-processes", "200000"]
+
+
+class Reader:
+    """Takes netmon's rows as they come, and notes when."""
+
+    def __init__(self):
+        self.end, self.output = os.pipe()
+        self.rows = 0
+        self.first = self.last = b""
+        self.when = 0
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while block := os.read(self.end, 1 << 20):
+            self.when = time.time()
+            self.rows += block.count(b"\n")
+            self.last = block
+        os.close(self.end)
+
+    def took(self):
+        """Milliseconds from the tick that the last row tells to the arrival of that row."""
+        return 1e3 * (self.when - float(self.last.split(b"\n")[-2].split(b",")[0]))
+
+
+def report_costs(options, round, count):
+    """CPU and wall milliseconds of a report of the rows that a round makes, and its writes."""
+    cpu, wall, writes = [], [], []
+    reader = Reader()
+    with netmon("-i", "2" if count >= 10000 else "0.5", "--no-header", *options,
+                output=reader.output) as it:
+        os.close(reader.output)
+        for _ in range(several(5) + 1):
+            reader.rows = 0
+            round()
+            before, wrote = it.cpu(), it.writes()
+            wait_until(lambda: reader.rows >= 0.9 * count)
+            time.sleep(0.1)
+            if reader.rows < count or reader.rows > 1.1 * count + 20:
+                continue  # the round was in two reports
+            cpu.append(1e3 * (it.cpu() - before))
+            wall.append(reader.took())
+            writes.append(it.writes() - wrote)
+    return Spread(cpu[1:] or cpu), Spread(wall[1:] or wall), Spread(writes[1:] or writes)
+
+
+def add_reports(table, kind, name, options, counts, targets):
+    for count in counts:
+        with crowd(kind, count) as many:
+            cpu, wall, writes = report_costs(options, many.ask, count)
+        what = f"report of {count:,} {name}"
+        table.add("reader", f"{what}: CPU", cpu, "ms", most=targets.get(count),
+                  remark=f"{1e6 * cpu.median / count:.0f} ns a row")
+        table.add("reader", f"{what}: from tick to last row", wall, "ms")
+        table.add("reader", f"{what}: writes", writes, "", ".0f")
+
+
+def first_tick(options):
+    """Milliseconds from exec to the first row, at the shortest interval, under traffic."""
+    times = []
+    with crowd("sockets", 1) as one:
+        for _ in range(several(10)):
+            start = time.monotonic()
+            process = subprocess.Popen([NETMON, "-i", "0.01", "-n", "1000", "--no-header", *options],
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            stop = threading.Event()
+            beat = threading.Thread(target=lambda: [one.ask() for _ in iter(stop.is_set, True)
+                                                    if not time.sleep(0.002)])
+            beat.start()
+            process.stdout.read1()
+            times.append(1e3 * (time.monotonic() - start))
+            stop.set()
+            beat.join()
+            process.kill()
+            process.wait()
+    return Spread(times)
+
+
+def idle():
+    """Percent of a core, with nothing to report."""
+    seconds = 2 if QUICK else 20
+    with netmon("-i", "1") as it:
+        time.sleep(0.5)
+        before = it.cpu()
+        time.sleep(seconds)
+        return 100 * (it.cpu() - before) / seconds
+
+
+def stripped_size(path):
+    copy = f"{BUILD}/stripped"
+    subprocess.run(["strip", "-o", copy, path], check=True)
+    size = os.path.getsize(copy)
+    os.unlink(copy)
+    return size / 1e6
+
+
+def add_binary(table, name, path):
+    table.add("reader", f"{name} binary, stripped", stripped_size(path), "MB",
+              most=2 if name == "static" else None)
+    with Program([path, "-v", "-i", "0.1"], "netmon: counting", "stderr") as it:
+        time.sleep(0.5)
+        table.add("reader", f"{name}: PSS after loading", it.memory() / 1024, "MiB", most=3)
+        table.add("reader", f"{name}: VmRSS after loading", it.memory("Rss") / 1024, "MiB")
+
+
+def run(table):
+    most = 1000 if QUICK else 10000
+    counts = [count for count in (10, 1000, 10000) if count <= most]
+    add_reports(table, "processes", "processes", PROCESSES, counts, {10000: 10})
+    if not QUICK:
+        add_reports(table, "short", "processes that have ended", PROCESSES, [100000], {100000: 100})
+        counts.append(100000)
+    add_reports(table, "peers", "connections", CONNECTIONS, counts, {100000: 100})
+    table.add("reader", "from exec to the first row", first_tick([]), "ms", ".0f", most=100)
+    table.add("reader", "the same, connections", first_tick(CONNECTIONS[:2]), "ms", ".0f")
+    table.add("reader", "idle at -i 1", idle(), "% of a core", ".3f", most=0.1)
+    add_binary(table, "plain", NETMON)
+    static = f"{BUILD}/static/netmon"
+    if os.path.exists(static):
+        add_binary(table, "static", static)

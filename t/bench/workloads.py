@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What busy programs lose to netmon, and to what people use instead where it runs: throughput
+kept, CPU and memory of the tool, and what it reported of traffic whose amount is known."""
+import contextlib
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from common import BUILD, QUICK, NETMON, Program, Spread, several, wait_until
+
+SECONDS = "1"
+PORTS = {"redis": "16379", "iperf": "15201", "nginx": "18080"}
+
+
+def output(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=True).stdout
+
+
+def redis(*options):
+    lines = output("redis-benchmark", "-p", PORTS["redis"], "-t", "get", "--csv", "-c", "20", *options)
+    return float(lines.splitlines()[-1].split(",")[1].strip('"'))
+
+
+def iperf(*options):
+    result = json.loads(output("iperf3", "-c", "127.0.0.1", "-p", PORTS["iperf"], "-t", SECONDS, "-J",
+                               *options))
+    return result["end"]["sum_received"]["bits_per_second"]
+
+
+def wrk(*options):
+    text = output("wrk", "-t", "1", "-c", "16", "-d", SECONDS + "s", *options,
+                  f"http://127.0.0.1:{PORTS['nginx']}/")
+    return float(re.search(r"Requests/sec: *([0-9.]+)", text)[1])
+
+
+# name, the program that it needs, what runs, the least that must be kept
+WORKLOADS = [
+    ("redis, one at a time", "redis-benchmark",
+     lambda: redis("-n", "5000" if QUICK else "40000"), 0.97),
+    ("redis, 16 in a row", "redis-benchmark",
+     lambda: redis("-n", "50000" if QUICK else "400000", "-P", "16"), 0.99),
+    ("iperf3, bulk", "iperf3", iperf, 0.99),
+    ("iperf3, 64 bytes a call", "iperf3", lambda: iperf("-l", "64"), 0.97),
+    ("nginx, keep-alive", "wrk", wrk, 0.99),
+    ("nginx, new connections", "wrk", lambda: wrk("-H", "Connection: close"), 0.97),
+]
+
+NGINX = """daemon off; master_process off; pid nginx.pid; error_log stderr;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path .; proxy_temp_path .;
+fastcgi_temp_path .; uwsgi_temp_path .; scgi_temp_path .;
+server {{ listen 127.0.0.1:{nginx}; location / {{ return 200 "{body}"; }} }} }}"""
+
+
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+@contextlib.contextmanager
+def servers():
+    """Those that are installed; they end with this."""
+    processes = []
+    with tempfile.TemporaryDirectory() as place:
+        with open(f"{place}/nginx.conf", "w") as file:
+            file.write(NGINX.format(body="x" * 600, **PORTS))
+        for name, *command in (
+                ("redis", "redis-server", "--port", PORTS["redis"], "--save", "", "--dir", place),
+                ("iperf", "iperf3", "-s", "-p", PORTS["iperf"]),
+                ("nginx", "nginx", "-p", place, "-c", f"{place}/nginx.conf")):
+            if not shutil.which(command[0]):
+                continue
+            processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                                              stderr=subprocess.DEVNULL, cwd=place))
+            wait_until(lambda port=PORTS[name]: answers(port))
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+
+
+def netmon_bytes(text, pid):
+    rows = [line.split(",") for line in text.splitlines() if line.startswith(f"{pid},")]
+    return sum(int(row[1]) + int(row[2]) for row in rows)
+
+
+def bpftrace_bytes(text, pid):
+    return sum(int(number) for number in re.findall(rf"@\w+\[{pid}\]: (\d+)", text))
+
+
+def nethogs_bytes(text, pid):
+    """Totals, in each of its reports."""
+    rows = re.findall(rf"/{pid}/\d+\t([\d.]+)\t([\d.]+)", text)
+    return sum(map(float, rows[-1])) if rows else 0
+
+
+def tcptop_bytes(text, pid):
+    """KiB, in each of its reports."""
+    rows = re.findall(rf"^ *{pid} .* (\d+) +(\d+) *$", text, re.M)
+    return sum(1024 * (int(row[0]) + int(row[1])) for row in rows)
+
+
+BPFTRACE = """BEGIN { printf("ready\\n"); }
+tracepoint:sock:sock_send_length /args->ret > 0/ { @tx[pid] = sum(args->ret); }
+tracepoint:sock:sock_recv_length /args->ret > 0/ { @rx[pid] = sum(args->ret); }"""
+
+# What bpftrace needs is not mounted everywhere; where it is missing, it is mounted for it alone.
+WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'test -d /sys/kernel/tracing/events || '
+                'mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"', "sh"]
+
+# name, its command, what it says when it is ready, how to read its bytes
+TOOLS = [
+    ("netmon", [NETMON, "-v", "-i", "1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes", netmon_bytes),
+    ("nethogs", ["nethogs", "-a", "-t", "-v", "2", "-d", "1"], "Refreshing", nethogs_bytes),
+    ("bpftrace", [*WITH_TRACEFS, "bpftrace", "-e", BPFTRACE], "ready", bpftrace_bytes),
+    ("tcptop (libbpf-tools)", ["/usr/sbin/tcptop", "-C", "1"], "PID", tcptop_bytes),
+    ("tcptop (bcc)", ["tcptop-bpfcc", "-C", "1"], "PID", tcptop_bytes),
+]
+
+
+def start(tool):
+    program = Program(tool[1], tool[2])
+    time.sleep(0.3)  # bpftrace says so before it has attached all
+    return program
+
+
+def usable(table):
+    """Those that are installed and that the kernel lets run."""
+    found = []
+    for tool in TOOLS:
+        program = next(word for word in tool[1] if word not in WITH_TRACEFS)
+        if not shutil.which(program):
+            table.note("workload", tool[0], "not installed")
+            continue
+        try:
+            with start(tool):
+                found.append(tool)
+        except RuntimeError:
+            table.note("workload", tool[0], "does not run on this kernel")
+    return found
+
+
+def compare(table, name, run, least, tools):
+    """Without, with the first tool, without, with the second ..."""
+    kept = {tool[0]: [] for tool in tools}
+    cpu = {tool[0]: [] for tool in tools}
+    run()
+    for _ in range(several(7)):
+        for tool in tools:
+            without = run()
+            with start(tool) as it:
+                begin, used = time.monotonic(), it.cpu()
+                kept[tool[0]].append(run() / without)
+                cpu[tool[0]].append(100 * (it.cpu() - used) / (time.monotonic() - begin))
+    for tool in kept:
+        table.add("workload", f"{name}: kept with {tool}", Spread(kept[tool]), "x without", ".3f",
+                  least=least if tool == "netmon" else None,
+                  remark=f"the tool takes {Spread(cpu[tool]).median:.2f} % of a core")
+
+
+def truth(text):
+    """PID and bytes of the busiest process of t/traffic's account."""
+    rows = [line.split() for line in text.splitlines()]
+    return max(((int(row[0]), int(row[-4]) + int(row[-3])) for row in rows), key=lambda row: row[1])
+
+
+def exactness(table, tools):
+    """Calls of a few bytes: what looks at packets sees more than these."""
+    for tool in tools:
+        with start(tool) as it:
+            time.sleep(1)
+            account = output(f"{BUILD}/t/traffic", "steady", "-r", "20000000", "-s", "2")
+            time.sleep(1.5)
+            memory = it.memory() / 1024
+            text = it.stop(signal.SIGINT)
+        pid, moved = truth(account)
+        table.add("workload", f"{tool[0]}: bytes it reported of those moved",
+                  tool[3](text, pid) / moved, "x", ".6f",
+                  **({"most": 1, "least": 1} if tool[0] == "netmon" else {}))
+        table.add("workload", f"{tool[0]}: PSS", memory, "MiB", ".1f")
+
+
+def run(table):
+    tools = usable(table)
+    exactness(table, tools)
+    with servers():
+        for name, program, workload, least in WORKLOADS:
+            if shutil.which(program):
+                compare(table, name, workload, least, tools)
+            else:
+                table.note("workload", name, f"{program} is not installed")
