@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -152,17 +151,17 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	return GO_ON; /* to a write, which tells what else there is */
 }
 
-/* A write that a stalled reader could block for ever.  A pipe takes PIPE_BUF bytes when it
- * is ready; a terminal, or a pipe with another writer, may take fewer: then the alarm ends
- * the write, for netmon to look at its signals. */
+/* A write of all that is left, which waits for a slow reader in the kernel.  One that stalls
+ * could keep it there for ever: the alarm ends the write, for netmon to look at its signals. */
 static ssize_t write_some(int output, const char *bytes, size_t length)
 {
-	static const struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
+	static const struct itimerval soon = { .it_value.tv_usec = 100000,
+					       .it_interval.tv_usec = 100000 };
 	static const struct itimerval never;
 	ssize_t written;
 
-	setitimer(ITIMER_REAL, &second, NULL);
-	written = write(output, bytes, length < PIPE_BUF ? length : PIPE_BUF);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	written = write(output, bytes, length);
 	setitimer(ITIMER_REAL, &never, NULL);
 	return written;
 }
