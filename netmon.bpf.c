@@ -100,7 +100,7 @@ struct {
 	__type(value, __u32);
 } last_slots SEC(".maps");
 
-/* The slots to be had, longest free first; filled by probes.c before the first event. */
+/* The slots to be had, longest free first; filled before the first event. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, MAX_ENTRIES);
@@ -1257,6 +1257,34 @@ SEC("tracepoint/sched/sched_process_exit")
 int sched_process_exit_classic(void *ctx)
 {
 	return ended(bpf_get_current_task_btf());
+}
+
+/* What can be given away, from the first number of ctx to before the second, FILL_MOST at the
+ * most: user space runs these before any other (BPF_PROG_TEST_RUN), since a system call for
+ * each number would take long. */
+
+static __always_inline int fill(void *free, const __u64 *ctx)
+{
+	for (__u32 i = 0; i < FILL_MOST; i++) {
+		__u32 index = ctx[0] + i;
+
+		if (index >= ctx[1])
+			break;
+		bpf_map_push_elem(free, &index, 0);
+	}
+	return 0;
+}
+
+SEC("raw_tp")
+int fill_places(const __u64 *ctx)
+{
+	return fill(&free_places, ctx);
+}
+
+SEC("raw_tp")
+int fill_slots(const __u64 *ctx)
+{
+	return fill(&free_slots, ctx);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -575,10 +575,14 @@ static int find_programs(const struct netmon_bpf *skeleton, const struct hook *h
 }
 
 /* The first element of a table is never to be had. */
-static int fill_free(const struct bpf_map *map, __u32 limit)
+static int fill_free(const struct bpf_program *fill, size_t limit)
 {
-	for (__u32 index = SLOT_OTHER + 1; index < limit; index++)
-		if (bpf_map_update_elem(bpf_map__fd(map), NULL, &index, BPF_ANY))
+	__u64 numbers[2] = { SLOT_OTHER + 1, limit };
+	struct bpf_test_run_opts options = { .sz = sizeof(options), .ctx_in = numbers,
+					     .ctx_size_in = sizeof(numbers) };
+
+	for (; numbers[0] < limit; numbers[0] += FILL_MOST)
+		if (bpf_prog_test_run_opts(bpf_program__fd(fill), &options))
 			return -errno;
 	return 0;
 }
@@ -713,13 +717,15 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct
 		}
 		kprobes |= hooks[i].role >= SENDS && (chosen[i] == KPROBE || chosen[i] == MULTI);
 	}
+	bpf_program__set_autoload(skeleton->progs.fill_places, probes->options.parts & PART_PROCESS);
+	bpf_program__set_autoload(skeleton->progs.fill_slots, probes->options.parts & ~PART_PROCESS);
 	set_constants(probes, skeleton, btf, kprobes);
 	size_maps(probes, skeleton, kprobes);
 	error = netmon_bpf__load(skeleton);
 	if (!error && probes->options.parts & PART_PROCESS)
-		error = fill_free(skeleton->maps.free_places, (__u32)probes->processes.limit);
+		error = fill_free(skeleton->progs.fill_places, probes->processes.limit);
 	if (!error && probes->options.parts & ~PART_PROCESS)
-		error = fill_free(skeleton->maps.free_slots, (__u32)probes->stats.limit);
+		error = fill_free(skeleton->progs.fill_slots, probes->stats.limit);
 	return error ? error : fill_wanted(skeleton, &probes->options);
 }
 
