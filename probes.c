@@ -90,7 +90,8 @@ static const struct hook {
 #define SHARES_MOST (64UL << 20)
 
 enum {
-	FIRST_MAPPED = 2048,      /* slots: 256 KiB, enough for most machines */
+	LOADING_MOST = 64 << 20,  /* bytes that loading may take at once */
+	FIRST_MAPPED = 512,       /* slots */
 	UNUSED_IN_A_ROW = 256,
 };
 
@@ -134,6 +135,7 @@ struct probes {
 	int watch_fd;
 	const struct netmon_bpf__bss *watch;
 	enum way chosen[HOOKS];
+	__u32 skb_recv_udp_arguments;
 	char names[2 * HOOKS][40]; /* of the programs */
 	char holes[HOLES];
 	const struct about *about; /* of the pin; NULL: all is ours */
@@ -676,7 +678,7 @@ static __u32 arguments_of(const struct btf *btf, const char *function)
 }
 
 static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton,
-			  const struct btf *btf, bool kprobes)
+			  bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
 
@@ -694,10 +696,10 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
-	skeleton->rodata->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
+	skeleton->rodata->skb_recv_udp_arguments = probes->skb_recv_udp_arguments;
 }
 
-static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct btf *btf)
+static int load(struct probes *probes, struct netmon_bpf *skeleton)
 {
 	const enum way *chosen = probes->chosen;
 	struct bpf_program *program, *programs[2];
@@ -719,7 +721,7 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton, const struct
 	}
 	bpf_program__set_autoload(skeleton->progs.fill_places, probes->options.parts & PART_PROCESS);
 	bpf_program__set_autoload(skeleton->progs.fill_slots, probes->options.parts & ~PART_PROCESS);
-	set_constants(probes, skeleton, btf, kprobes);
+	set_constants(probes, skeleton, kprobes);
 	size_maps(probes, skeleton, kprobes);
 	error = netmon_bpf__load(skeleton);
 	if (!error && probes->options.parts & PART_PROCESS)
@@ -837,24 +839,42 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return map_all(probes);
 }
 
-static int start(struct probes *probes, const struct btf *btf)
+/* Asks the kernel's types, and the kernel, what it takes to count here. */
+static int choose(struct probes *probes)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool any;
+
+	if (!btf) {
+		cannot("read", "/sys/kernel/btf/vmlinux", errno,
+		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
+		return -1;
+	}
+	any = choose_ways(&probes->options, btf, probes->chosen);
+	if (any)
+		find_holes(&probes->options, btf, probes->chosen, probes->holes);
+	else
+		fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
+			probes->options.attach ? " that --attach allows: try --attach auto" : "");
+	probes->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
+	btf__free(btf);
+	return any ? 0 : -1;
+}
+
+static int start(struct probes *probes)
 {
 	struct netmon_bpf *skeleton;
 	int error;
 
-	if (!choose_ways(&probes->options, btf, probes->chosen)) {
-		fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
-			probes->options.attach ? " that --attach allows: try --attach auto" : "");
+	if (choose(probes))
 		return -1;
-	}
-	find_holes(&probes->options, btf, probes->chosen, probes->holes);
 	fputs(probes->holes, stderr);
 	skeleton = netmon_bpf__open();
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
 		return -1;
 	}
-	error = load(probes, skeleton, btf);
+	error = load(probes, skeleton);
 	if (error)
 		cannot("load", "probes", -error, advice(-error));
 	else if (keep(probes, skeleton) || attach(probes, skeleton))
@@ -898,8 +918,7 @@ static struct probes *probes_new(const struct probes_options *options)
 
 struct probes *probes_open(const struct probes_options *options)
 {
-	struct probes *probes = NULL;
-	struct btf *btf = NULL;
+	struct probes *probes;
 	int error = -1;
 
 	libbpf_verbose = options->verbose;
@@ -908,19 +927,18 @@ struct probes *probes_open(const struct probes_options *options)
 		cannot("load", "probes", EPERM, advice(EPERM));
 		return NULL;
 	}
-	btf = btf__load_vmlinux_btf();
-	if (!btf) {
-		cannot("read", "/sys/kernel/btf/vmlinux", errno,
-		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
-		return NULL;
-	}
+	/* The types are read twice, by libbpf too: what that takes is to be used again, since new
+	 * memory costs more than reading; and then given back, for counting needs little of it. */
+	mallopt(M_MMAP_THRESHOLD, LOADING_MOST);
+	mallopt(M_TRIM_THRESHOLD, LOADING_MOST);
 	probes = probes_new(options);
-	if (!probes)
-		cannot("load", "probes", ENOMEM, NULL);
+	if (probes)
+		error = start(probes);
 	else
-		error = start(probes, btf);
-	btf__free(btf);
-	malloc_trim(0); /* loading took megabytes that reading does not need */
+		cannot("load", "probes", ENOMEM, NULL);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10); /* as it was */
+	mallopt(M_TRIM_THRESHOLD, 128 << 10);
+	malloc_trim(0);
 	if (!error)
 		return probes;
 	probes_close(probes);
