@@ -52,7 +52,8 @@ const volatile bool by_kprobe;
 const volatile bool by_peer;
 /* How many shares a slot has, and which bits of its number tell a CPU's.  Where each CPU has
  * its own, no other one writes there, and a program that is not preempted can add without
- * an atomic operation.  Only those of tp_btf may be preempted or not. */
+ * an atomic operation: no interrupt calls a socket.  Those by tp_btf are preempted on some
+ * kernels, those by fexit on all, the others never. */
 const volatile __u32 shares = 1;
 const volatile __u32 share_mask;
 const volatile bool own_shares;
