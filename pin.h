@@ -26,6 +26,7 @@ struct about {
 	/* from here on as that build has it; altogether a page of memory at the most */
 	__u32 parts;             /* of the key: enum part */
 	__u32 max_processes, max_entries;
+	__u32 shares;            /* of a slot */
 	char programs[1024];     /* their names, and how each hook is attached, with spaces between */
 	char attached[1024];
 	char holes[1024];        /* the messages about what they can't count */

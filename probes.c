@@ -897,7 +897,7 @@ static size_t slots(const struct probes_options *options)
 }
 
 /* Nothing is open yet; NULL where memory is short. */
-static struct probes *probes_new(const struct probes_options *options)
+static struct probes *probes_new(const struct probes_options *options, __u32 shares)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
 
@@ -907,7 +907,7 @@ static struct probes *probes_new(const struct probes_options *options)
 	probes->processes = (struct table){ "processes", -1, sizeof(struct process),
 					    .limit = places(options) + 1,
 					    .seen_size = sizeof(struct process) };
-	probes->shares = choose_shares(cpus(), slots(options) + 1);
+	probes->shares = shares;
 	probes->own_shares = probes->shares == cpus();
 	probes->stats = (struct table){ "packet_stats", -1, slot_size(probes->shares),
 					.limit = slots(options) + 1,
@@ -931,7 +931,7 @@ struct probes *probes_open(const struct probes_options *options)
 	 * memory costs more than reading; and then given back, for counting needs little of it. */
 	mallopt(M_MMAP_THRESHOLD, LOADING_MOST);
 	mallopt(M_TRIM_THRESHOLD, LOADING_MOST);
-	probes = probes_new(options);
+	probes = probes_new(options, choose_shares(cpus(), slots(options) + 1));
 	if (probes)
 		error = start(probes);
 	else
@@ -1008,6 +1008,7 @@ static void describe_pin(const struct probes *probes, struct about *about, const
 	about->parts = probes->options.parts;
 	about->max_processes = probes->options.max_processes;
 	about->max_entries = probes->options.max_entries;
+	about->shares = probes->shares;
 	snprintf(about->command, sizeof(about->command), "%s", command);
 	memcpy(about->holes, probes->holes, sizeof(about->holes));
 	for (size_t i = 0; i < probes->count; i++)
@@ -1140,7 +1141,7 @@ struct probes *probes_open_pinned(const char *dir, bool verbose)
 	options.parts = about->parts;
 	options.max_processes = about->max_processes;
 	options.max_entries = about->max_entries;
-	probes = probes_new(&options);
+	probes = probes_new(&options, about->shares);
 	if (!probes) {
 		cannot("read the pin", dir, ENOMEM, NULL);
 		pin_about_free(about);
