@@ -90,7 +90,7 @@ static const struct hook {
 #define SHARES_MOST (64UL << 20)
 
 enum {
-	LOADING_MOST = 64 << 20,  /* bytes that loading may take at once */
+	LOADING_MOST = 24 << 20,  /* bytes */
 	FIRST_MAPPED = 512,       /* slots */
 	UNUSED_IN_A_ROW = 256,
 };
@@ -916,6 +916,29 @@ static struct probes *probes_new(const struct probes_options *options, __u32 sha
 	return probes;
 }
 
+/* Loading takes megabytes, since the kernel's types are read, by libbpf once more; to get them
+ * page by page would take most of its time.  So they come from memory in large pages, where
+ * there are some, that is used again, and given back at the end: counting needs little. */
+static void make_room(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *room;
+
+	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* it can't be more */
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
+	room = malloc(LOADING_MOST);
+	if (room)
+		madvise(room + page - (size_t)room % page, LOADING_MOST - page, MADV_HUGEPAGE);
+	free(room);
+}
+
+static void leave_room(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 << 10); /* as they were */
+	mallopt(M_TRIM_THRESHOLD, 128 << 10);
+	malloc_trim(0);
+}
+
 struct probes *probes_open(const struct probes_options *options)
 {
 	struct probes *probes;
@@ -927,18 +950,13 @@ struct probes *probes_open(const struct probes_options *options)
 		cannot("load", "probes", EPERM, advice(EPERM));
 		return NULL;
 	}
-	/* The types are read twice, by libbpf too: what that takes is to be used again, since new
-	 * memory costs more than reading; and then given back, for counting needs little of it. */
-	mallopt(M_MMAP_THRESHOLD, LOADING_MOST);
-	mallopt(M_TRIM_THRESHOLD, LOADING_MOST);
+	make_room();
 	probes = probes_new(options, choose_shares(cpus(), slots(options) + 1));
 	if (probes)
 		error = start(probes);
 	else
 		cannot("load", "probes", ENOMEM, NULL);
-	mallopt(M_MMAP_THRESHOLD, 128 << 10); /* as it was */
-	mallopt(M_TRIM_THRESHOLD, 128 << 10);
-	malloc_trim(0);
+	leave_room();
 	if (!error)
 		return probes;
 	probes_close(probes);
