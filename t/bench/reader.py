@@ -15,48 +15,54 @@ class Reader:
 
     def __init__(self):
         self.end, self.output = os.pipe()
-        self.rows = 0
-        self.first = self.last = b""
-        self.when = 0
+        self.forget()
         threading.Thread(target=self.read, daemon=True).start()
+
+    def forget(self):
+        self.rows, self.first, self.last, self.when = 0, b"", b"", 0
 
     def read(self):
         while block := os.read(self.end, 1 << 20):
             self.when = time.time()
-            self.rows += block.count(b"\n")
+            self.first = self.first or block
             self.last = block
+            self.rows += block.count(b"\n")
         os.close(self.end)
 
-    def took(self):
-        """Milliseconds from the tick that the last row tells to the arrival of that row."""
-        return 1e3 * (self.when - float(self.last.split(b"\n")[-2].split(b",")[0]))
+    def tick(self):
+        """When the last report was made; None if what came is of several."""
+        first, last = self.first.split(b",")[0], self.last.split(b"\n")[-2].split(b",")[0]
+        return float(last) if first == last else None
 
 
-def report_costs(options, round, count):
+def report_costs(options, round, count, samples):
     """CPU and wall milliseconds of a report of the rows that a round makes, and its writes."""
     cpu, wall, writes = [], [], []
     reader = Reader()
-    with netmon("-i", "2" if count >= 10000 else "0.5", "--no-header", *options,
-                output=reader.output) as it:
+    start = time.monotonic()
+    round()
+    interval = max(0.5, 3 * (time.monotonic() - start))  # for a round to be in one
+    with netmon("-i", f"{interval:.3f}", "--no-header", *options, output=reader.output) as it:
         os.close(reader.output)
-        for _ in range(several(5) + 1):
-            reader.rows = 0
-            round()
+        while len(cpu) < samples:
+            reader.forget()
             before, wrote = it.cpu(), it.writes()
-            wait_until(lambda: reader.rows >= 0.9 * count)
+            round()
+            wait_until(lambda: reader.rows >= 0.9 * count, 10 * interval + 10)
             time.sleep(0.1)
-            if reader.rows < count or reader.rows > 1.1 * count + 20:
-                continue  # the round was in two reports
-            cpu.append(1e3 * (it.cpu() - before))
-            wall.append(reader.took())
-            writes.append(it.writes() - wrote)
-    return Spread(cpu[1:] or cpu), Spread(wall[1:] or wall), Spread(writes[1:] or writes)
+            tick = reader.tick()
+            if tick and count <= reader.rows <= 1.1 * count + 20:
+                cpu.append(1e3 * (it.cpu() - before))
+                wall.append(1e3 * (reader.when - tick))
+                writes.append(it.writes() - wrote)
+    return Spread(cpu), Spread(wall), Spread(writes)
 
 
 def add_reports(table, kind, name, options, counts, targets):
+    samples = 1 if kind == "short" else several(5)
     for count in counts:
         with crowd(kind, count) as many:
-            cpu, wall, writes = report_costs(options, many.ask, count)
+            cpu, wall, writes = report_costs(options, many.ask, count, samples)
         what = f"report of {count:,} {name}"
         table.add("reader", f"{what}: CPU", cpu, "ms", most=targets.get(count),
                   remark=f"{1e6 * cpu.median / count:.0f} ns a row")
