@@ -60,7 +60,7 @@ TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -74,7 +74,7 @@ PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
-	$(if $(STATIC)$(filter bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
+	$(if $(STATIC)$(filter check bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
 
 # unix.Malloc would complain of the skeleton that bpftool generates

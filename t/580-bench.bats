@@ -15,7 +15,9 @@ in_tree() {
 
 # bench PART...: the table that it makes of them, quickly
 bench() {
-	in_tree "$BUILD/t/bench/hammer" "$BUILD/t/bench/crowd" "$BUILD/t/bench/empty"
+	local build
+	build=$(realpath --relative-to="$here/.." "$BUILD")
+	in_tree "$build/t/bench/hammer" "$build/t/bench/crowd" "$build/t/bench/empty"
 	QUICK=1 timeout 300 "$here/bench/bench" "$@" 3>&-
 }
 
