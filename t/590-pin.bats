@@ -38,6 +38,7 @@ reader() {
 		kill -0 $! || fail "reader $1 did not start:" "$(cat "messages.$1")"
 		sleep 0.02
 	done
+	date +%s.%N >"began.$1"
 }
 
 # end_readers STATUS: all of them, which end with it
@@ -92,10 +93,10 @@ refused() {
 		done
 		equal "$(reported "map(select(.pid == $sender)) | [last.tx_total, first.tx_total - first.tx_bytes
 			+ (map(.tx_bytes) | add)] | @csv")" "$total,$total"
-		# when it began, as much was counted as the sender had sent
+		# when it began to read, as much was counted as the sender had sent by then
 		reported "map(select(.pid == $sender)) | first | [.time - .dt, .tx_total - .tx_bytes] | @tsv" |
-			awk 'NR == FNR { begin = $1; counted = $2; next }
-				$2 <= begin - 0.001 { least = $3 } $1 <= begin + 0.001 { most = $3 }
+			awk -v began="$(cat began.$interval)" 'NR == FNR { begin = $1; counted = $2; next }
+				$2 <= begin - 0.001 { least = $3 } $1 <= began { most = $3 }
 				END { if (!(counted > 0 && least <= counted && counted <= most)) {
 					print counted " bytes counted, of " least " to " most; exit 1 } }' - sending
 	done
