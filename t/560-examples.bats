@@ -34,16 +34,26 @@ setup() {
 	background=($!)
 	head -c 20000000 /dev/urandom >site/data
 	python3 -u - site >port <<-'END' 3>&- &
-		import functools, http.server, sys
-		handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
-		server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+		import http.server, sys, time
+		class Handler(http.server.SimpleHTTPRequestHandler):
+		    def __init__(self, *arguments):
+		        super().__init__(*arguments, directory=sys.argv[1])
+		    def do_GET(self):
+		        if self.path != "/steady":
+		            return super().do_GET()
+		        self.send_response(200)
+		        self.end_headers()
+		        while True:
+		            self.wfile.write(bytes(20000))
+		            time.sleep(0.01)
+		server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 		print(server.server_port)
 		server.serve_forever()
 	END
 	background+=($!)
 	until [ -s port ]; do sleep 0.05; done
-	truncate -s 2G site/large # for minutes, at a rate at which curl does not pause
-	curl -s --limit-rate 2M -o /dev/null "http://127.0.0.1:$(cat port)/large" 3>&- &
+	# a client that never pauses, as one that limits its own rate does
+	curl -s -o /dev/null "http://127.0.0.1:$(cat port)/steady" 3>&- &
 	background+=($!)
 }
 
