@@ -39,7 +39,6 @@ struct netmon {
 	int signals;
 	int output;
 	const char *output_name;
-	bool pinned;          /* the probes are others' */
 	bool regular;         /* the output is a file that never keeps a write waiting */
 	__u32 parts;          /* of the probes' key */
 	__u64 missed, not_followed;
@@ -268,7 +267,7 @@ static enum outcome run(struct netmon *netmon)
 			return last_report(netmon);
 		if (probes_gone(netmon->probes))
 			return say_gone(netmon);
-		if (poll(wait, 3, netmon->pinned ? LOOK_AGAIN : -1) < 0) {
+		if (poll(wait, 3, probes_about(netmon->probes) ? LOOK_AGAIN : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			failed("poll", "timer", errno);
@@ -377,7 +376,6 @@ static int check_parts(const struct options *options, __u32 parts)
 static int open_pinned(struct netmon *netmon)
 {
 	struct options *options = &netmon->options;
-	struct view *view = &options->view;
 
 	if (options->own) {
 		fprintf(stderr, "netmon: cannot use %s: the probes pinned in '%s' are as they are: "
@@ -387,12 +385,9 @@ static int open_pinned(struct netmon *netmon)
 	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
 	if (!netmon->probes)
 		return -1;
-	netmon->pinned = true;
 	netmon->parts = probes_about(netmon->probes)->parts;
 	netmon->missed = probes_missed(netmon->probes);
-	view->filter = &options->probes.filter;
-	view->pids = options->pids;
-	view->pids_count = options->probes.pids_count;
+	options_filter_reports(options);
 	if (options->probes.verbose)
 		fprintf(stderr, "netmon: reading what is pinned in '%s'\n", options->pin.dir);
 	return check_parts(options, netmon->parts);
@@ -416,7 +411,7 @@ static int first_tick(struct netmon *netmon)
 	struct tick *tick = history_push(netmon->history);
 
 	tick->clock = now(CLOCK_MONOTONIC);
-	if (netmon->pinned && probes_read(netmon->probes, add_entry, tick))
+	if (probes_about(netmon->probes) && probes_read(netmon->probes, add_entry, tick))
 		return -1;
 	tick_sort(tick);
 	netmon->timer = open_timer(tick->clock, netmon->options.interval);

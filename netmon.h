@@ -6,9 +6,10 @@
  * packet_stats is an array of slots, one for each key that moved bytes, and processes
  * one of the processes behind them.  User space reads both through mmap(2): no system
  * call, so that reading can neither slow a probe down nor make the kernel skip one.  A
- * slot's counters, the sum of its shares, never go back.  Where its place is needed for another key (the slot
- * longest free goes first), the newcomer's base is where the counters stood.  So the sum
- * over all slots of `now` is always the sum of all traffic, whoever reads, however seldom.
+ * slot's counters, `now`, are the sum of its shares and never go back.  Where its place is
+ * needed for another key (the slot longest free goes first), the newcomer's base is where the
+ * counters stood.  So the sum over all slots of `now` is always the sum of all traffic,
+ * whoever reads, however seldom.
  *
  * A key is as fine as what is asked for and no finer.  Where it is the process alone, the
  * process has the slot of its own number; where there is no process in it, `processes`

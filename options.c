@@ -739,3 +739,10 @@ void options_parse(struct options *options, int argc, char **argv)
 	combine(options, output, time);
 	options->pin.verbose = options->probes.verbose;
 }
+
+void options_filter_reports(struct options *options)
+{
+	options->view.filter = &options->probes.filter;
+	options->view.pids = options->pids;
+	options->view.pids_count = options->probes.pids_count;
+}

@@ -36,4 +36,7 @@ struct options {
  * wrong, with 0 after --help or --version. */
 void options_parse(struct options *options, int argc, char **argv);
 
+/* Has the reports leave out what the filters do, for probes that count more than they let pass. */
+void options_filter_reports(struct options *options);
+
 #endif

@@ -86,7 +86,7 @@ int pin_open(const char *dir, const char *name)
 
 /* Reading about */
 
-static const char *why_not_read(int error)
+const char *pin_advice(int error)
 {
 	if (error == EPERM)
 		return "before Linux 5.19 only root, or CAP_BPF, may read what is pinned";
@@ -131,7 +131,7 @@ const struct about *pin_about(const char *dir, __u64 build)
 	char reason[64];
 
 	if (!about) {
-		cannot("read the pin", dir, strerror(errno), why_not_read(errno));
+		cannot("read the pin", dir, strerror(errno), pin_advice(errno));
 	} else if (about->build != build) {
 		snprintf(reason, sizeof(reason), "made by another build of netmon, %.*s",
 			 (int)sizeof(about->version), about->version);
@@ -350,7 +350,7 @@ static int try_group(const struct pin_options *options, const char *dir)
 		return cannot("let the group read", options->dir,
 			      strerror(WIFEXITED(status) ? WEXITSTATUS(status) : EINTR),
 			      WEXITSTATUS(status) == EACCES ? "a directory above is closed to it"
-							    : why_not_read(WEXITSTATUS(status)));
+							    : pin_advice(WEXITSTATUS(status)));
 	return 0;
 }
 

@@ -18,6 +18,12 @@
 
 #define PIN_DIR "/sys/fs/bpf/netmon"
 
+/* Hooks that the probes lack, a bit for each: what they would see is not counted. */
+struct holes {
+	__u32 refused;           /* by the kernel */
+	__u32 skipped;           /* attached, but the kernel may skip them */
+};
+
 struct about {
 	char program[8];         /* "netmon" */
 	char version[24];
@@ -29,7 +35,7 @@ struct about {
 	__u32 shares;            /* of a slot */
 	char programs[1024];     /* their names, and how each hook is attached, with spaces between */
 	char attached[1024];
-	char holes[1024];        /* the messages about what they can't count */
+	struct holes holes;
 	char command[768];       /* the command line that pinned them, cut where it is longer */
 };
 
@@ -66,6 +72,9 @@ int pin_remove(const char *dir, bool verbose);
 /* Opens a pinned object, a map so that it can be mapped into memory: for reading alone the kernel
  * does not allow that; the map is frozen instead.  Returns a descriptor, or -1 with errno. */
 int pin_open(const char *dir, const char *name);
+
+/* What to do where that failed; NULL where nothing is known. */
+const char *pin_advice(int error);
 
 /* Maps what is said of the pin of such a build into memory.  NULL with a message where it is
  * another one's, or can't be read; pin_about_free() when done. */

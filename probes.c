@@ -100,7 +100,9 @@ enum {
 
 #define LENGTH(array) (sizeof(array) / sizeof(*(array)))
 
-enum { HOOKS = LENGTH(hooks), HOLES = sizeof(((struct about *)0)->holes) };
+enum { HOOKS = LENGTH(hooks) };
+
+_Static_assert(HOOKS <= 32, "struct holes has a bit for each");
 
 /* What was last seen of a slot. */
 struct seen {
@@ -124,8 +126,7 @@ struct table {
 
 struct probes {
 	struct probes_options options;
-	__u32 shares;              /* of a slot; */
-	bool own_shares;           /* each CPU has its own */
+	__u32 shares;              /* of a slot */
 	struct bpf_link *links[2 * HOOKS];
 	int programs[2 * HOOKS];   /* descriptors, for their misses */
 	size_t count;              /* of both */
@@ -137,7 +138,7 @@ struct probes {
 	enum way chosen[HOOKS];
 	__u32 skb_recv_udp_arguments;
 	char names[2 * HOOKS][40]; /* of the programs */
-	char holes[HOLES];
+	struct holes holes;
 	const struct about *about; /* of the pin; NULL: all is ours */
 	int pin;                   /* its directory, a descriptor */
 	bool read_before;
@@ -497,31 +498,32 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 	return !hook->unless || chosen[find_hook(hook->unless)] == WAYS;
 }
 
-/* Appends a message about what is not counted, or may not be.  Who reads the probes when
- * they are pinned is told as well. */
-__attribute__((format(printf, 2, 3))) static void add_hole(char holes[HOLES], const char *format, ...)
+/* What part of the traffic is not counted, or may not be. */
+static struct holes find_holes(const struct probes_options *options, const struct btf *btf,
+			       const enum way chosen[HOOKS])
 {
-	size_t length = strlen(holes);
-	va_list arguments;
+	struct holes holes = { 0 };
 
-	va_start(arguments, format);
-	vsnprintf(holes + length, HOLES - length, format, arguments);
-	va_end(arguments);
+	for (int i = 0; i < HOOKS; i++) {
+		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
+		    btf_id(btf, &hooks[i]) >= 0)
+			holes.refused |= 1U << i;
+		if (chosen[i] == TP_BTF && tracing_is_preempted())
+			holes.skipped |= 1U << i;
+	}
+	return holes;
 }
 
-static void find_holes(const struct probes_options *options, const struct btf *btf,
-		       const enum way chosen[HOOKS], char holes[HOLES])
+static void say_holes(const struct holes *holes)
 {
 	for (int i = 0; i < HOOKS; i++) {
-		const struct hook *hook = &hooks[i];
-
-		if (needed(options, hook, chosen) && chosen[i] == WAYS && hook->hole && btf_id(btf, hook) >= 0)
-			add_hole(holes, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
-				 hook->name, hook->hole);
-		if (chosen[i] == TP_BTF && tracing_is_preempted())
-			add_hole(holes, "netmon: cannot attach to '%s' as a classic tracepoint: "
-				 "is tracefs mounted and readable?  Under load this kernel may skip "
-				 "calls; netmon will say how many\n", hook->name);
+		if (holes->refused & 1U << i)
+			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
+				hooks[i].name, hooks[i].hole);
+		if (holes->skipped & 1U << i)
+			fprintf(stderr, "netmon: cannot attach to '%s' as a classic tracepoint: "
+				"is tracefs mounted and readable?  Under load this kernel may skip "
+				"calls; netmon will say how many\n", hooks[i].name);
 	}
 }
 
@@ -580,9 +582,11 @@ static int find_programs(const struct netmon_bpf *skeleton, const struct hook *h
 static int fill_free(const struct bpf_program *fill, size_t limit)
 {
 	__u64 numbers[2] = { SLOT_OTHER + 1, limit };
-	struct bpf_test_run_opts options = { .sz = sizeof(options), .ctx_in = numbers,
-					     .ctx_size_in = sizeof(numbers) };
+	struct bpf_test_run_opts options;
 
+	INIT_OPTIONS(options);
+	options.ctx_in = numbers;
+	options.ctx_size_in = sizeof(numbers);
 	for (; numbers[0] < limit; numbers[0] += FILL_MOST)
 		if (bpf_prog_test_run_opts(bpf_program__fd(fill), &options))
 			return -errno;
@@ -681,6 +685,7 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 			  bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
+	bool own = probes->shares == cpus();
 
 	skeleton->rodata->parts = options->parts;
 	skeleton->rodata->needs = needs(options);
@@ -691,8 +696,8 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->by_kprobe = kprobes;
 	skeleton->rodata->by_peer = needs_peer(options);
 	skeleton->rodata->shares = probes->shares;
-	skeleton->rodata->own_shares = probes->own_shares;
-	skeleton->rodata->share_mask = probes->own_shares ? ~0U : probes->shares - 1;
+	skeleton->rodata->own_shares = own;
+	skeleton->rodata->share_mask = own ? ~0U : probes->shares - 1;
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
@@ -852,7 +857,7 @@ static int choose(struct probes *probes)
 	}
 	any = choose_ways(&probes->options, btf, probes->chosen);
 	if (any)
-		find_holes(&probes->options, btf, probes->chosen, probes->holes);
+		probes->holes = find_holes(&probes->options, btf, probes->chosen);
 	else
 		fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
 			probes->options.attach ? " that --attach allows: try --attach auto" : "");
@@ -868,7 +873,7 @@ static int start(struct probes *probes)
 
 	if (choose(probes))
 		return -1;
-	fputs(probes->holes, stderr);
+	say_holes(&probes->holes);
 	skeleton = netmon_bpf__open();
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
@@ -908,7 +913,6 @@ static struct probes *probes_new(const struct probes_options *options, __u32 sha
 					    .limit = places(options) + 1,
 					    .seen_size = sizeof(struct process) };
 	probes->shares = shares;
-	probes->own_shares = probes->shares == cpus();
 	probes->stats = (struct table){ "packet_stats", -1, slot_size(probes->shares),
 					.limit = slots(options) + 1,
 					.seen_size = sizeof(struct seen) };
@@ -1028,7 +1032,7 @@ static void describe_pin(const struct probes *probes, struct about *about, const
 	about->max_entries = probes->options.max_entries;
 	about->shares = probes->shares;
 	snprintf(about->command, sizeof(about->command), "%s", command);
-	memcpy(about->holes, probes->holes, sizeof(about->holes));
+	about->holes = probes->holes;
 	for (size_t i = 0; i < probes->count; i++)
 		append(about->programs, sizeof(about->programs), probes->names[i], "");
 	for (int i = 0; i < HOOKS; i++) {
@@ -1135,9 +1139,6 @@ static int open_programs(struct probes *probes, const char *dir)
 /* Opens all of the pin; -1 with errno where something is missing. */
 static int open_objects(struct probes *probes, const char *dir)
 {
-	probes->pin = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (probes->pin < 0)
-		return -1;
 	probes->stats.fd = pin_open(dir, "map_packet_stats");
 	if (probes->stats.fd < 0)
 		return -1;
@@ -1148,29 +1149,54 @@ static int open_objects(struct probes *probes, const char *dir)
 	return probes->watch_fd < 0 ? -1 : open_programs(probes, dir);
 }
 
+/* Whether that is still what has the name: else what was opened may be of two pins. */
+static bool is_still(int pin, const char *dir)
+{
+	struct stat before, now;
+
+	return !fstat(pin, &before) && !stat(dir, &now) && before.st_dev == now.st_dev &&
+	       before.st_ino == now.st_ino;
+}
+
+static struct probes *new_reader(const struct about *about, const char *dir, bool verbose)
+{
+	struct probes_options options = {
+		.verbose = verbose,
+		.parts = about->parts,
+		.max_processes = about->max_processes,
+		.max_entries = about->max_entries,
+	};
+	struct probes *probes = probes_new(&options, about->shares);
+
+	if (probes) {
+		probes->about = about;
+		return probes;
+	}
+	cannot("read the pin", dir, ENOMEM, NULL);
+	pin_about_free(about);
+	return NULL;
+}
+
 struct probes *probes_open_pinned(const char *dir, bool verbose)
 {
-	struct probes_options options = { .verbose = verbose };
+	int pin = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), error;
 	const struct about *about = pin_about(dir, build());
-	struct probes *probes;
+	struct probes *probes = about ? new_reader(about, dir, verbose) : NULL;
 
-	if (!about)
-		return NULL;
-	options.parts = about->parts;
-	options.max_processes = about->max_processes;
-	options.max_entries = about->max_entries;
-	probes = probes_new(&options, about->shares);
 	if (!probes) {
-		cannot("read the pin", dir, ENOMEM, NULL);
-		pin_about_free(about);
+		close_fd(pin);
 		return NULL;
 	}
-	probes->about = about;
-	fprintf(stderr, "%.*s", HOLES, about->holes);
-	if (open_objects(probes, dir))
-		cannot("read the pin", dir, errno, "it is not whole: 'netmon --unpin' removes it");
-	else if (!map_all(probes))
+	probes->pin = pin;
+	error = open_objects(probes, dir) ? errno : 0;
+	if (!is_still(pin, dir)) {
+		cannot("read the pin", dir, ESTALE, "it has just been replaced: try again");
+	} else if (error) {
+		cannot("read the pin", dir, error, pin_advice(error));
+	} else if (!map_all(probes)) {
+		say_holes(&about->holes);
 		return probes;
+	}
 	probes_close(probes);
 	return NULL;
 }

@@ -23,7 +23,6 @@ struct group {
 struct report {
 	const struct view *view;
 	const struct names *names;
-	__u32 parts;                  /* of the entries' keys */
 	struct row *rows;
 	size_t count;                 /* after report_make(): those to show */
 	size_t capacity;
@@ -336,7 +335,6 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 		return NULL;
 	report->view = view;
 	report->names = names;
-	report->parts = parts;
 	report->first = true;
 	report->shows_pid = view_has(view, "pid");
 	report->by_pid = report->shows_pid && parts == PART_PROCESS;
@@ -553,7 +551,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	const struct view *view = report->view;
 	bool listed = !(view->filter->kinds & FILTER_PIDS);
 
-	if (entry->known != report->parts && view->filter->kinds)
+	if (!entry->known && view->filter->kinds)
 		return false; /* what found no room may be anybody's */
 	for (size_t i = 0; i < view->pids_count && !listed; i++)
 		listed = view->pids[i] == entry->pid;

@@ -98,6 +98,45 @@ dig' -o comm --comm '?i[!n]'
 700' -o rx_bytes --comm curl
 }
 
+@test "filters of a reader whose probes count more: alone, and all that are given" {
+	fixture=$keys # what found no room may be anybody's: it passes none
+	replayed 'pid
+8
+7' -o pid -p 7,8,9
+	replayed 'pid,lport
+8,
+7,4004' -o pid,lport --user 7
+	replayed 'comm,tx_bytes
+dig,80
+curl,40' -o comm,tx_bytes --proto udp
+	replayed 'lport
+4002
+4003' -o lport --port 80,53,7 --net '!192.0.2.9' -s lport
+	replayed 'raddr
+9.9.9.9
+192.0.2.9
+192.0.2.1' -o raddr --net 192.0.2.0/24,9.0.0.0/8
+	replayed 'raddr
+9.9.9.9
+2001:db8::1' -o raddr --net '!192.0.2.0/24'
+	replayed 'pid,rx_bytes,tx_bytes
+7,800,80' -o pid,rx_bytes,tx_bytes --user 7 --port 53 --proto udp,tcp --net 192.0.2.0/24 -p 5,7
+	replayed 'pid' -o pid --user 1000 --proto icmp
+}
+
+@test "what stays on the host is left out by a reader too" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "a" 1 0 1 0 laddr=127.0.0.1 raddr=127.0.0.1
+2 1 "b" 2 0 1 0 laddr=::1 raddr=::1
+3 1 "c" 4 0 1 0 laddr=192.0.2.7 raddr=192.0.2.7
+4 1 "d" 8 0 1 0 laddr=192.0.2.7 raddr=192.0.2.8'
+	replayed 'pid,rx_bytes
+4,8' -o pid,rx_bytes --no-loopback
+	replayed 'rx_bytes
+15' -o rx_bytes
+}
+
 @test "--total: one more row, the sum of all, whatever --top leaves" {
 	fixture=$keys
 	replayed 'pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total

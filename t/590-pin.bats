@@ -372,6 +372,55 @@ as_member() {
 	equal "$(jq -c . command)" '{"comm":"(total)","rx_total":0}'
 }
 
+@test "--status in all formats; -v says what is pinned and removed" {
+	pin -v -o +proto
+	for file in "$pin"/*; do
+		equal "$(grep -cx "netmon: pinned '$pin-new/${file##*/}'" pin-messages)" 1
+	done
+	"$NETMON" --status "$pin" -f csv >csv 2>/dev/null
+	"$NETMON" --status "$pin" -f tsv >tsv 2>/dev/null
+	"$NETMON" --status "$pin" -f jsonl >jsonl 2>/dev/null
+	python3 - <<-'END'
+		import csv, json
+		line = json.load(open("jsonl"))
+		for name, rows in (("csv", csv.DictReader(open("csv"))),
+		                   ("tsv", csv.DictReader(open("tsv"), delimiter="\t"))):
+		    row, = rows
+		    assert list(row) == list(line), (row, line)
+		    for field in row:
+		        assert row[field] == str(line[field]) or field == "since" or field.startswith(("rx", "tx")), field
+		assert line["columns"] == "pid,proto" and line["max_processes"] == 16384, line
+		assert line["max_entries"] == 65536 and line["entries"] <= 65536, line
+		assert all("=" in way or way in ("tracepoint", "multi") for way in line["attached"].split()), line
+		assert "sched_process_exit=" in line["attached"], line
+	END
+	equal "$(jq '.since | . > now - 3600 and . <= now' jsonl)" true
+	files=$(cd "$pin" && ls)
+	"$NETMON" --unpin "$pin" -v 2>said
+	for file in $files; do
+		equal "$(grep -cx "netmon: removed '$pin/$file'" said)" 1
+	done
+}
+
+@test "readers that begin while a pin is replaced read one of the two whole, or say so" {
+	pin
+	for _ in 1 2 3; do
+		for keys in +proto +family; do
+			"$NETMON" --pin "$pin" --replace -o $keys 2>/dev/null 3>&- &
+			replacing=$!
+			while kill -0 $replacing 2>/dev/null; do
+				"$NETMON" --status "$pin" -f jsonl >line 2>said && {
+					equal "$(jq '.max_processes' line)" 16384
+					continue
+				}
+				grep -Eq 'has just been replaced|not whole|nothing is pinned' said || fail "$(cat said)"
+			done
+			wait $replacing
+		done
+	done
+	equal "$(status_of columns)" pid,family
+}
+
 @test "what the pin does not tell apart is an error that says how to pin anew" {
 	pin -o +proto
 	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o +family,raddr', or add --no-pin" \

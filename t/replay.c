@@ -319,6 +319,7 @@ int main(int argc, char **argv)
 	struct names names = { find_user, find_cgroup, find_command, &replay };
 
 	options_parse(options, argc, argv);
+	options_filter_reports(options); /* nothing else does here */
 	replay.history = checked(history_new(options->view.window + 1));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
 	if (options->header)

@@ -18,16 +18,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+#include "bench.h"
 
 enum { STACK = 16 << 10, SHARED = CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD };
 
@@ -36,22 +34,6 @@ static int sink;                  /* receives nothing: its buffer is full for ev
 static struct sockaddr_in where;  /* it listens */
 static int *sockets;
 static unsigned round_number, done;
-
-static void must(int good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(EXIT_FAILURE);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 static void wait_while(unsigned *word, unsigned value)
 {

@@ -17,12 +17,9 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+#include "bench.h"
 
 enum { ROUND = 1024, MOST_ROUNDS = 1 << 16 };
 
@@ -46,22 +43,6 @@ static pthread_barrier_t begin, end;
 static double until;
 static unsigned all[2 * MOST_ROUNDS];
 
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(EXIT_FAILURE);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 static struct pair connection(int listener)
 {
 	struct sockaddr_in address;
@@ -78,7 +59,7 @@ static struct pair connection(int listener)
 
 static unsigned each(double before, double after)
 {
-	return (unsigned)((after - before) * 1e12 / ROUND);
+	return (unsigned)((after - before) * 1e3 / ROUND);
 }
 
 static void send_round(struct hammer *hammer)
@@ -189,7 +170,7 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	while (scanf("%lf", &milliseconds) == 1) {
-		until = now() + milliseconds / 1e3;
+		until = now() + milliseconds * 1e6;
 		pthread_barrier_wait(&begin);
 		pthread_barrier_wait(&end);
 		printf("%.1f %.1f\n", median(true), median(false));
