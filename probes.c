@@ -1379,6 +1379,17 @@ static int find_process(struct probes *probes, struct entry *entry, bool known, 
 	return known;
 }
 
+/* Takes a name that came while the counters were read: what it sent under that one may be among
+ * them, and nothing else after it. */
+static void refresh_name(struct probes *probes, struct entry *entry)
+{
+	size_t index = entry->key.process;
+
+	look_at_process(probes, index);
+	if (is_of(seen_process(probes, index), &entry->key))
+		memcpy(entry->comm, seen_process(probes, index)->comm, COMM_LEN);
+}
+
 /* Reports what a slot has that is new.  Where it changed hands once since it was last
  * seen, the rest is the last of the key seen then; where more often, nobody can tell
  * whose it is. */
@@ -1420,6 +1431,9 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 		seen->now = *now;
 		return 0;
 	}
+	if (probes->options.parts & PART_PROCESS && !seen->over &&
+	    memcmp(&seen->now, now, sizeof(*now)))
+		refresh_name(probes, &seen->entry);
 	seen->now = *now;
 	seen->entry.total = minus(now, &slot->base);
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
