@@ -60,7 +60,8 @@ TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils
+CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
+	nftables ethtool
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -112,7 +113,7 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<

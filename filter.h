@@ -81,11 +81,11 @@ static __always_inline bool is_loopback(const struct stats_key *key)
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
-/* All kinds but FILTER_PIDS and FILTER_CGROUP. */
-static __always_inline bool filter_passes(const volatile struct filter *filter,
+/* All kinds but FILTER_PIDS, FILTER_CGROUP and FILTER_IFACE, and but those of `without`. */
+static __always_inline bool filter_passes(const volatile struct filter *filter, __u32 without,
 					  const struct stats_key *key)
 {
-	__u32 kinds = filter->kinds;
+	__u32 kinds = filter->kinds & ~without;
 
 	if (kinds & FILTER_UID && key->uid != filter->uid)
 		return false;
@@ -105,7 +105,8 @@ static inline __u32 filter_parts(__u32 kinds)
 {
 	return (kinds & FILTER_UID ? PART_UID : 0) | (kinds & FILTER_PROTO ? PART_PROTO : 0) |
 	       (kinds & FILTER_PORT ? PART_LPORT | PART_RPORT : 0) |
-	       (kinds & (FILTER_NET | FILTER_LOOPBACK) ? PART_FAMILY | PART_LADDR | PART_RADDR : 0);
+	       (kinds & (FILTER_NET | FILTER_LOOPBACK) ? PART_FAMILY | PART_LADDR | PART_RADDR : 0) |
+	       (kinds & FILTER_IFACE ? PART_IFACE : 0);
 }
 
 #endif

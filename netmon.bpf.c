@@ -46,6 +46,8 @@ const volatile __u32 needs = PART_PROCESS;
 const volatile struct filter filter;
 /* wanted_pids follows the descendants of those in it */
 const volatile bool follows;
+/* Layer ip: what a process sends and receives tells only which sockets are its own. */
+const volatile bool by_packet;
 /* Whether any hook is attached by kprobe. */
 const volatile bool by_kprobe;
 /* Whether anything tells the peer of a datagram. */
@@ -71,6 +73,8 @@ __u64 forks_missed;
 /* Whether any process, or key, ever found no room. */
 __u64 processes_full;
 __u64 entries_full;
+/* Layer ip: how often the tables were read. */
+__u32 readings;
 /* Slots that have a key, and the next one to be looked at for idleness. */
 __u64 slots_taken;
 __u64 hand;
@@ -219,12 +223,15 @@ struct {
 
 /* Processes */
 
-/* The name of the process, not that of the thread which happens to be first. */
-static __always_inline void leader_comm(char *comm)
+/* The name of the process, not that of the thread which happens to be first.  `of`: a task
+ * of it; NULL: the current one, whose pointer may have no type. */
+static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
 	struct task_struct *task;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+	if (of) {
+		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
+	} else if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
 		task = bpf_get_current_task_btf();
 		__builtin_memcpy(comm, task->group_leader->comm, COMM_LEN);
 	} else {
@@ -278,17 +285,17 @@ static __noinline int sum_up(struct slot *slot, struct counters *sum)
 	return 0;
 }
 
-/* Gives the process a place; returns false where there is none.  The place, and where the
+/* Gives the process a place, that of the task `of`, as above; returns false where there is none.  The place, and where the
  * process is the key the slot, is complete before it is found in place_of, so that no byte
  * comes before its base. */
-static __noinline bool add_process(__u32 pid, struct place *place)
+static __noinline bool add_process(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *winner;
 	struct process *process;
 	struct slot *slot = NULL;
 	__u32 index;
 
-	if (is_past_end())
+	if (!of && is_past_end())
 		return false;
 	if (bpf_map_pop_elem(&free_places, &index)) {
 		processes_full = 1;
@@ -299,9 +306,9 @@ static __noinline bool add_process(__u32 pid, struct place *place)
 		return false;
 	change(&process->turn);
 	process->pid = pid;
-	process->ppid = parent_pid();
+	process->ppid = of ? of->real_parent->tgid : parent_pid();
 	process->ended = 0;
-	leader_comm(process->comm);
+	leader_comm(process->comm, of);
 	change(&process->turn);
 	place->index = index;
 	place->generation = process->turn >> 1;
@@ -335,14 +342,14 @@ static __always_inline __u64 *last_place(__u32 pid)
 	return bpf_map_lookup_elem(&last_places, &rest);
 }
 
-static __noinline bool look_for_place(__u32 pid, struct place *place)
+static __noinline bool look_for_place(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
 	__u64 *last = last_place(pid);
 
 	if (known)
 		*place = *known;
-	else if (!add_process(pid, place))
+	else if (!add_process(pid, place, of))
 		return false;
 	if (last)
 		*last = (__u64)pid << 32 | place->index;
@@ -355,7 +362,7 @@ static __always_inline bool find_place(__u32 pid, struct place *place)
 	struct process *process;
 
 	if (found >> 32 != pid)
-		return look_for_place(pid, place);
+		return look_for_place(pid, place, NULL);
 	place->index = found;
 	if (parts != PART_PROCESS) {
 		process = bpf_map_lookup_elem(&processes, &place->index);
@@ -607,7 +614,7 @@ static __noinline bool passes(const struct stats_key *key)
 {
 	if (filter.kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
 		return false;
-	return filter_passes(&filter, key);
+	return filter_passes(&filter, 0, key);
 }
 
 /* Counting */
@@ -717,6 +724,9 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 		*(volatile __u64 *)sum += amount;
 }
 
+/* Layer ip: the current process uses the socket. */
+static __always_inline void use(struct sock *sk);
+
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
  * its thread group. */
@@ -730,6 +740,11 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	struct stats_key key = { 0 };
 	struct slot *slot;
 
+	if (by_packet) {
+		if (typed && bytes >= 0)
+			use(sk);
+		return 0;
+	}
 	/* a peer must not wait for a later call */
 	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
 		take_peer(&peer, direction, sk);
@@ -1241,6 +1256,7 @@ static __always_inline int ended(const struct task_struct *task)
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
 		process->ppid = parent_pid();
+		process->ended_in = readings;
 		barrier();
 		process->ended = 1;
 	}
@@ -1287,5 +1303,7 @@ int fill_slots(const __u64 *ctx)
 {
 	return fill(&free_slots, ctx);
 }
+
+#include "packets.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

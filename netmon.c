@@ -337,11 +337,11 @@ static int check_namespace(void)
 	return -1;
 }
 
-/* Whether to read what somebody has pinned.  A command has probes of its own, as have
- * those who ask for them. */
+/* Whether to read what somebody has pinned.  A command and layer ip have probes of their own,
+ * as have those who ask for them. */
 static bool is_pinned(const struct options *options)
 {
-	if (options->command || options->no_pin)
+	if (options->command || options->no_pin || options->probes.layer == LAYER_IP)
 		return false;
 	return options->from || pin_exists(options->pin.dir);
 }

@@ -26,6 +26,7 @@ enum {
 	COMM_LEN = 16,           /* TASK_COMM_LEN, with its NUL */
 	SLOT_OTHER = 0,          /* counts for the keys that found no slot */
 	SLOT_ALL = 1,            /* the only other one where the key has no part */
+	PLACE_KERNEL = 1,        /* in layer ip: who has the packets that no process owns */
 	MAX_PROCESSES = 16384,   /* unless --max-processes says otherwise */
 	MAX_ENTRIES = 65536,     /* unless --max-entries says otherwise */
 	MAX_SHARES = 4096,       /* of a slot */
@@ -33,7 +34,11 @@ enum {
 	FILL_MOST = 1024,        /* numbers that one run makes free */
 	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
+	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */
 };
+
+/* No user: whose packet it is, nobody knows. */
+#define NO_UID ((__u32)-1)
 
 /* What a key may be made of. */
 enum part {
@@ -47,6 +52,7 @@ enum part {
 	PART_CGROUP = 1 << 7,
 	PART_LADDR = 1 << 8,
 	PART_RADDR = 1 << 9,
+	PART_IFACE = 1 << 10,    /* layer ip only */
 	PARTS_ENDS = PART_FAMILY | PART_LPORT | PART_RPORT | PART_LADDR | PART_RADDR,
 };
 
@@ -63,6 +69,7 @@ struct stats_key {
 	__u32 netns;             /* inode */
 	__u64 cgroup;            /* id: the inode of its directory */
 	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
+	char iface[IFACE_LEN];   /* filled up with NULs */
 };
 
 struct counters {
@@ -94,7 +101,8 @@ struct process {
 	__u64 turn;              /* as above */
 	__u32 pid;               /* thread group in the initial pid namespace */
 	__u32 ppid;              /* its parent, when it came and when it ended */
-	__u32 ended;             /* nothing of it can be counted any more */
+	__u32 ended;             /* nothing of it can be counted any more; in layer ip: */
+	__u32 ended_in;          /* from the reading on that comes after this one */
 	char comm[COMM_LEN];     /* its leader's name */
 } __attribute__((aligned(64)));
 
@@ -113,15 +121,18 @@ enum filter_kind {
 	FILTER_PORT = 1 << 4,
 	FILTER_NET = 1 << 5,
 	FILTER_LOOPBACK = 1 << 6,/* leave it out */
+	FILTER_IFACE = 1 << 7,   /* layer ip only */
+	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_UID | FILTER_CGROUP,
 };
 
 /* What to count; a call must pass each kind that is set. */
 struct filter {
 	__u32 kinds;
 	__u32 uid;
-	__u32 protos_count, ports_count, nets_count;
+	__u32 protos_count, ports_count, nets_count, ifaces_count;
 	__u16 protos[MAX_LISTED], ports[MAX_LISTED];
 	struct network nets[MAX_LISTED];
+	char ifaces[MAX_LISTED][IFACE_LEN];
 };
 
 /* What one reading says of one key. */

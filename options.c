@@ -17,7 +17,7 @@ enum { WRONG_USAGE = 2 };
 #define PINNED_INTERVAL 10000000000ULL
 
 enum { NO_HEADER = 256, ATTACH, MAX_PROCESSES_OPTION, MAX_ENTRIES_OPTION, COMM, USER, CGROUP_OPTION,
-       PROTO, PORT, NET, NO_LOOPBACK, TIME_OPTION, TOTAL, TO, PIN_OPTION, PIN_GROUP, REPLACE,
+       PROTO, PORT, NET, NO_LOOPBACK, LAYER, IFACE, TIME_OPTION, TOTAL, TO, PIN_OPTION, PIN_GROUP, REPLACE,
        STATUS_OPTION, UNPIN_OPTION, FROM, NO_PIN, OPTIONS };
 
 static const struct option long_options[] = {
@@ -33,6 +33,7 @@ static const struct option long_options[] = {
 	{ "total", no_argument, NULL, TOTAL },
 	{ "time", required_argument, NULL, TIME_OPTION },
 	{ "to", required_argument, NULL, TO },
+	{ "layer", required_argument, NULL, LAYER },
 	{ "pid", required_argument, NULL, 'p' },
 	{ "comm", required_argument, NULL, COMM },
 	{ "user", required_argument, NULL, USER },
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
 	{ "proto", required_argument, NULL, PROTO },
 	{ "port", required_argument, NULL, PORT },
 	{ "net", required_argument, NULL, NET },
+	{ "iface", required_argument, NULL, IFACE },
 	{ "no-loopback", no_argument, NULL, NO_LOOPBACK },
 	{ "max-processes", required_argument, NULL, MAX_PROCESSES_OPTION },
 	{ "max-entries", required_argument, NULL, MAX_ENTRIES_OPTION },
@@ -86,6 +88,10 @@ static const char help_head[] =
 	"      --total              and a row (total), the sum of all rows\n"
 	"  -a, --all                also what had no traffic in the interval\n"
 	"\n"
+	"What is counted:\n"
+	"      --layer LAYER        socket: payload, at the calls; ip: whole IP packets,\n"
+	"                           as interfaces send and receive them (socket)\n"
+	"\n"
 	"Filters; what is counted passes all of them:\n"
 	"  -p, --pid PIDS           only these processes, separated by commas\n"
 	"      --comm PATTERN       only processes with such a name: * ? [...]\n"
@@ -96,6 +102,7 @@ static const char help_head[] =
 	"      --net NETWORKS       only remote addresses in these: ADDRESS[/BITS],\n"
 	"                           separated by commas; !NETWORK: not in it\n"
 	"      --no-loopback        not what stays on this host\n"
+	"      --iface NAMES        with --layer ip: only at these interfaces\n"
 	"\n"
 	"Probes:\n"
 	"      --max-processes N    processes to tell apart, 1 to 4194304 (16384)\n"
@@ -120,8 +127,8 @@ static const char help_head[] =
 
 static const char help_tail[] =
 	"\n"
-	"Needs root, or CAP_BPF and CAP_PERFMON, but to read what is pinned for your\n"
-	"group.  Everything else: man netmon\n";
+	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
+	"but to read what is pinned for your group.  Everything else: man netmon\n";
 
 enum time_format { EPOCH, ISO, NO_TIME };
 
@@ -229,17 +236,20 @@ static void add_columns(struct view *view, const char *list)
 }
 
 /* NULL: the default. */
-static void choose_columns(struct view *view, const char *list, bool command)
+static void choose_columns(struct options *options, const char *list)
 {
+	struct view *view = &options->view;
+
 	view->columns_count = 0;
 	if (list && !strcmp(list, "all")) {
 		for (size_t i = 0; i < columns_count; i++)
-			view->columns[view->columns_count++] = &columns[i];
+			if (options->probes.layer == LAYER_IP || !(columns[i].parts & PART_IFACE))
+				view->columns[view->columns_count++] = &columns[i];
 		return;
 	}
 	if (!list || *list == '+') {
 		add_columns(view, default_columns);
-		if (command)
+		if (options->command)
 			add_columns(view, command_columns);
 	}
 	if (list)
@@ -401,6 +411,17 @@ static void add_net(struct options *options, const char *text)
 	filter->nets_count++;
 }
 
+static void add_iface(struct options *options, const char *text)
+{
+	struct filter *filter = &options->probes.filter;
+
+	if (filter->ifaces_count == MAX_LISTED)
+		too_many(text, "--iface", MAX_LISTED);
+	if (!*text || strlen(text) >= IFACE_LEN)
+		wrong("cannot use '%s' for --iface: a name has 1 to %d bytes", text, IFACE_LEN - 1);
+	strcpy(filter->ifaces[filter->ifaces_count++], text);
+}
+
 static void parse_user(struct options *options, const char *text)
 {
 	if (!user_find(text, &options->probes.filter.uid))
@@ -463,6 +484,11 @@ static bool parse_filter(struct options *options, int option, const char *text)
 		filter->nets_count = 0;
 		each("--net", text, add_net, options);
 		filter->kinds |= FILTER_NET;
+		return true;
+	case IFACE:
+		filter->ifaces_count = 0;
+		each("--iface", text, add_iface, options);
+		filter->kinds |= FILTER_IFACE;
 		return true;
 	case NO_LOOPBACK:
 		filter->kinds |= FILTER_LOOPBACK;
@@ -548,6 +574,7 @@ static bool parse_pin(struct options *options, int option, const char *text)
 static void parse_option(struct options *options, int option, const char *text)
 {
 	static const char *const attaches[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
+	static const char *const layers[] = { "socket", "ip", NULL };
 
 	if (parse_filter(options, option, text) || parse_rows(options, option, text) ||
 	    parse_pin(options, option, text))
@@ -567,6 +594,9 @@ static void parse_option(struct options *options, int option, const char *text)
 		if (!*text)
 			wrong("cannot use '' for --to: it takes the name of a file");
 		options->to = text;
+		break;
+	case LAYER:
+		options->probes.layer = (enum layer)word("--layer", text, layers, "socket or ip");
 		break;
 	case MAX_PROCESSES_OPTION:
 		options->own = "--max-processes";
@@ -598,6 +628,21 @@ static void parse_option(struct options *options, int option, const char *text)
 	}
 }
 
+/* What one layer has and the other has not. */
+static void check_layer(const struct options *options)
+{
+	const struct probes_options *probes = &options->probes;
+
+	if (probes->layer == LAYER_IP && options->from)
+		wrong("cannot use --from with --layer ip: what is pinned counts calls");
+	if (probes->layer == LAYER_IP && probes->attach)
+		wrong("cannot use --attach with --layer ip: there is one way to see packets");
+	if (probes->layer == LAYER_SOCKET && probes->filter.kinds & FILTER_IFACE)
+		wrong("cannot use --iface without --layer ip: a call has no interface");
+	if (probes->layer == LAYER_SOCKET && probes->parts & PART_IFACE)
+		wrong("cannot use column 'iface' without --layer ip: a call has no interface");
+}
+
 /* What depends on several options. */
 static void combine(struct options *options, const char *output, enum time_format time)
 {
@@ -606,7 +651,7 @@ static void combine(struct options *options, const char *output, enum time_forma
 
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: it is the process to report");
-	choose_columns(view, output, options->command);
+	choose_columns(options, output);
 	if (time == NO_TIME)
 		drop_time(view);
 	view->iso = time == ISO;
@@ -614,7 +659,8 @@ static void combine(struct options *options, const char *output, enum time_forma
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
 	probes->follow = options->command;
-	if (probes->parts & (PART_CGROUP | PARTS_ENDS) ||
+	check_layer(options);
+	if (probes->layer == LAYER_IP || probes->parts & (PART_CGROUP | PARTS_ENDS) ||
 	    probes->filter.kinds & (FILTER_NET | FILTER_PORT | FILTER_LOOPBACK))
 		need_cgroups(options);
 	if (!options->interval && !options->command)
@@ -724,7 +770,7 @@ void options_parse(struct options *options, int argc, char **argv)
 		last_argument = optarg;
 		given[option] = true;
 		if (option == 'o')
-			choose_columns(&options->view, output = optarg, false);
+			choose_columns(options, output = optarg);
 		else if (option == TIME_OPTION)
 			time = (enum time_format)word("--time", optarg, times, "epoch, iso or none");
 		else

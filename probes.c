@@ -37,8 +37,8 @@ static const struct {
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; PEER: of a datagram. */
-enum role { END, NAME, CHILD, PEER, SENDS, RECEIVES, ROLES };
+/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip. */
+enum role { END, NAME, CHILD, PEER, PACKETS, SENDS, RECEIVES, ROLES };
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
@@ -67,6 +67,16 @@ static const struct hook {
 	  "the peer of a received IPv4 datagram is not known", false },
 	{ "recvmsg6", "cgroup", PEER, "__skb_recv_udp",
 	  "the peer of a received IPv6 datagram is not known", false },
+	{ "softirq_entry", "irq", PACKETS, NULL, NULL, false },
+	{ "softirq_exit", "irq", PACKETS, NULL, NULL, false },
+	{ "inet_sock_set_state", "sock", PACKETS, NULL, NULL, false },
+	{ "sock_create", "cgroup", PACKETS, NULL, NULL, false },
+	{ "skb_egress", "cgroup", PACKETS, NULL, NULL, false },
+	{ "skb_ingress", "cgroup", PACKETS, NULL, NULL, false },
+	{ "napi_poll", "napi", PACKETS, NULL, NULL, false },
+	{ "net_dev_queue", "net", PACKETS, NULL, NULL, false },
+	{ "netif_receive_skb", "net", PACKETS, NULL, NULL, false },
+	{ "net_dev_start_xmit", "net", PACKETS, NULL, NULL, false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
 	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted", false },
@@ -134,9 +144,10 @@ struct probes {
 	struct table processes;    /* struct process, seen as the same */
 	int wanted_pids;           /* descriptor of the map, as the next one */
 	int watch_fd;
-	const struct netmon_bpf__bss *watch;
+	struct netmon_bpf__bss *watch;
 	enum way chosen[HOOKS];
 	__u32 skb_recv_udp_arguments;
+	bool casts;                /* the kernel has bpf_rdonly_cast() */
 	char names[2 * HOOKS][40]; /* of the programs */
 	struct holes holes;
 	const struct about *about; /* of the pin; NULL: all is ours */
@@ -165,8 +176,10 @@ static void cannot(const char *verb, const char *object, int error, const char *
 }
 
 /* In a user namespace that has these the kernel refuses all the same. */
-static bool capable(void)
+static bool capable(enum layer layer)
 {
+	__u64 needed = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON |
+		       (layer == LAYER_IP ? 1ULL << CAP_NET_ADMIN : 0);
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	__u64 effective;
@@ -174,14 +187,16 @@ static bool capable(void)
 	if (syscall(SYS_capget, &header, data))
 		return true;
 	effective = (__u64)data[1].effective << 32 | data[0].effective;
-	return effective & 1ULL << CAP_SYS_ADMIN ||
-	       ((effective & 1ULL << CAP_BPF) && (effective & 1ULL << CAP_PERFMON));
+	if (effective & 1ULL << CAP_SYS_ADMIN) /* which stands for those two */
+		needed &= 1ULL << CAP_NET_ADMIN;
+	return (effective & needed) == needed;
 }
 
-static const char *advice(int error)
+static const char *advice(int error, enum layer layer)
 {
-	if (error == EPERM && !capable())
-		return "run it as root, or with CAP_BPF and CAP_PERFMON";
+	if (error == EPERM && !capable(layer))
+		return layer == LAYER_IP ? "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+					 : "run it as root, or with CAP_BPF and CAP_PERFMON";
 	if (error == EPERM)
 		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
 		       "in a container, rights outside of it";
@@ -253,7 +268,8 @@ static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int 
 	if (reads) {
 		program = reads_kernel;
 		length = LENGTH(reads_kernel);
-	} else if (type == BPF_PROG_TYPE_CGROUP_SOCK_ADDR) {
+	} else if (type == BPF_PROG_TYPE_CGROUP_SOCK_ADDR || type == BPF_PROG_TYPE_CGROUP_SOCK ||
+		   type == BPF_PROG_TYPE_CGROUP_SKB) {
 		program = lets_pass;
 		length = LENGTH(lets_pass);
 	}
@@ -360,26 +376,27 @@ static bool is_tracepoint(const struct hook *hook)
 	return hook->group && !is_cgroup(hook);
 }
 
-static enum bpf_attach_type cgroup_attach_type(const struct hook *hook)
+static bool try_cgroup(const struct hook *hook, int root)
 {
 	static const struct {
 		const char *name;
-		enum bpf_attach_type type;
-	} types[] = { { "sendmsg4", BPF_CGROUP_UDP4_SENDMSG }, { "sendmsg6", BPF_CGROUP_UDP6_SENDMSG },
-		      { "recvmsg4", BPF_CGROUP_UDP4_RECVMSG }, { "recvmsg6", BPF_CGROUP_UDP6_RECVMSG } };
-	int i = 0;
+		enum bpf_prog_type type;
+		enum bpf_attach_type attach;
+	} kinds[] = {
+		{ "sendmsg4", BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_SENDMSG },
+		{ "sendmsg6", BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP6_SENDMSG },
+		{ "recvmsg4", BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_RECVMSG },
+		{ "recvmsg6", BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP6_RECVMSG },
+		{ "sock_create", BPF_PROG_TYPE_CGROUP_SOCK, BPF_CGROUP_INET_SOCK_CREATE },
+		{ "skb_egress", BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS },
+		{ "skb_ingress", BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS },
+	};
+	int program, link, i = 0;
 
-	while (strcmp(types[i].name, hook->name))
+	while (strcmp(kinds[i].name, hook->name))
 		i++;
-	return types[i].type;
-}
-
-static bool try_cgroup(const struct hook *hook, int root)
-{
-	enum bpf_attach_type type = cgroup_attach_type(hook);
-	int program = root < 0 ? -1 : load_trial(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, type, 0, false);
-	int link = program < 0 ? -1 : bpf_link_create(program, root, type, NULL);
-
+	program = root < 0 ? -1 : load_trial(kinds[i].type, kinds[i].attach, 0, false);
+	link = program < 0 ? -1 : bpf_link_create(program, root, kinds[i].attach, NULL);
 	close_fd(link);
 	close_fd(program);
 	return link >= 0;
@@ -434,6 +451,13 @@ static bool tracing_is_preempted(void)
 	return !uname(&names) && strtol(names.release, NULL, 10) >= 7;
 }
 
+/* In layer ip those that see packets run where nothing is preempted, those that see calls count
+ * nothing; and a classic program has no way to a socket's storage. */
+static bool prefers_classic(const struct probes_options *options, const struct hook *hook)
+{
+	return tracing_is_preempted() && (options->layer == LAYER_SOCKET || hook->role < PACKETS);
+}
+
 /* The best way for the hook, WAYS where there is none. */
 static enum way choose_way(const struct probes_options *options, const struct hook *hook, int id)
 {
@@ -441,7 +465,7 @@ static enum way choose_way(const struct probes_options *options, const struct ho
 		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
 		{ CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE, CGROUP },
 	};
-	const enum way *order = orders[tracing_is_preempted()];
+	const enum way *order = orders[prefers_classic(options, hook)];
 	bool forced = options->attach != ATTACH_AUTO && hook->role >= SENDS;
 
 	for (int i = 0; i < WAYS; i++) {
@@ -473,7 +497,7 @@ static __u32 needs(const struct probes_options *options)
 
 static bool needs_peer(const struct probes_options *options)
 {
-	return needs(options) & (PARTS_ENDS & ~PART_LPORT);
+	return options->layer == LAYER_SOCKET && needs(options) & (PARTS_ENDS & ~PART_LPORT);
 }
 
 static bool needed(const struct probes_options *options, const struct hook *hook,
@@ -492,6 +516,10 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 		if (!needs_peer(options))
 			return false;
 		break;
+	case PACKETS:
+		if (options->layer != LAYER_IP)
+			return false;
+		break;
 	default:
 		break;
 	}
@@ -505,10 +533,12 @@ static struct holes find_holes(const struct probes_options *options, const struc
 	struct holes holes = { 0 };
 
 	for (int i = 0; i < HOOKS; i++) {
+		if (hooks[i].role >= SENDS && options->layer == LAYER_IP)
+			continue; /* it only tells who uses a socket */
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
 		    btf_id(btf, &hooks[i]) >= 0)
 			holes.refused |= 1U << i;
-		if (chosen[i] == TP_BTF && tracing_is_preempted())
+		if (chosen[i] == TP_BTF && prefers_classic(options, &hooks[i]))
 			holes.skipped |= 1U << i;
 	}
 	return holes;
@@ -527,12 +557,34 @@ static void say_holes(const struct holes *holes)
 	}
 }
 
-/* Chooses a way for each hook.  False where no way is left to count one direction. */
-static bool choose_ways(const struct probes_options *options, const struct btf *btf,
-			enum way chosen[HOOKS])
+/* Whether what was chosen counts anything; says why not. */
+static bool can_count(const struct probes_options *options, const enum way chosen[HOOKS])
 {
 	bool can[ROLES] = { false };
 
+	for (int i = 0; i < HOOKS; i++) {
+		if (chosen[i] != WAYS)
+			can[hooks[i].role] = true;
+		if (options->layer == LAYER_IP && hooks[i].role == PACKETS && chosen[i] == WAYS) {
+			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: "
+				"--layer ip needs it\n", hooks[i].name);
+			return false;
+		}
+	}
+	if (options->layer == LAYER_IP && !can[RECEIVES])
+		fputs("netmon: cannot see who receives: a socket is taken for that of the process "
+		      "which created it or was the last to send on it\n", stderr);
+	if (options->layer == LAYER_IP || (can[SENDS] && can[RECEIVES]))
+		return true;
+	fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
+		options->attach ? " that --attach allows: try --attach auto" : "");
+	return false;
+}
+
+/* Chooses a way for each hook.  False where nothing can be counted. */
+static bool choose_ways(const struct probes_options *options, const struct btf *btf,
+			enum way chosen[HOOKS])
+{
 	for (int i = 0; i < HOOKS; i++)
 		chosen[i] = WAYS;
 	for (int i = 0; i < HOOKS; i++) {
@@ -543,15 +595,13 @@ static bool choose_ways(const struct probes_options *options, const struct btf *
 			continue;
 		if (id >= 0)
 			chosen[i] = choose_way(options, hook, id);
-		if (chosen[i] != WAYS)
-			can[hook->role] = true;
 		if (options->verbose)
 			fprintf(stderr, "netmon: %s: %s\n", hook->name,
 				id < 0		    ? "not in this kernel"
 				: chosen[i] == WAYS ? "no way to attach"
 						    : ways[chosen[i]].name);
 	}
-	return can[SENDS] && can[RECEIVES];
+	return can_count(options, chosen);
 }
 
 static struct bpf_program *find_program(const struct netmon_bpf *skeleton, const struct hook *hook,
@@ -578,10 +628,9 @@ static int find_programs(const struct netmon_bpf *skeleton, const struct hook *h
 	return programs[count] ? count + 1 : count; /* some need no entry */
 }
 
-/* The first element of a table is never to be had. */
-static int fill_free(const struct bpf_program *fill, size_t limit)
+static int fill_free(const struct bpf_program *fill, __u32 first, size_t limit)
 {
-	__u64 numbers[2] = { SLOT_OTHER + 1, limit };
+	__u64 numbers[2] = { first, limit };
 	struct bpf_test_run_opts options;
 
 	INIT_OPTIONS(options);
@@ -591,6 +640,36 @@ static int fill_free(const struct bpf_program *fill, size_t limit)
 		if (bpf_prog_test_run_opts(bpf_program__fd(fill), &options))
 			return -errno;
 	return 0;
+}
+
+/* The first element of a table is never to be had. */
+static __u32 first_place(const struct probes_options *options)
+{
+	return options->layer == LAYER_IP ? PLACE_KERNEL + 1 : SLOT_OTHER + 1;
+}
+
+/* The kernel itself has a place, and where the process is the key, a slot. */
+static int add_kernel(const struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	const struct process kernel = { .turn = 2, .comm = "(kernel)" };
+	const __u32 index = PLACE_KERNEL, parts = probes->options.parts;
+	struct slot *slot;
+	int error = 0;
+
+	if (probes->options.layer != LAYER_IP || !(parts & PART_PROCESS))
+		return 0;
+	slot = calloc(1, probes->stats.size);
+	if (!slot)
+		return -ENOMEM;
+	slot->turn = 2;
+	slot->key.process = PLACE_KERNEL;
+	slot->key.generation = 1;
+	if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.processes), &index, &kernel, BPF_ANY) ||
+	    (parts == PART_PROCESS &&
+	     bpf_map_update_elem(bpf_map__fd(skeleton->maps.packet_stats), &index, slot, BPF_ANY)))
+		error = -errno;
+	free(slot);
+	return error;
 }
 
 static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_options *options)
@@ -626,6 +705,7 @@ static __u32 key_size(__u32 parts)
 		{ PART_CGROUP, END_OF(cgroup) },
 		{ PART_LADDR, END_OF(laddr) },
 		{ PART_RADDR, END_OF(raddr) },
+		{ PART_IFACE, END_OF(iface) },
 #undef END_OF
 	};
 	__u32 size = 0;
@@ -649,6 +729,9 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
 				options->filter.kinds & FILTER_CGROUP);
+	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.answers, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.batches, options->layer == LAYER_IP);
 	if (!options->follow && options->pids_count)
 		bpf_map__set_max_entries(skeleton->maps.wanted_pids, (__u32)options->pids_count);
 
@@ -681,6 +764,14 @@ static __u32 arguments_of(const struct btf *btf, const char *function)
 	return proto ? btf_vlen(proto) : 0;
 }
 
+/* 0 where there is no such file. */
+static __u64 inode_of(int fd)
+{
+	struct stat status;
+
+	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
+}
+
 static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton,
 			  bool kprobes)
 {
@@ -701,6 +792,9 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
+	skeleton->rodata->by_packet = options->layer == LAYER_IP;
+	skeleton->rodata->casts = probes->casts;
+	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
 	skeleton->rodata->skb_recv_udp_arguments = probes->skb_recv_udp_arguments;
 }
 
@@ -726,13 +820,17 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton)
 	}
 	bpf_program__set_autoload(skeleton->progs.fill_places, probes->options.parts & PART_PROCESS);
 	bpf_program__set_autoload(skeleton->progs.fill_slots, probes->options.parts & ~PART_PROCESS);
+	bpf_program__set_autoload(skeleton->progs.owners_iter, probes->options.layer == LAYER_IP);
 	set_constants(probes, skeleton, kprobes);
 	size_maps(probes, skeleton, kprobes);
 	error = netmon_bpf__load(skeleton);
 	if (!error && probes->options.parts & PART_PROCESS)
-		error = fill_free(skeleton->progs.fill_places, probes->processes.limit);
+		error = fill_free(skeleton->progs.fill_places, first_place(&probes->options),
+				  probes->processes.limit);
 	if (!error && probes->options.parts & ~PART_PROCESS)
-		error = fill_free(skeleton->progs.fill_slots, probes->stats.limit);
+		error = fill_free(skeleton->progs.fill_slots, SLOT_OTHER + 1, probes->stats.limit);
+	if (!error)
+		error = add_kernel(probes, skeleton);
 	return error ? error : fill_wanted(skeleton, &probes->options);
 }
 
@@ -767,17 +865,42 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton)
 							       probes->chosen[i]);
 
 			if (!link) {
-				cannot("attach to", hooks[i].name, errno, advice(errno));
+				cannot("attach to", hooks[i].name, errno,
+				       advice(errno, probes->options.layer));
 				return -1;
 			}
 			probes->links[probes->count] = link;
 			snprintf(probes->names[probes->count], sizeof(probes->names[0]), "%s",
 				 bpf_program__name(programs[j]));
+			/* nothing is lost where one that counts nothing is skipped */
 			probes->programs[probes->count++] =
-				fcntl(bpf_program__fd(programs[j]), F_DUPFD_CLOEXEC, 0);
+				hooks[i].role >= SENDS && probes->options.layer == LAYER_IP
+					? -1
+					: fcntl(bpf_program__fd(programs[j]), F_DUPFD_CLOEXEC, 0);
 		}
 	}
 	return 0;
+}
+
+/* Finds the owners of the sockets that there are. */
+static int find_owners(const struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	struct bpf_link *link;
+	char nothing[64];
+	ssize_t length = -1;
+	int file;
+
+	if (probes->options.layer != LAYER_IP)
+		return 0;
+	link = bpf_program__attach_iter(skeleton->progs.owners_iter, NULL);
+	file = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	while (file >= 0 && (length = read(file, nothing, sizeof(nothing))) > 0)
+		;
+	if (length < 0)
+		cannot("read", "the sockets of all processes", errno, NULL);
+	close_fd(file);
+	bpf_link__destroy(link);
+	return (int)length;
 }
 
 /* Makes the first `count` elements visible, and room for what is seen of them. */
@@ -824,7 +947,9 @@ static int duplicate(const struct bpf_map *map)
 /* Makes visible what the probes count. */
 static int map_all(struct probes *probes)
 {
-	void *watch = mmap(NULL, sizeof(*probes->watch), PROT_READ, MAP_SHARED, probes->watch_fd, 0);
+	bool writes = probes->options.layer == LAYER_IP; /* how often it reads */
+	void *watch = mmap(NULL, sizeof(*probes->watch), writes ? PROT_READ | PROT_WRITE : PROT_READ,
+			   MAP_SHARED, probes->watch_fd, 0);
 
 	if (watch == MAP_FAILED) {
 		cannot("map", "watch", errno, NULL);
@@ -844,6 +969,24 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return map_all(probes);
 }
 
+/* Whether tracing programs may use the storage of sockets, which layer ip needs: since that
+ * came, they know bpf_sock_from_file() too.  Says where not. */
+static bool has_storage(const struct probes_options *options, const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
+	const struct btf_enum *value = type ? btf_enum(type) : NULL;
+
+	if (options->layer == LAYER_SOCKET)
+		return true;
+	for (int i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, value[i].name_off), "BPF_FUNC_sock_from_file"))
+			return true;
+	fputs("netmon: cannot count packets: this kernel has no storage of sockets for tracing "
+	      "programs: Linux 5.11 has it\n", stderr);
+	return false;
+}
+
 /* Asks the kernel's types, and the kernel, what it takes to count here. */
 static int choose(struct probes *probes)
 {
@@ -855,12 +998,11 @@ static int choose(struct probes *probes)
 		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
 		return -1;
 	}
-	any = choose_ways(&probes->options, btf, probes->chosen);
+	any = has_storage(&probes->options, btf) &&
+	      choose_ways(&probes->options, btf, probes->chosen);
 	if (any)
 		probes->holes = find_holes(&probes->options, btf, probes->chosen);
-	else
-		fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
-			probes->options.attach ? " that --attach allows: try --attach auto" : "");
+	probes->casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) >= 0;
 	probes->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
 	btf__free(btf);
 	return any ? 0 : -1;
@@ -881,8 +1023,8 @@ static int start(struct probes *probes)
 	}
 	error = load(probes, skeleton);
 	if (error)
-		cannot("load", "probes", -error, advice(-error));
-	else if (keep(probes, skeleton) || attach(probes, skeleton))
+		cannot("load", "probes", -error, advice(-error, probes->options.layer));
+	else if (keep(probes, skeleton) || attach(probes, skeleton) || find_owners(probes, skeleton))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;
@@ -891,14 +1033,14 @@ static int start(struct probes *probes)
 /* How many of each there are, besides the first one. */
 static size_t places(const struct probes_options *options)
 {
-	return options->parts & PART_PROCESS ? options->max_processes : 0;
+	return options->parts & PART_PROCESS ? options->max_processes + (options->layer == LAYER_IP) : 0;
 }
 
 static size_t slots(const struct probes_options *options)
 {
 	if (!options->parts)
 		return SLOT_ALL;
-	return options->parts == PART_PROCESS ? options->max_processes : options->max_entries;
+	return options->parts == PART_PROCESS ? places(options) : options->max_entries;
 }
 
 /* Nothing is open yet; NULL where memory is short. */
@@ -950,8 +1092,8 @@ struct probes *probes_open(const struct probes_options *options)
 
 	libbpf_verbose = options->verbose;
 	libbpf_set_print(libbpf_message);
-	if (!capable()) {
-		cannot("load", "probes", EPERM, advice(EPERM));
+	if (!capable(options->layer)) {
+		cannot("load", "probes", EPERM, advice(EPERM, options->layer));
 		return NULL;
 	}
 	make_room();
@@ -976,7 +1118,7 @@ void probes_close(struct probes *probes)
 		close_fd(probes->programs[i]);
 	}
 	if (probes->watch)
-		munmap((void *)probes->watch, sizeof(*probes->watch));
+		munmap(probes->watch, sizeof(*probes->watch));
 	table_close(&probes->stats);
 	table_close(&probes->processes);
 	close_fd(probes->wanted_pids);
@@ -1059,7 +1201,7 @@ static int make_about(const struct probes *probes, const char *command)
 	if (fd >= 0)
 		about = mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (about == MAP_FAILED) {
-		cannot("pin", "map_about", errno, advice(errno));
+		cannot("pin", "map_about", errno, advice(errno, probes->options.layer));
 		close_fd(fd);
 		return -1;
 	}
@@ -1083,7 +1225,7 @@ static int freeze_maps(const struct pin_object *objects, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bpf_map_freeze(objects[i].fd)) {
-			cannot("freeze", objects[i].name, errno, advice(errno));
+			cannot("freeze", objects[i].name, errno, advice(errno, LAYER_SOCKET));
 			return -1;
 		}
 	return 0;
@@ -1346,6 +1488,15 @@ static int read_processes(struct probes *probes)
 	return used;
 }
 
+/* Whether nothing of the process can be counted any more.  In layer ip it can until the first
+ * reading after its end begins, and may just have been when that reads. */
+static bool is_over(const struct probes *probes, const struct process *process)
+{
+	if (probes->options.layer == LAYER_SOCKET)
+		return process->ended;
+	return process->ended && probes->watch->readings - process->ended_in >= 2;
+}
+
 static bool is_of(const struct process *process, const struct stats_key *key)
 {
 	return process->turn >> 1 == key->generation;
@@ -1364,7 +1515,7 @@ static int find_process(struct probes *probes, struct entry *entry, bool known, 
 			return -1;
 	process = seen_process(probes, index);
 	if (is_of(process, &entry->key))
-		*over = process->ended;
+		*over = is_over(probes, process);
 	else
 		look_at_process(probes, index);
 	if (is_of(process, &entry->key)) {
@@ -1388,6 +1539,18 @@ static void refresh_name(struct probes *probes, struct entry *entry)
 	look_at_process(probes, index);
 	if (is_of(seen_process(probes, index), &entry->key))
 		memcpy(entry->comm, seen_process(probes, index)->comm, COMM_LEN);
+}
+
+/* What the kernel sends and receives itself has no user and no cgroup. */
+static __u32 known_parts(const struct probes *probes, const struct stats_key *key)
+{
+	__u32 known = probes->options.parts;
+
+	if (key->uid == NO_UID)
+		known &= ~(__u32)PART_UID;
+	if (!key->cgroup)
+		known &= ~(__u32)PART_CGROUP;
+	return known;
 }
 
 /* Reports what a slot has that is new.  Where it changed hands once since it was last
@@ -1416,7 +1579,7 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 		seen->turn = slot->turn;
 		seen->now = slot->base;
 		seen->entry.id = (__u64)index << 40 | slot->turn >> 1;
-		seen->entry.known = probes->options.parts;
+		seen->entry.known = known_parts(probes, &slot->key);
 		seen->entry.key = slot->key;
 	}
 	if (probes->options.parts & PART_PROCESS)
@@ -1513,6 +1676,8 @@ static int read_stats(struct probes *probes, int (*found)(void *, const struct e
 
 int probes_read(struct probes *probes, int (*found)(void *, const struct entry *), void *context)
 {
+	if (probes->options.layer == LAYER_IP)
+		__atomic_fetch_add(&probes->watch->readings, 1, __ATOMIC_SEQ_CST);
 	if (probes->options.parts & PART_PROCESS && read_processes(probes))
 		return -1;
 	if (read_stats(probes, found, context))

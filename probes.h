@@ -16,8 +16,11 @@
 
 enum attach { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_FEXIT, ATTACH_KPROBE };
 
+enum layer { LAYER_SOCKET, LAYER_IP };
+
 /* What to count, how finely to tell it apart, and where to attach. */
 struct probes_options {
+	enum layer layer;
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
 	__u32 parts;               /* of the key: enum part */
 	struct filter filter;

@@ -202,6 +202,13 @@ static struct value get_rport(const struct row *row)
 	return nonzero(row->entry->key.rport);
 }
 
+static struct value get_iface(const struct row *row)
+{
+	const char *iface = row->entry->key.iface;
+
+	return *iface ? text(iface, strnlen(iface, IFACE_LEN)) : unknown();
+}
+
 static struct value get_rx_rate(const struct row *row)
 {
 	return integer(throughput(row->window.rx_bytes, row->span));
@@ -262,12 +269,13 @@ const struct column columns[] = {
 	{ "lport", KEY, PART_LPORT, "local port", get_lport },
 	{ "raddr", KEY, RADDR, "remote address", get_raddr },
 	{ "rport", KEY, PART_RPORT, "remote port", get_rport },
+	{ "iface", KEY, PART_IFACE, "interface (only with --layer ip)", get_iface },
 	{ "rx_rate", MEASURE, 0, "received: bytes per second over the window", get_rx_rate },
 	{ "tx_rate", MEASURE, 0, "sent: bytes per second over the window", get_tx_rate },
 	{ "rx_bytes", MEASURE, 0, "bytes received in the interval", get_rx_bytes },
 	{ "tx_bytes", MEASURE, 0, "bytes sent in the interval", get_tx_bytes },
-	{ "rx_calls", MEASURE, 0, "calls that received them", get_rx_calls },
-	{ "tx_calls", MEASURE, 0, "calls that sent them", get_tx_calls },
+	{ "rx_calls", MEASURE, 0, "calls that received them; packets with --layer ip", get_rx_calls },
+	{ "tx_calls", MEASURE, 0, "calls that sent them; packets with --layer ip", get_tx_calls },
 	{ "rx_total", MEASURE, 0, "bytes received since netmon, or the pin, began to count", get_rx_total },
 	{ "tx_total", MEASURE, 0, "bytes sent since netmon, or the pin, began to count", get_tx_total },
 };
@@ -556,7 +564,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	for (size_t i = 0; i < view->pids_count && !listed; i++)
 		listed = view->pids[i] == entry->pid;
 	return listed && (!(view->filter->kinds & FILTER_CGROUP) || in_cgroup(report, entry)) &&
-	       filter_passes(view->filter, &entry->key);
+	       filter_passes(view->filter, 0, &entry->key);
 }
 
 static bool is_wanted(const struct report *report, const struct entry *entry)

@@ -9,13 +9,13 @@ all_columns() {
 
 # golden FORMAT: that the names of the fixture come out as in its golden file
 golden() {
-	replay -f "$1" -s pid -o "$(all_columns)" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
+	replay --layer ip -f "$1" -s pid -o "$(all_columns)" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
 	cmp "$BATS_TEST_TMPDIR/out" "$golden/names.$1"
 }
 
 # names_back FIXTURE FORMAT
 names_back() {
-	replay -f "$2" -o "$(all_columns)" <"$1" >"$BATS_TEST_TMPDIR/out"
+	replay --layer ip -f "$2" -o "$(all_columns)" <"$1" >"$BATS_TEST_TMPDIR/out"
 	python3 "$here/names.py" check "$1" "$2" <"$BATS_TEST_TMPDIR/out"
 }
 

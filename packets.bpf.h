@@ -1,0 +1,846 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Layer ip: whole IP packets, as each interface sends and receives them, with the process
+ * that uses their socket.  A part of netmon.bpf.c, which has the tables.
+ *
+ *   sent       net_dev_start_xmit is where a packet is handed to its interface: after
+ *              fragmentation, queueing and loss there, with its socket.
+ *   received   netif_receive_skb is where it comes from the interface.  Its socket is found
+ *              later: cgroup_skb/ingress sees the packet there.  Until then it is in a
+ *              batch, one for each CPU; what nobody claimed when the poll that brought it
+ *              ends (napi_poll) is the kernel's own, what goes on to another interface
+ *              (net_dev_queue) is forwarded and none of ours.
+ *   owner      in socket storage: who created the socket (cgroup/sock_create), used it
+ *              last, or had it when netmon began (iter/task_file).  An accepted socket has
+ *              that of the listening one until somebody uses it.
+ *
+ * All of these run where the kernel is not preempted (softirqs are off), so none is skipped.
+ */
+
+enum { IPPROTO_HOPOPTS_ = 0, IPPROTO_ROUTING_ = 43, IPPROTO_FRAGMENT_ = 44, IPPROTO_DSTOPTS_ = 60 };
+enum { ETHERTYPE_VLAN = 0x8100, ETHERTYPE_QINQ = 0x88a8 };
+enum { PACKET_LOOPBACK_ = 5 };          /* pkt_type of a multicast that comes back */
+enum { GSO_BY_FRAGS_ = 0xffff };        /* gso_size: SCTP */
+enum { EXITING = 0x4, KERNEL_THREAD = 0x200000 }; /* of task->flags */
+enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
+
+/* How long fragments wait for the others of their datagram: nanoseconds. */
+#define FRAGMENTS_WAIT 1000000000ULL
+
+/* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+const volatile bool casts;
+/* The cgroup of FILTER_CGROUP: the inode of its directory. */
+const volatile __u64 wanted_cgroup_id;
+
+/* A packet, or a bundle of them, as on the wire. */
+struct packet {
+	struct stats_key key;    /* what the packet itself tells of it */
+	__u64 bytes;
+	__u32 packets;           /* 0: not IP, or not there any more */
+	__u32 fragment;          /* of which datagram it is one; 0: none */
+};
+
+/* What a socket's storage says. */
+struct owner {
+	__u64 place;             /* a struct place, changed at once */
+	__u64 cgroup;
+	__u32 uid;
+	__u32 wanted;            /* it passes the filters of processes */
+	__u32 inherited;         /* from a listening socket, and nobody has used it yet: */
+	struct packet held;      /* what came before is for who does */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+/* Packets that accept a connection, on their way to the interface: their socket is not the
+ * listening one any more, and not that of the connection yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);      /* the address of the struct sk_buff */
+	__type(value, struct owner);
+} answers SEC(".maps");
+
+/* What has come and is not claimed yet: one packet, or the fragments of a datagram so far. */
+struct arrival {
+	struct packet packet;
+	__u64 skb;
+	__u64 time;
+};
+
+struct batch {
+	__u64 address;           /* of what has another type here */
+	bool in_softirq;         /* whatever the current task is, it is not it that runs */
+	__u32 count, kept;
+	struct arrival arrivals[BATCH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct batch);
+} batches SEC(".maps");
+
+static __always_inline struct batch *this_batch(void)
+{
+	__u32 first = 0;
+
+	return bpf_map_lookup_elem(&batches, &first);
+}
+
+/* Where to look at a packet: by the context of a cgroup's program, or in memory. */
+struct source {
+	struct __sk_buff *context;
+	const unsigned char *ip;
+	__u32 length;            /* from the IP header on */
+	__u32 gso_size, gso_segs;
+	__u32 inner;             /* offset of the inner transport header; 0: there is none */
+};
+
+/* The 4 bytes there. */
+static __always_inline __u32 word_at(const void *address)
+{
+	struct in6_addr *window;
+	__u32 word = 0;
+
+	if (casts) {
+		window = bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct in6_addr));
+		return window->in6_u.u6_addr32[0];
+	}
+	bpf_probe_read_kernel(&word, sizeof(word), address);
+	return word;
+}
+
+/* Copies `words` times 4 bytes at an offset from the IP header. */
+static __always_inline bool look(const struct source *source, __u32 offset, __u32 *to, int words)
+{
+	if (offset + words * 4 > source->length)
+		return false;
+	if (source->context)
+		return !bpf_skb_load_bytes(source->context, offset, to, words * 4);
+#pragma unroll
+	for (int i = 0; i < words; i++)
+		to[i] = word_at(source->ip + offset + i * 4);
+	return true;
+}
+
+/* Packets */
+
+/* Passes by the extension headers of IPv6.  Returns where the next header is; `proto` is
+ * then its. */
+static __always_inline __u32 skip_extensions(const struct source *source, struct packet *packet,
+					     __u32 *proto, bool *later)
+{
+	__u32 at = sizeof(struct ipv6hdr), word, id;
+
+#pragma unroll
+	for (int i = 0; i < EXTENSIONS_MOST; i++) {
+		if (*proto != IPPROTO_HOPOPTS_ && *proto != IPPROTO_ROUTING_ &&
+		    *proto != IPPROTO_DSTOPTS_ && *proto != IPPROTO_FRAGMENT_)
+			break;
+		if (!look(source, at, &word, 1))
+			break;
+		word = bpf_ntohl(word);
+		if (*proto == IPPROTO_FRAGMENT_) {
+			if (!look(source, at + 4, &id, 1))
+				break;
+			packet->fragment = id ? id : 1;
+			*later = word & 0xfff8;
+			at += 8;
+		} else {
+			at += ((word >> 16 & 0xff) + 1) * 8;
+		}
+		*proto = word >> 24;
+	}
+	return at;
+}
+
+/* How long the header above IP is that each segment of a bundle repeats. */
+static __always_inline __u32 header_size(const struct source *source, __u32 at, __u32 proto)
+{
+	__u32 word;
+
+	if (proto == IPPROTO_TCP)
+		return look(source, at + 12, &word, 1) ? (bpf_ntohl(word) >> 28) * 4 : 0;
+	return proto == IPPROTO_SCTP ? 12 : 8;
+}
+
+/* A bundle of segments is as many packets, each with its headers. */
+static __always_inline void count_segments(const struct source *source, struct packet *packet,
+					   __u32 at, __u32 proto)
+{
+	__u32 header, payload;
+
+	if (!source->gso_size)
+		return;
+	header = at + header_size(source, at, proto);
+	payload = packet->bytes - header;
+	if (packet->bytes <= header)
+		return;
+	packet->packets = source->gso_size == GSO_BY_FRAGS_
+				  ? source->gso_segs
+				  : (payload + source->gso_size - 1) / source->gso_size;
+	if (packet->packets)
+		packet->bytes += (__u64)(packet->packets - 1) * header;
+}
+
+static __always_inline __u32 read_ip4(const struct source *source, struct packet *packet,
+				      __u32 *from, __u32 *to, __u32 *proto, bool *later)
+{
+	__u32 head[5];
+
+	if (!look(source, 0, head, 5))
+		return 0;
+	packet->key.family = 4;
+	packet->bytes = bpf_ntohl(head[0]) & 0xffff;
+	*later = bpf_ntohl(head[1]) & 0x1fff;
+	if (bpf_ntohl(head[1]) & 0x3fff)
+		packet->fragment = bpf_ntohl(head[1]) >> 16 | 0x10000;
+	*proto = bpf_ntohl(head[2]) >> 16 & 0xff;
+	from[0] = head[3];
+	to[0] = head[4];
+	return (bpf_ntohl(head[0]) >> 24 & 0xf) * 4;
+}
+
+static __always_inline __u32 read_ip6(const struct source *source, struct packet *packet,
+				      __u32 *from, __u32 *to, __u32 *proto, bool *later)
+{
+	__u32 head[2];
+
+	if (!look(source, 0, head, 2) || !look(source, 8, from, 4) || !look(source, 24, to, 4))
+		return 0;
+	packet->key.family = 6;
+	packet->bytes = (bpf_ntohl(head[1]) >> 16) + sizeof(struct ipv6hdr);
+	*proto = bpf_ntohl(head[1]) >> 8 & 0xff;
+	return skip_extensions(source, packet, proto, later);
+}
+
+/* Fills in what the packet itself tells.  Returns false where it is no IP packet. */
+static __always_inline bool read_packet(const struct source *source, enum direction direction,
+					struct packet *packet)
+{
+	__u32 *from = direction == RX ? packet->key.raddr : packet->key.laddr;
+	__u32 *to = direction == RX ? packet->key.laddr : packet->key.raddr;
+	__u32 word, proto = 0, at;
+	bool later = false; /* a fragment but the first: without ports */
+
+	if (!look(source, 0, &word, 1))
+		return false;
+	word = bpf_ntohl(word) >> 28;
+	at = word == 4 ? read_ip4(source, packet, from, to, &proto, &later)
+	   : word == 6 ? read_ip6(source, packet, from, to, &proto, &later) : 0;
+	if (!at)
+		return false;
+	/* jumbograms have 0; a short Ethernet frame is padded */
+	if (packet->bytes <= at || packet->bytes > source->length)
+		packet->bytes = source->length;
+	packet->packets = 1;
+	packet->key.proto = proto == ICMPV6 ? IPPROTO_ICMP : proto;
+	if (has_ports(proto) && !later && look(source, at, &word, 1)) {
+		word = bpf_ntohl(word);
+		packet->key.lport = direction == RX ? word & 0xffff : word >> 16;
+		packet->key.rport = direction == RX ? word >> 16 : word & 0xffff;
+	}
+	count_segments(source, packet, source->inner ? source->inner : at,
+		       source->inner ? IPPROTO_TCP : proto);
+	return true;
+}
+
+/* What memory there is of a bundle's segments. */
+static __always_inline void read_bundle(struct source *source, const struct sk_buff *skb,
+					const unsigned char *head)
+{
+	struct skb_shared_info *info = (void *)(head + skb->end);
+
+	if (casts) {
+		info = bpf_rdonly_cast(info, bpf_core_type_id_kernel(struct skb_shared_info));
+		source->gso_size = info->gso_size;
+		source->gso_segs = info->gso_segs;
+	} else {
+		source->gso_size = BPF_CORE_READ(info, gso_size);
+		source->gso_segs = BPF_CORE_READ(info, gso_segs);
+	}
+	if (source->gso_size && BPF_CORE_READ_BITFIELD(skb, encapsulation))
+		source->inner = head + skb->inner_transport_header - source->ip;
+}
+
+static __always_inline bool is_listed_iface(const char *name)
+{
+	const volatile __u64 *wanted;
+	const __u64 *its = (const __u64 *)name;
+
+#pragma unroll
+	for (__u32 i = 0; i < MAX_LISTED; i++) {
+		wanted = (const volatile __u64 *)filter.ifaces[i];
+		if (i < filter.ifaces_count && wanted[0] == its[0] && wanted[1] == its[1])
+			return true;
+	}
+	return false;
+}
+
+/* The packet's interface and network namespace. */
+static __always_inline void read_device(struct packet *packet, const struct net_device *device)
+{
+	const __u32 *name = (const __u32 *)device->name;
+	__u32 *to = (__u32 *)packet->key.iface;
+
+	if (needs & PART_NETNS)
+		packet->key.netns = device->nd_net.net->ns.inum;
+	if (needs & PART_IFACE) {
+		to[0] = name[0];
+		to[1] = name[1];
+		to[2] = name[2];
+		to[3] = name[3];
+	}
+}
+
+/* An interface that stands on others (a bridge, a bond, a VLAN) passes the same packets on
+ * to them, or has them from there: they count once, below. */
+static __always_inline bool stands_on_others(const struct net_device *device)
+{
+	const struct list_head *lower = &device->adj_list.lower;
+
+	return lower->next != lower;
+}
+
+static __always_inline bool packet_passes(const struct packet *packet)
+{
+	if (filter.kinds & FILTER_IFACE && !is_listed_iface(packet->key.iface))
+		return false;
+	return !(filter.kinds & ~(FILTERS_OF_PROCESS | FILTER_IFACE)) ||
+	       filter_passes(&filter, FILTERS_OF_PROCESS, &packet->key);
+}
+
+/* Owners */
+
+/* Whether a socket that is used here is used by the current process.  One that ends closes
+ * its sockets, but has no place any more: they stay whose they are. */
+static __always_inline bool is_user(void)
+{
+	const struct batch *batch = this_batch();
+
+	return batch && !batch->in_softirq && !(CURRENT(flags, flags) & (EXITING | KERNEL_THREAD));
+}
+
+/* Whether the task is in the wanted cgroup or below it. */
+static __always_inline bool is_in_cgroup(struct task_struct *task, bool typed)
+{
+	struct cgroup_subsys_state *state;
+	struct css_set *set = GET(task, cgroups);
+	struct cgroup *cgroup = GET(set, dfl_cgrp);
+	struct kernfs_node *node;
+
+	for (int depth = 0; depth < DEPTH_MOST; depth++) {
+		node = GET(cgroup, kn);
+		if (GET(node, id) == wanted_cgroup_id)
+			return true;
+		state = GET(cgroup, self.parent);
+		if (!state)
+			return false;
+		cgroup = GET(state, cgroup);
+	}
+	return false;
+}
+
+static __always_inline bool is_wanted_process(struct task_struct *task, __u32 pid, __u32 uid, bool typed)
+{
+	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
+		return false;
+	if (filter.kinds & FILTER_UID && uid != filter.uid)
+		return false;
+	return !(filter.kinds & FILTER_CGROUP) || is_in_cgroup(task, typed);
+}
+
+/* Makes the process of the task the owner.  `of` as in add_process(). */
+static __always_inline void set_owner(struct owner *owner, struct task_struct *task, bool typed,
+				      struct task_struct *of)
+{
+	struct place place = { 0 };
+	struct kernfs_node *node;
+	struct cgroup *cgroup;
+	const struct cred *cred;
+	struct css_set *set;
+	__u32 pid = GET(task, tgid), uid = 0;
+
+	if (needs & PART_UID) {
+		cred = GET(task, cred);
+		owner->uid = uid = GET(cred, euid.val);
+	}
+	if (needs & PART_CGROUP) {
+		set = GET(task, cgroups);
+		cgroup = GET(set, dfl_cgrp);
+		node = GET(cgroup, kn);
+		owner->cgroup = GET(node, id);
+	}
+	owner->wanted = is_wanted_process(task, pid, uid, typed);
+	if (parts & PART_PROCESS && owner->wanted)
+		look_for_place(pid, &place, of); /* else it is SLOT_OTHER */
+	owner->place = *(__u64 *)&place;
+}
+
+/* The sockets that were there before.  Whoever used one meanwhile owns it. */
+SEC("iter/task_file")
+int owners_iter(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct owner *owner;
+	struct sock *sk;
+	int family;
+
+	if (!task || !file || task->flags & EXITING)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	if (!is_ip(family) && family != AF_PACKET)
+		return 0;
+	if (bpf_sk_storage_get(&owners, sk, NULL, 0))
+		return 0;
+	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner)
+		set_owner(owner, task, true, task);
+	return 0;
+}
+
+/* Counting */
+
+/* The place of the owner, as long as a report is still to come that has it. */
+static __always_inline bool find_owner(const struct owner *owner, struct place *place)
+{
+	__u64 known = owner->place;
+	struct process *process;
+
+	*place = *(struct place *)&known;
+	if (place->index == SLOT_OTHER)
+		return true;
+	process = bpf_map_lookup_elem(&processes, &place->index);
+	return process && process->turn == 2 * (__u64)place->generation &&
+	       (!process->ended || process->ended_in == readings);
+}
+
+/* Only filters may have needed the rest. */
+static __always_inline void leave_packet_parts(struct stats_key *key)
+{
+	leave_parts(key);
+	if (!(parts & PART_NETNS))
+		key->netns = 0;
+	if (!(parts & PART_CGROUP))
+		key->cgroup = 0;
+	if (!(parts & PART_IFACE))
+		__builtin_memset(key->iface, 0, sizeof(key->iface));
+}
+
+static __always_inline void add_packets(enum direction direction, __u32 index, const struct packet *packet)
+{
+	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
+	struct counters *now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
+
+	if (!now)
+		return;
+	if (direction == RX) { /* atomic: softirqs come over tasks */
+		add(&now->rx_bytes, packet->bytes, true);
+		add(&now->rx_calls, packet->packets, true);
+	} else {
+		add(&now->tx_bytes, packet->bytes, true);
+		add(&now->tx_calls, packet->packets, true);
+	}
+}
+
+/* `owner`: NULL for the kernel's own. */
+static __noinline int count_packet(enum direction direction, struct packet *packet, struct owner *owner)
+{
+	struct place place = { PLACE_KERNEL, 1 };
+	struct stats_key key;
+	__u32 index;
+
+	if (filter.kinds & FILTERS_OF_PROCESS && !(owner && owner->wanted))
+		return 0;
+	if (owner && parts & PART_PROCESS && !find_owner(owner, &place)) {
+		place = (struct place){ PLACE_KERNEL, 1 };
+		owner = NULL;
+	}
+	if (!parts) {
+		index = SLOT_ALL;
+	} else if (parts == PART_PROCESS || place.index == SLOT_OTHER) {
+		index = place.index;
+	} else {
+		key = packet->key;
+		key.uid = owner ? owner->uid : NO_UID;
+		key.cgroup = owner ? owner->cgroup : 0;
+		if (parts & PART_PROCESS) {
+			key.process = place.index;
+			key.generation = place.generation;
+		}
+		leave_packet_parts(&key);
+		index = look_for_slot(&key, NULL);
+	}
+	add_packets(direction, index, packet);
+	return 0;
+}
+
+/* Counts what was held for whoever the owner is now. */
+static __always_inline void release(struct owner *owner)
+{
+	struct packet held;
+
+	if (!owner->inherited)
+		return;
+	owner->inherited = 0;
+	held = owner->held;
+	__sync_fetch_and_add(&owner->held.bytes, -held.bytes);
+	__sync_fetch_and_add(&owner->held.packets, -held.packets);
+	if (held.packets)
+		count_packet(RX, &held, owner);
+}
+
+static __always_inline void set_current(struct owner *owner)
+{
+	const bool typed = bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+	struct task_struct *task;
+
+	if (typed)
+		task = bpf_get_current_task_btf();
+	else
+		task = (void *)bpf_get_current_task();
+	set_owner(owner, task, typed, NULL);
+	release(owner);
+}
+
+static __always_inline void use(struct sock *sk)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (owner)
+		set_current(owner);
+}
+
+SEC("cgroup/sock_create")
+int sock_create_cgroup(struct bpf_sock *sk)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (owner)
+		set_current(owner);
+	return 1; /* let it pass */
+}
+
+/* Notes who listens for the connection that this packet accepts. */
+static __always_inline void note_answer(struct __sk_buff *skb, struct bpf_sock *listener)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, listener, NULL, 0);
+	struct batch *batch = this_batch();
+	__u64 key;
+
+	if (!owner || !batch)
+		return;
+	*(volatile __u64 *)&batch->address = (__u64)skb; /* a number when read again */
+	key = *(volatile __u64 *)&batch->address;
+	bpf_map_update_elem(&answers, &key, owner, BPF_ANY);
+}
+
+/* A packet that leaves its socket while a task makes the kernel send: before the call returns
+ * that tells who sends. */
+SEC("cgroup_skb/egress")
+int skb_egress_cgroup(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct owner *owner;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	if (sk->state == TCP_LISTEN) {
+		note_answer(skb, sk);
+		return 1;
+	}
+	if (!is_user())
+		return 1;
+	/* the kernel's own, for ICMP and the like, have none */
+	owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
+	if (owner)
+		set_current(owner);
+	return 1;
+}
+
+/* The owner of the socket that a packet is sent from; NULL where there is none. */
+static __always_inline struct owner *owner_of(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	__u64 key = (__u64)skb;
+
+	if (!sk)
+		return NULL;
+	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
+		return bpf_map_lookup_elem(&answers, &key);
+	/* what a process sends by an AF_PACKET socket passes no cgroup */
+	if (sk->__sk_common.skc_family == AF_PACKET && is_user())
+		use(sk);
+	return bpf_sk_storage_get(&owners, sk, NULL, 0);
+}
+
+SEC("tp_btf/net_dev_start_xmit")
+int BPF_PROG(net_dev_start_xmit_btf, struct sk_buff *skb, struct net_device *device)
+{
+	const unsigned char *head = skb->head;
+	struct source source = { .ip = head + skb->network_header };
+	struct packet packet = { 0 };
+
+	if (skb->skb_iif || stands_on_others(device))
+		return 0;
+	source.length = skb->len - (__u32)(source.ip - skb->data);
+	read_bundle(&source, skb, head);
+	if (!read_packet(&source, TX, &packet))
+		return 0;
+	read_device(&packet, device);
+	if (packet_passes(&packet))
+		count_packet(TX, &packet, owner_of(skb));
+	return 0;
+}
+
+/* What nobody claimed is the kernel's.  Fragments wait a while for the others. */
+static __noinline int settle(struct batch *batch)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u32 kept;
+
+	batch->kept = 0;
+	for (__u32 i = 0; i < BATCH; i++) {
+		struct arrival *arrival = &batch->arrivals[i];
+
+		if (i >= batch->count)
+			break;
+		if (!arrival->packet.packets)
+			continue;
+		if (!arrival->packet.fragment || now - arrival->time > FRAGMENTS_WAIT) {
+			count_packet(RX, &arrival->packet, NULL);
+			continue;
+		}
+		kept = *(volatile __u32 *)&batch->kept; /* any number for the verifier: the */
+		if (kept < BATCH) {                     /* same state whatever was kept so far */
+			batch->arrivals[kept] = *arrival;
+			batch->kept = kept + 1;
+		}
+	}
+	batch->count = batch->kept;
+	return 0;
+}
+
+static __always_inline bool is_same_pair(const struct stats_key *a, const struct stats_key *b)
+{
+	const __u64 *x = (const __u64 *)a->laddr, *y = (const __u64 *)b->laddr;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] &&
+	       a->proto == b->proto && a->family == b->family;
+}
+
+static __always_inline bool is_same_flow(const struct stats_key *a, const struct stats_key *b)
+{
+	return is_same_pair(a, b) && a->lport == b->lport && a->rport == b->rport;
+}
+
+/* Adds a fragment to those of its datagram.  False where it is the first one to come. */
+static __noinline bool add_fragment(struct batch *batch, const struct packet *packet)
+{
+	for (__u32 i = 0; i < BATCH; i++) {
+		struct packet *arrived = &batch->arrivals[i].packet;
+
+		if (i >= batch->count)
+			break;
+		if (!arrived->packets || arrived->fragment != packet->fragment ||
+		    !is_same_pair(&arrived->key, &packet->key))
+			continue;
+		arrived->bytes += packet->bytes;
+		arrived->packets += packet->packets;
+		return true;
+	}
+	return false;
+}
+
+/* How long the datagram is that they make: with one IP header. */
+static __always_inline __u64 reassembled(const struct packet *fragments)
+{
+	__u32 each = fragments->key.family == 4 ? 20 : 48, once = fragments->key.family == 4 ? 20 : 40;
+
+	return fragments->bytes - (__u64)fragments->packets * each + once;
+}
+
+SEC("tp_btf/netif_receive_skb")
+int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
+{
+	struct source source = { .ip = skb->data, .length = skb->len };
+	struct batch *batch = this_batch();
+	struct net_device *device = skb->dev;
+	struct packet packet = { 0 };
+	__u32 index;
+
+	if (!batch || BPF_CORE_READ_BITFIELD(skb, pkt_type) == PACKET_LOOPBACK_ || stands_on_others(device))
+		return 0;
+	if (skb->protocol == bpf_htons(ETHERTYPE_VLAN) || skb->protocol == bpf_htons(ETHERTYPE_QINQ)) {
+		source.ip += 4;
+		source.length -= 4;
+	} else if (skb->protocol != bpf_htons(ETHERTYPE_IP) && skb->protocol != bpf_htons(ETHERTYPE_IPV6)) {
+		return 0;
+	}
+	read_bundle(&source, skb, skb->head);
+	if (!read_packet(&source, RX, &packet))
+		return 0;
+	read_device(&packet, device);
+	if (!packet_passes(&packet))
+		return 0;
+	if (packet.fragment && add_fragment(batch, &packet))
+		return 0;
+	index = batch->count;
+	if (index >= BATCH)
+		return count_packet(RX, &packet, NULL);
+	batch->arrivals[index].packet = packet;
+	batch->arrivals[index].skb = (__u64)skb;
+	batch->arrivals[index].time = bpf_ktime_get_ns();
+	batch->count = index + 1;
+	return 0;
+}
+
+/* Takes what has arrived of the packet that a socket gets.  A bundle may come to the socket in
+ * parts, fragments come as one, and a packet may come to several sockets, of which the first
+ * one has it.  False where nothing is left. */
+static __noinline bool take_arrival(struct batch *batch, struct packet *packet)
+{
+	for (__u32 i = 0; i < BATCH; i++) {
+		struct packet *arrived = &batch->arrivals[i].packet;
+
+		if (i >= batch->count)
+			break;
+		if (!arrived->packets)
+			continue;
+		if (arrived->fragment) {
+			if (!is_same_pair(&arrived->key, &packet->key) ||
+			    reassembled(arrived) != packet->bytes)
+				continue;
+			packet->packets = arrived->packets;
+			packet->bytes = arrived->bytes;
+		} else if (!is_same_flow(&arrived->key, &packet->key)) {
+			continue;
+		}
+		__builtin_memcpy(packet->key.iface, arrived->key.iface, IFACE_LEN);
+		packet->key.netns = arrived->key.netns;
+		if (packet->packets > arrived->packets)
+			packet->packets = arrived->packets;
+		if (packet->bytes > arrived->bytes)
+			packet->bytes = arrived->bytes;
+		arrived->packets -= packet->packets;
+		arrived->bytes -= packet->bytes;
+		return true;
+	}
+	return false;
+}
+
+/* Keeps a packet for who will use its socket. */
+static __always_inline void hold(struct owner *owner, const struct packet *packet)
+{
+	if (!owner->held.packets)
+		owner->held.key = packet->key;
+	__sync_fetch_and_add(&owner->held.bytes, packet->bytes);
+	__sync_fetch_and_add(&owner->held.packets, packet->packets);
+}
+
+SEC("cgroup_skb/ingress")
+int skb_ingress_cgroup(struct __sk_buff *skb)
+{
+	struct source source = { .context = skb, .length = skb->len,
+				 .gso_size = skb->gso_size, .gso_segs = skb->gso_segs };
+	struct bpf_sock *sk = skb->sk;
+	struct batch *batch = this_batch();
+	struct packet packet = { 0 };
+	struct owner *owner;
+
+	if (!batch || !batch->count || !sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	owner = sk ? bpf_sk_storage_get(&owners, sk, NULL, 0) : NULL;
+	if (!owner || !read_packet(&source, RX, &packet) || !take_arrival(batch, &packet))
+		return 1;
+	if (sk->state == TCP_LISTEN)
+		owner->inherited = 1; /* by those that are accepted from it */
+	if (owner->inherited && sk->state != TCP_LISTEN)
+		hold(owner, &packet);
+	else
+		count_packet(RX, &packet, owner);
+	return 1;
+}
+
+/* A connection that ends and nobody has used. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
+{
+	struct owner *owner;
+
+	if (after != TCP_CLOSE || before == TCP_LISTEN)
+		return 0;
+	owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
+	if (owner)
+		release(owner);
+	return 0;
+}
+
+SEC("tp_btf/napi_poll")
+int BPF_PROG(napi_poll_btf)
+{
+	struct batch *batch = this_batch();
+
+	if (batch && batch->count)
+		settle(batch);
+	return 0;
+}
+
+SEC("tp_btf/softirq_entry")
+int BPF_PROG(softirq_entry_btf)
+{
+	struct batch *batch = this_batch();
+
+	if (batch)
+		batch->in_softirq = true;
+	return 0;
+}
+
+SEC("tp_btf/softirq_exit")
+int BPF_PROG(softirq_exit_btf)
+{
+	struct batch *batch = this_batch();
+
+	if (batch)
+		batch->in_softirq = false;
+	return 0;
+}
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(net_dev_queue_btf, struct sk_buff *skb)
+{
+	struct batch *batch;
+
+	if (!skb->skb_iif)
+		return 0;
+	batch = this_batch();
+	if (!batch)
+		return 0;
+	for (__u32 i = 0; i < BATCH; i++) {
+		if (i >= batch->count)
+			break;
+		if (batch->arrivals[i].skb == (__u64)skb)
+			batch->arrivals[i].packet.packets = 0;
+	}
+	return 0;
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154,SC2086	# what helper.bash sets; options are words
+# Layer ip: rows against the counters of interfaces and of nftables, and against TCP_INFO.
+
+load helper
+load live
+
+setup() {
+	live_setup
+	export NETMON
+	if [[ $BATS_TEST_DESCRIPTION != *'error of the command line'* ]] && ! can; then
+		skip "not on this kernel: $(cat cannot)"
+	fi
+}
+
+teardown() {
+	live_teardown
+}
+
+# can: whether this kernel has what layer ip needs; why not goes to ./cannot
+can() {
+	"$NETMON" --layer ip -n 1 -i 0.01 >/dev/null 2>cannot || ! grep -q 'cannot count packets' cannot
+}
+
+# packets WORD...: by t/packets, which says what differs.  Each try makes all anew.  More
+# than one is needed where the kernel itself now and then does not call its tracepoints: the
+# table of kernels (t/matrix) allows none.
+packets() {
+	local try
+	for try in $(seq "${PACKETS_TRIES:-3}"); do
+		"$here/packets" "$@" 2>&1 && return
+		echo "try $try: $*"
+	done
+	return 1
+}
+
+# Against the interfaces' own counters and nftables', offloads off
+
+@test "the wire, IPv4: bulk" { packets interface bulk4; }
+@test "the wire, IPv6: bulk" { packets interface bulk6; }
+@test "the wire, IPv4: one byte a write" { packets interface bytes4; }
+@test "the wire, IPv6: one byte a write" { packets interface bytes6; }
+@test "the wire, IPv4: 2,000 short connections" { packets interface short4; }
+@test "the wire, IPv6: 2,000 short connections" { packets interface short6; }
+@test "the wire, IPv4: datagrams, in one packet and in fragments" {
+	packets interface datagrams4 fragments4
+}
+@test "the wire, IPv6: datagrams, in one packet and in fragments" {
+	packets interface datagrams6 fragments6
+}
+
+# Against TCP_INFO, offloads on
+
+@test "bundles of segments: as many packets, with their headers, as TCP_INFO has" {
+	packets sockets bulk4 bulk6 bytes4 bytes6
+}
+
+@test "retransmits are in layer ip, and not in layer socket" {
+	packets loss bulk4 bulk6
+}
+
+# Whose packets they are
+
+# look: netmon in the background, of one network namespace later
+look() {
+	"$NETMON" --layer ip -v -i 0.2 -f jsonl --proto tcp \
+		-o pid,netns,rx_bytes,rx_calls,tx_bytes,tx_calls >all 2>messages 3>&- &
+	netmon=$!
+	until grep -qx 'netmon: counting' messages; do
+		kill -0 $netmon || fail "$(cat messages)"
+		sleep 0.02
+	done
+}
+
+# alone COMMAND...: over a loopback of its own that sends nothing twice
+alone() {
+	unshare --net bash -euc '
+		ip link set lo up
+		echo 0 >/proc/sys/net/ipv4/tcp_early_retrans
+		echo 0 >/proc/sys/net/ipv4/tcp_recovery
+		ip route change local 127.0.0.0/8 dev lo table local src 127.0.0.1 rto_min 20s
+		stat -Lc %i /proc/self/ns/net >namespace
+		exec "$@"' - "$@"
+}
+
+# attributed CASE [OPTION]...: each process of t/traffic has the payload that it moved
+attributed() {
+	look
+	alone "$BUILD/t/traffic" "$@" >account
+	sleep 0.5 # the last acknowledgements
+	stop
+	jq -c "select(.netns == $(cat namespace))" all >reports
+	"$here/packets" owners reports account
+}
+
+@test "workers that accept on one socket: each has its connections" { attributed prefork; }
+@test "a socket that is passed on: each process has what it sends" { attributed fd-pass; }
+@test "a socket that is inherited: each process has what it sends" { attributed fork; }
+@test "threads, and a process that execs itself" {
+	attributed threads
+	attributed exec
+}
+@test "processes that live for milliseconds" { attributed short-tcp -P 60; }
+
+@test "connections that were there before" {
+	mkfifo input
+	alone "$BUILD/t/traffic" before <input >account 3>&- &
+	traffic=$!
+	exec 8>input
+	until [ "$(wc -l <account)" = 2 ]; do sleep 0.02; done
+	look
+	echo >&8
+	wait $traffic
+	exec 8>&-
+	sleep 0.5
+	stop
+	jq -c "select(.netns == $(cat namespace))" all >reports
+	"$here/packets" owners reports account
+}
+
+# pings NUMBER: as many datagrams of 100 bytes, each with its answer, over a loopback of its own
+pings() {
+	alone python3 -c '
+import socket, sys
+a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+b.bind(("127.0.0.1", 7))
+for _ in range(int(sys.argv[1])):
+    a.sendto(b"x" * 100, ("127.0.0.1", 7))
+    data, peer = b.recvfrom(1000)
+    b.sendto(data, peer)
+    a.recv(1000)
+' "$1"
+}
+
+@test "filters, keys and -- COMMAND: as in layer socket" {
+	for words in '--port 7' '--proto udp' '--iface lo' '--iface eth0,lo' '--net 127.0.0.0/8' '--user root'; do
+		"$NETMON" --layer ip -f jsonl $words --to rows \
+			-o iface,user,proto,raddr,rport,rx_bytes,rx_calls,tx_bytes,tx_calls -- \
+			unshare --net python3 -c '
+import ctypes, os, socket, subprocess
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+b.bind(("127.0.0.1", 7))
+a.bind(("127.0.0.1", 8))
+for _ in range(10):
+    a.sendto(b"x" * 100, ("127.0.0.1", 7))
+    b.recv(1000)
+'
+		equal "$words: $(jq -rs 'map([.iface, .user, .proto, .raddr, .rport, .rx_bytes, .rx_calls,
+			.tx_bytes, .tx_calls] | @csv) | sort | join(" ")' rows)" \
+			"$words: \"lo\",\"root\",\"udp\",\"127.0.0.1\",7,0,0,1280,10 \"lo\",\"root\",\"udp\",\"127.0.0.1\",8,1280,10,0,0"
+	done
+	for words in '--port 9' '--proto tcp' '--iface eth0' '--net !127.0.0.0/8' '--user nobody' --no-loopback; do
+		"$NETMON" --layer ip -f jsonl $words --to rows -o iface,rx_bytes -- \
+			unshare --net sh -c 'ip link set lo up; exec "$@"' - "$BUILD/t/traffic" udp-sendto -b 10000
+		equal "$words: $(cat rows)" "$words: "
+	done
+}
+
+@test "what the kernel answers itself is its own" {
+	"$NETMON" --layer ip -v -f jsonl --port 9 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
+	netmon=$!
+	until grep -qx 'netmon: counting' messages; do sleep 0.02; done
+	alone python3 -c '
+import socket
+for _ in range(5):
+    try:
+        socket.create_connection(("127.0.0.1", 9))
+    except ConnectionRefusedError:
+        pass'
+	stop
+	# the SYN goes to nobody, the RST comes from nobody
+	equal "$(jq -sc 'map(select(.comm == "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add),
+		(map(.uid) | unique)]' all)" '[5,5,[null]]'
+	equal "$(jq -sc 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)]' all)" '[5,5]'
+}
+
+# Beside others
+
+@test "other programs at the root of cgroup v2 keep working" {
+	local root pin=/sys/fs/bpf/netmon-test-$$
+	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	cat >other.bpf.c <<-'END'
+		#include <linux/bpf.h>
+		#include <bpf/bpf_helpers.h>
+		__u64 seen;
+		SEC("cgroup_skb/egress") int other(struct __sk_buff *skb)
+		{
+			__sync_fetch_and_add(&seen, 1);
+			return 1;
+		}
+		char LICENSE[] SEC("license") = "GPL";
+	END
+	clang -O2 -g -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c -o other.bpf.o other.bpf.c
+	seen() {
+		bpftool -j map dump name other.bss | jq -c '.[0].formatted.value | .. | .seen? // empty'
+	}
+	for order in before after; do
+		[ $order = after ] || bpftool prog load other.bpf.o "$pin"
+		[ $order = after ] || bpftool cgroup attach "$root" egress pinned "$pin" multi
+		look
+		[ $order = before ] || bpftool prog load other.bpf.o "$pin"
+		[ $order = before ] || bpftool cgroup attach "$root" egress pinned "$pin" multi
+		pings 10
+		with=$(seen)
+		stop
+		jq -se "map(select(.netns == $(cat namespace)))" all >/dev/null
+		pings 10
+		[ "$with" -ge 20 ]
+		[ "$(seen)" -ge $((with + 20)) ]
+		bpftool cgroup detach "$root" egress pinned "$pin"
+		rm "$pin"
+	done
+}
+
+@test "without a mounted cgroup v2" {
+	unshare --mount bash -euc '
+		umount --all --types cgroup2
+		! findmnt --types cgroup2
+		"$NETMON" --layer ip -f jsonl --iface lo --to rows -o rx_calls,tx_calls -- \
+			unshare --net sh -c "ip link set lo up; exec $1/t/traffic udp-sendto -b 100000" >account
+		cat rows' - "$BUILD"
+	equal "$(jq -sc 'map(.rx_calls, .tx_calls) | unique | length' rows)" 1
+	[ "$(jq -s '.[0].rx_calls' rows)" -gt 70 ]
+}
+
+# The command line
+
+@test "an error of the command line: what only the other layer has" {
+	run -2 --separate-stderr "$NETMON" --iface lo
+	contains "$stderr" "cannot use --iface without --layer ip"
+	run -2 --separate-stderr "$NETMON" -o +iface
+	contains "$stderr" "cannot use column 'iface' without --layer ip"
+	run -2 --separate-stderr "$NETMON" --layer ip --attach fexit
+	contains "$stderr" "cannot use --attach with --layer ip"
+	run -2 --separate-stderr "$NETMON" --layer ip --iface a-name-that-is-too-long
+	contains "$stderr" "for --iface: a name has 1 to 15 bytes"
+	run -2 --separate-stderr "$NETMON" --layer line
+	contains "$stderr" "it takes socket or ip"
+}
+
+@test "-o all has iface in layer ip only" {
+	"$NETMON" -n 1 -i 0.01 -o all | head -n 1 >socket
+	"$NETMON" --layer ip -n 1 -i 0.01 -o all | head -n 1 >ip
+	equal "$(sed 's/,iface,/,/' ip)" "$(cat socket)"
+	contains "$(cat ip)" ,iface,
+}
