@@ -21,6 +21,8 @@ enum { IPPROTO_HOPOPTS_ = 0, IPPROTO_ROUTING_ = 43, IPPROTO_FRAGMENT_ = 44, IPPR
 enum { ETHERTYPE_VLAN = 0x8100, ETHERTYPE_QINQ = 0x88a8 };
 enum { PACKET_LOOPBACK_ = 5 };          /* pkt_type of a multicast that comes back */
 enum { GSO_BY_FRAGS_ = 0xffff };        /* gso_size: SCTP */
+enum { GSO_UDP_L4 = 1 << 17 };          /* gso_type: SKB_GSO_UDP_L4 */
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
 enum { EXITING = 0x4, KERNEL_THREAD = 0x200000 }; /* of task->flags */
 enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 
@@ -39,14 +41,26 @@ struct packet {
 	__u64 bytes;
 	__u32 packets;           /* 0: not IP, or not there any more */
 	__u32 fragment;          /* of which datagram it is one; 0: none */
+	__u32 payload;           /* how much there is above the headers */
+	__u32 sequence;          /* TCP: of the first byte of it */
 };
 
-/* What a socket's storage says. */
-struct owner {
+/* A process that uses a socket. */
+struct user {
 	__u64 place;             /* a struct place, changed at once */
 	__u64 cgroup;
 	__u32 uid;
 	__u32 wanted;            /* it passes the filters of processes */
+};
+
+/* What a socket's storage says. */
+struct owner {
+	struct user receiver, sender;
+	bool received, sent;     /* somebody has, who is not only its creator */
+	bool shared;             /* more than one process has sent: */
+	struct user before;      /* what TCP has in its queue up to `boundary` is of this one */
+	__u32 boundary;
+	__u32 end;               /* TCP: where in the stream the last finished send ended */
 	__u32 inherited;         /* from a listening socket, and nobody has used it yet: */
 	struct packet held;      /* what came before is for who does */
 };
@@ -58,14 +72,31 @@ struct {
 	__type(value, struct owner);
 } owners SEC(".maps");
 
+/* Before Linux 5.11 tracing programs have no way to that storage: the same by the address of the
+ * socket.  What a socket leaves here is overwritten when the next one gets its memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct owner);
+} owners_by_address SEC(".maps");
+
 /* Packets that accept a connection, on their way to the interface: their socket is not the
  * listening one any more, and not that of the connection yet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u64);      /* the address of the struct sk_buff */
-	__type(value, struct owner);
+	__type(value, struct user);
 } answers SEC(".maps");
+
+/* The sockets whose held packets are just being counted, by the address of their owner. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} releasing SEC(".maps");
 
 /* What has come and is not claimed yet: one packet, or the fragments of a datagram so far. */
 struct arrival {
@@ -76,6 +107,7 @@ struct arrival {
 
 struct batch {
 	__u64 address;           /* of what has another type here */
+	struct user listener;    /* who listens, where that has just got a packet */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
 	__u32 count, kept;
 	struct arrival arrivals[BATCH];
@@ -95,6 +127,40 @@ static __always_inline struct batch *this_batch(void)
 	return bpf_map_lookup_elem(&batches, &first);
 }
 
+/* A pointer as a number, which only reading it again makes it for the verifier. */
+static __always_inline __u64 number_of(struct batch *batch, const void *pointer)
+{
+	*(volatile __u64 *)&batch->address = (__u64)pointer;
+	return *(volatile __u64 *)&batch->address;
+}
+
+enum { FIND, CREATE, RENEW };
+
+static const volatile struct owner nobody;
+
+static __noinline struct owner *owner_at(__u64 address, int how)
+{
+	struct owner *owner = how == RENEW ? NULL : bpf_map_lookup_elem(&owners_by_address, &address);
+
+	if (owner || how == FIND)
+		return owner;
+	bpf_map_update_elem(&owners_by_address, &address, (const void *)&nobody, BPF_ANY);
+	return bpf_map_lookup_elem(&owners_by_address, &address);
+}
+
+/* The owner of the socket; `how` to get it: one that is there, else a new one, a new one in any
+ * case.  NULL where there is none. */
+#define HAS_STORAGE bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)
+#define OWNER(sk, how)                                                                     \
+	({                                                                                 \
+		struct batch *its_batch;                                                   \
+                                                                                           \
+		HAS_STORAGE ? bpf_sk_storage_get(&owners, sk, NULL,                        \
+						 (how) ? BPF_SK_STORAGE_GET_F_CREATE : 0)  \
+		: (its_batch = this_batch()) ? owner_at(number_of(its_batch, sk), how)     \
+					     : NULL;                                       \
+	})
+
 /* Where to look at a packet: by the context of a cgroup's program, or in memory. */
 struct source {
 	struct __sk_buff *context;
@@ -102,6 +168,7 @@ struct source {
 	__u32 length;            /* from the IP header on */
 	__u32 gso_size, gso_segs;
 	__u32 inner;             /* offset of the inner transport header; 0: there is none */
+	__u32 inner_proto;
 };
 
 /* The 4 bytes there. */
@@ -174,19 +241,15 @@ static __always_inline __u32 header_size(const struct source *source, __u32 at, 
 
 /* A bundle of segments is as many packets, each with its headers. */
 static __always_inline void count_segments(const struct source *source, struct packet *packet,
-					   __u32 at, __u32 proto)
+					   __u32 header)
 {
-	__u32 header, payload;
-
 	if (!source->gso_size)
 		return;
-	header = at + header_size(source, at, proto);
-	payload = packet->bytes - header;
 	if (packet->bytes <= header)
 		return;
 	packet->packets = source->gso_size == GSO_BY_FRAGS_
 				  ? source->gso_segs
-				  : (payload + source->gso_size - 1) / source->gso_size;
+				  : (packet->bytes - header + source->gso_size - 1) / source->gso_size;
 	if (packet->packets)
 		packet->bytes += (__u64)(packet->packets - 1) * header;
 }
@@ -228,7 +291,7 @@ static __always_inline bool read_packet(const struct source *source, enum direct
 {
 	__u32 *from = direction == RX ? packet->key.raddr : packet->key.laddr;
 	__u32 *to = direction == RX ? packet->key.laddr : packet->key.raddr;
-	__u32 word, proto = 0, at;
+	__u32 word, proto = 0, at, header;
 	bool later = false; /* a fragment but the first: without ports */
 
 	if (!look(source, 0, &word, 1))
@@ -248,8 +311,14 @@ static __always_inline bool read_packet(const struct source *source, enum direct
 		packet->key.lport = direction == RX ? word & 0xffff : word >> 16;
 		packet->key.rport = direction == RX ? word >> 16 : word & 0xffff;
 	}
-	count_segments(source, packet, source->inner ? source->inner : at,
-		       source->inner ? IPPROTO_TCP : proto);
+	if (proto == IPPROTO_TCP && look(source, at + 4, &word, 1))
+		packet->sequence = bpf_ntohl(word);
+	if (source->inner)
+		header = source->inner + header_size(source, source->inner, source->inner_proto);
+	else
+		header = at + (later ? 0 : header_size(source, at, proto));
+	packet->payload = packet->bytes > header ? packet->bytes - header : 0;
+	count_segments(source, packet, header);
 	return true;
 }
 
@@ -258,17 +327,22 @@ static __always_inline void read_bundle(struct source *source, const struct sk_b
 					const unsigned char *head)
 {
 	struct skb_shared_info *info = (void *)(head + skb->end);
+	__u32 type;
 
 	if (casts) {
 		info = bpf_rdonly_cast(info, bpf_core_type_id_kernel(struct skb_shared_info));
 		source->gso_size = info->gso_size;
 		source->gso_segs = info->gso_segs;
+		type = info->gso_type;
 	} else {
 		source->gso_size = BPF_CORE_READ(info, gso_size);
 		source->gso_segs = BPF_CORE_READ(info, gso_segs);
+		type = BPF_CORE_READ(info, gso_type);
 	}
-	if (source->gso_size && BPF_CORE_READ_BITFIELD(skb, encapsulation))
+	if (source->gso_size && BPF_CORE_READ_BITFIELD(skb, encapsulation)) {
 		source->inner = head + skb->inner_transport_header - source->ip;
+		source->inner_proto = type & GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP;
+	}
 }
 
 static __always_inline bool is_listed_iface(const char *name)
@@ -358,9 +432,9 @@ static __always_inline bool is_wanted_process(struct task_struct *task, __u32 pi
 	return !(filter.kinds & FILTER_CGROUP) || is_in_cgroup(task, typed);
 }
 
-/* Makes the process of the task the owner.  `of` as in add_process(). */
-static __always_inline void set_owner(struct owner *owner, struct task_struct *task, bool typed,
-				      struct task_struct *of)
+/* Makes it the process of the task.  `of` as in add_process(). */
+static __always_inline void set_user(struct user *user, struct task_struct *task, bool typed,
+				     struct task_struct *of)
 {
 	struct place place = { 0 };
 	struct kernfs_node *node;
@@ -371,18 +445,18 @@ static __always_inline void set_owner(struct owner *owner, struct task_struct *t
 
 	if (needs & PART_UID) {
 		cred = GET(task, cred);
-		owner->uid = uid = GET(cred, euid.val);
+		user->uid = uid = GET(cred, euid.val);
 	}
 	if (needs & PART_CGROUP) {
 		set = GET(task, cgroups);
 		cgroup = GET(set, dfl_cgrp);
 		node = GET(cgroup, kn);
-		owner->cgroup = GET(node, id);
+		user->cgroup = GET(node, id);
 	}
-	owner->wanted = is_wanted_process(task, pid, uid, typed);
-	if (parts & PART_PROCESS && owner->wanted)
+	user->wanted = is_wanted_process(task, pid, uid, typed);
+	if (parts & PART_PROCESS && user->wanted)
 		look_for_place(pid, &place, of); /* else it is SLOT_OTHER */
-	owner->place = *(__u64 *)&place;
+	user->place = *(__u64 *)&place;
 }
 
 /* The sockets that were there before.  Whoever used one meanwhile owns it. */
@@ -398,29 +472,36 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 
 	if (!task || !file || task->flags & EXITING)
 		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket)
+	if (HAS_STORAGE) {
+		socket = bpf_sock_from_file(file);
+		if (!socket)
+			return 0;
+		sk = socket->sk;
+		if (!sk)
+			return 0;
+		family = sk->__sk_common.skc_family;
+	} else {
+		if ((file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
+			return 0;
+		sk = BPF_CORE_READ((struct socket *)file->private_data, sk);
+		family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	}
+	if ((!is_ip(family) && family != AF_PACKET) || OWNER(sk, FIND))
 		return 0;
-	sk = socket->sk;
-	if (!sk)
+	owner = OWNER(sk, CREATE);
+	if (!owner)
 		return 0;
-	family = sk->__sk_common.skc_family;
-	if (!is_ip(family) && family != AF_PACKET)
-		return 0;
-	if (bpf_sk_storage_get(&owners, sk, NULL, 0))
-		return 0;
-	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (owner)
-		set_owner(owner, task, true, task);
+	set_user(&owner->receiver, task, true, task);
+	owner->sender = owner->receiver;
 	return 0;
 }
 
 /* Counting */
 
-/* The place of the owner, as long as a report is still to come that has it. */
-static __always_inline bool find_owner(const struct owner *owner, struct place *place)
+/* The place of the user, as long as a report is still to come that has it. */
+static __always_inline bool find_user(const struct user *user, struct place *place)
 {
-	__u64 known = owner->place;
+	__u64 known = user->place;
 	struct process *process;
 
 	*place = *(struct place *)&known;
@@ -443,7 +524,8 @@ static __always_inline void leave_packet_parts(struct stats_key *key)
 		__builtin_memset(key->iface, 0, sizeof(key->iface));
 }
 
-static __always_inline void add_packets(enum direction direction, __u32 index, const struct packet *packet)
+static __always_inline void add_packets(enum direction direction, __u32 index, __u64 bytes,
+					__u32 packets)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	struct counters *now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
@@ -451,35 +533,36 @@ static __always_inline void add_packets(enum direction direction, __u32 index, c
 	if (!now)
 		return;
 	if (direction == RX) { /* atomic: softirqs come over tasks */
-		add(&now->rx_bytes, packet->bytes, true);
-		add(&now->rx_calls, packet->packets, true);
+		add(&now->rx_bytes, bytes, true);
+		add(&now->rx_calls, packets, true);
 	} else {
-		add(&now->tx_bytes, packet->bytes, true);
-		add(&now->tx_calls, packet->packets, true);
+		add(&now->tx_bytes, bytes, true);
+		add(&now->tx_calls, packets, true);
 	}
 }
 
-/* `owner`: NULL for the kernel's own. */
-static __noinline int count_packet(enum direction direction, struct packet *packet, struct owner *owner)
+/* `its`: what the packets themselves tell; `user`: NULL for the kernel's own. */
+static __noinline int count_packets(enum direction direction, const struct stats_key *its,
+				    __u64 bytes, __u32 packets, struct user *user)
 {
 	struct place place = { PLACE_KERNEL, 1 };
 	struct stats_key key;
 	__u32 index;
 
-	if (filter.kinds & FILTERS_OF_PROCESS && !(owner && owner->wanted))
+	if (filter.kinds & FILTERS_OF_PROCESS && !(user && user->wanted))
 		return 0;
-	if (owner && parts & PART_PROCESS && !find_owner(owner, &place)) {
+	if (user && parts & PART_PROCESS && !find_user(user, &place)) {
 		place = (struct place){ PLACE_KERNEL, 1 };
-		owner = NULL;
+		user = NULL;
 	}
 	if (!parts) {
 		index = SLOT_ALL;
 	} else if (parts == PART_PROCESS || place.index == SLOT_OTHER) {
 		index = place.index;
 	} else {
-		key = packet->key;
-		key.uid = owner ? owner->uid : NO_UID;
-		key.cgroup = owner ? owner->cgroup : 0;
+		key = *its;
+		key.uid = user ? user->uid : NO_UID;
+		key.cgroup = user ? user->cgroup : 0;
 		if (parts & PART_PROCESS) {
 			key.process = place.index;
 			key.generation = place.generation;
@@ -487,26 +570,41 @@ static __noinline int count_packet(enum direction direction, struct packet *pack
 		leave_packet_parts(&key);
 		index = look_for_slot(&key, NULL);
 	}
-	add_packets(direction, index, packet);
+	add_packets(direction, index, bytes, packets);
 	return 0;
 }
 
-/* Counts what was held for whoever the owner is now. */
-static __always_inline void release(struct owner *owner)
+static __always_inline int count_packet(enum direction direction, const struct packet *packet,
+					struct user *user)
 {
-	struct packet held;
-
-	if (!owner->inherited)
-		return;
-	owner->inherited = 0;
-	held = owner->held;
-	__sync_fetch_and_add(&owner->held.bytes, -held.bytes);
-	__sync_fetch_and_add(&owner->held.packets, -held.packets);
-	if (held.packets)
-		count_packet(RX, &held, owner);
+	return count_packets(direction, &packet->key, packet->bytes, packet->packets, user);
 }
 
-static __always_inline void set_current(struct owner *owner)
+/* Counts what was held for who receives now.  Only one at a time does; if something is added
+ * meanwhile, who adds sees that nothing is held any more, and comes here too. */
+static __noinline int release(struct owner *owner)
+{
+	__u64 lock = (__u64)owner, bytes;
+	__u32 packets;
+
+	owner->inherited = 0;
+	for (int tries = 0; tries < 2; tries++) {
+		barrier();
+		if (!*(volatile __u32 *)&owner->held.packets ||
+		    bpf_map_update_elem(&releasing, &lock, &lock, BPF_NOEXIST))
+			break;
+		bytes = owner->held.bytes;
+		packets = owner->held.packets;
+		__sync_fetch_and_add(&owner->held.bytes, -bytes);
+		__sync_fetch_and_add(&owner->held.packets, -packets);
+		bpf_map_delete_elem(&releasing, &lock);
+		if (packets)
+			count_packets(RX, &owner->held.key, bytes, packets, &owner->receiver);
+	}
+	return 0;
+}
+
+static __always_inline void set_current(struct user *user)
 {
 	const bool typed = bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 	struct task_struct *task;
@@ -515,40 +613,112 @@ static __always_inline void set_current(struct owner *owner)
 		task = bpf_get_current_task_btf();
 	else
 		task = (void *)bpf_get_current_task();
-	set_owner(owner, task, typed, NULL);
-	release(owner);
+	set_user(user, task, typed, NULL);
 }
 
-static __always_inline void use(struct sock *sk)
+/* The current process receives or sends on the socket.  Who does one of them first does the
+ * other one too, as long as nobody else does. */
+static __noinline int received_by(struct owner *owner)
 {
-	struct owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	set_current(&owner->receiver);
+	owner->received = true;
+	if (!owner->sent)
+		owner->sender = owner->receiver;
+	release(owner);
+	return 0;
+}
 
-	if (owner)
-		set_current(owner);
+static __noinline int sent_by(struct owner *owner)
+{
+	struct user before = owner->sender;
+
+	set_current(&owner->sender);
+	if (before.place != owner->sender.place && owner->sent) {
+		owner->before = before;
+		owner->boundary = owner->end;
+		owner->shared = true;
+	}
+	owner->sent = true;
+	if (!owner->received) {
+		owner->receiver = owner->sender;
+		release(owner);
+	}
+	return 0;
+}
+
+static __always_inline void use(enum direction direction, struct sock *sk)
+{
+	struct owner *owner = OWNER(sk, CREATE);
+	struct tcp_sock *tcp;
+
+	if (!owner)
+		return;
+	if (direction == RX) {
+		received_by(owner);
+		return;
+	}
+	sent_by(owner);
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp)
+		owner->end = tcp->write_seq;
 }
 
 SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
-	struct owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct owner *owner = OWNER(sk, RENEW);
 
-	if (owner)
-		set_current(owner);
-	return 1; /* let it pass */
+	if (!owner)
+		return 1; /* let it pass */
+	set_current(&owner->receiver);
+	owner->sender = owner->receiver;
+	return 1;
 }
 
 /* Notes who listens for the connection that this packet accepts. */
-static __always_inline void note_answer(struct __sk_buff *skb, struct bpf_sock *listener)
+static __always_inline void note_answer(struct __sk_buff *skb, const struct owner *listener)
 {
-	struct owner *owner = bpf_sk_storage_get(&owners, listener, NULL, 0);
 	struct batch *batch = this_batch();
 	__u64 key;
 
-	if (!owner || !batch)
+	if (!batch)
 		return;
-	*(volatile __u64 *)&batch->address = (__u64)skb; /* a number when read again */
-	key = *(volatile __u64 *)&batch->address;
-	bpf_map_update_elem(&answers, &key, owner, BPF_ANY);
+	key = number_of(batch, skb);
+	bpf_map_update_elem(&answers, &key, &listener->sender, BPF_ANY);
+}
+
+/* The owner of the MPTCP socket above a subflow, which is a socket of the kernel's; NULL where
+ * there is none (or none to be seen: before Linux 5.19). */
+static __always_inline struct owner *owner_above(struct bpf_sock *sk)
+{
+	struct mptcp_sock *above;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock) ||
+	    sk->protocol != IPPROTO_TCP)
+		return NULL;
+	above = bpf_skc_to_mptcp_sock(sk);
+	return above ? OWNER(above, FIND) : NULL;
+}
+
+/* Whether the packet has something that no finished send has put into the queue: a call of
+ * TCP may send what waits there of others, or acknowledge what it receives. */
+static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner,
+			      const struct owner *above)
+{
+	struct source source = { .context = skb, .length = skb->len };
+	struct packet packet = { 0 };
+
+	if (!read_packet(&source, TX, &packet))
+		return false;
+	if (packet.key.proto != IPPROTO_TCP)
+		return true;
+	if (!packet.payload)
+		return false;
+	if (above) /* the sequences of a subflow are its own */
+		return !above->sent;
+	return !owner->sent || (__s32)(packet.sequence - owner->end) >= 0;
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -556,41 +726,78 @@ static __always_inline void note_answer(struct __sk_buff *skb, struct bpf_sock *
 SEC("cgroup_skb/egress")
 int skb_egress_cgroup(struct __sk_buff *skb)
 {
+	struct owner *owner, *above;
 	struct bpf_sock *sk = skb->sk;
-	struct owner *owner;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	if (sk->state == TCP_LISTEN) {
-		note_answer(skb, sk);
-		return 1;
-	}
-	if (!is_user())
-		return 1;
+	above = owner_above(sk);
 	/* the kernel's own, for ICMP and the like, have none */
-	owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
-	if (owner)
-		set_current(owner);
+	owner = OWNER(sk, above ? CREATE : FIND);
+	if (!owner)
+		return 1;
+	if (is_user() && is_new(skb, owner, above))
+		sent_by(above ? above : owner);
+	if (above) { /* what is sent is seen with the subflow only */
+		owner->sender = above->sender;
+		owner->receiver = above->receiver;
+	}
+	if (sk->state == TCP_LISTEN)
+		note_answer(skb, owner);
 	return 1;
 }
 
 /* The owner of the socket that a packet is sent from; NULL where there is none. */
-static __always_inline struct owner *owner_of(struct sk_buff *skb)
+static __always_inline struct owner *owner_of(struct sock *sk)
+{
+	struct owner *owner;
+
+	/* what a process sends by an AF_PACKET socket passes no cgroup */
+	if (sk->__sk_common.skc_family != AF_PACKET || !is_user())
+		return OWNER(sk, FIND);
+	owner = OWNER(sk, CREATE);
+	if (owner)
+		sent_by(owner);
+	return owner;
+}
+
+/* Whether all that the packet has to say is what it acknowledges. */
+static __always_inline bool is_answer(const struct packet *packet)
+{
+	return packet->key.proto == IPPROTO_TCP && !packet->payload;
+}
+
+/* What TCP has still to send of who sent before is of that one; what only acknowledges is of
+ * who receives. */
+static __always_inline int count_sent(struct packet *packet, struct owner *owner)
+{
+	__u32 of_before = owner->boundary - packet->sequence, rest;
+
+	if (is_answer(packet))
+		return count_packet(TX, packet, &owner->receiver);
+	if (packet->key.proto != IPPROTO_TCP || !owner->shared || (__s32)of_before <= 0)
+		return count_packet(TX, packet, &owner->sender);
+	if (of_before < packet->payload) {
+		rest = packet->payload - of_before;
+		packet->bytes -= rest;
+		count_packets(TX, &packet->key, rest, 0, &owner->sender);
+	}
+	return count_packet(TX, packet, &owner->before);
+}
+
+static __always_inline int count_xmit(struct packet *packet, struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 	__u64 key = (__u64)skb;
+	struct owner *owner;
 
-	if (!sk)
-		return NULL;
-	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
-		return bpf_map_lookup_elem(&answers, &key);
-	/* what a process sends by an AF_PACKET socket passes no cgroup */
-	if (sk->__sk_common.skc_family == AF_PACKET && is_user())
-		use(sk);
-	return bpf_sk_storage_get(&owners, sk, NULL, 0);
+	if (sk && sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
+		return count_packet(TX, packet, bpf_map_lookup_elem(&answers, &key));
+	owner = sk ? owner_of(sk) : NULL;
+	return owner ? count_sent(packet, owner) : count_packet(TX, packet, NULL);
 }
 
 SEC("tp_btf/net_dev_start_xmit")
@@ -607,9 +814,7 @@ int BPF_PROG(net_dev_start_xmit_btf, struct sk_buff *skb, struct net_device *dev
 	if (!read_packet(&source, TX, &packet))
 		return 0;
 	read_device(&packet, device);
-	if (packet_passes(&packet))
-		count_packet(TX, &packet, owner_of(skb));
-	return 0;
+	return packet_passes(&packet) ? count_xmit(&packet, skb) : 0;
 }
 
 /* What nobody claimed is the kernel's.  Fragments wait a while for the others. */
@@ -755,6 +960,8 @@ static __always_inline void hold(struct owner *owner, const struct packet *packe
 		owner->held.key = packet->key;
 	__sync_fetch_and_add(&owner->held.bytes, packet->bytes);
 	__sync_fetch_and_add(&owner->held.packets, packet->packets);
+	if (!*(volatile __u32 *)&owner->inherited)
+		release(owner); /* somebody does just now */
 }
 
 SEC("cgroup_skb/ingress")
@@ -770,27 +977,48 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	if (!batch || !batch->count || !sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
-	owner = sk ? bpf_sk_storage_get(&owners, sk, NULL, 0) : NULL;
+	if (!sk)
+		return 1;
+	owner = owner_above(sk);
+	if (!owner)
+		owner = OWNER(sk, FIND);
 	if (!owner || !read_packet(&source, RX, &packet) || !take_arrival(batch, &packet))
 		return 1;
-	if (sk->state == TCP_LISTEN)
+	if (sk->state == TCP_LISTEN) {
 		owner->inherited = 1; /* by those that are accepted from it */
+		batch->listener = owner->receiver;
+	}
 	if (owner->inherited && sk->state != TCP_LISTEN)
 		hold(owner, &packet);
 	else
-		count_packet(RX, &packet, owner);
+		count_packet(RX, &packet, is_answer(&packet) ? &owner->sender : &owner->receiver);
 	return 1;
 }
 
-/* A connection that ends and nobody has used. */
+/* The storage of a listening socket goes over to those that are accepted from it.  Without it,
+ * they come into being just after that has got a packet (tcp_check_req()). */
+static __always_inline void inherit(struct sock *sk)
+{
+	struct owner *owner = OWNER(sk, RENEW);
+	struct batch *batch = this_batch();
+
+	if (!owner || !batch)
+		return;
+	owner->receiver = owner->sender = batch->listener;
+	owner->inherited = 1;
+}
+
+/* A connection that begins, or that ends and nobody has used. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 {
 	struct owner *owner;
 
+	if (!HAS_STORAGE && before == TCP_LISTEN && after == TCP_SYN_RECV)
+		inherit(sk);
 	if (after != TCP_CLOSE || before == TCP_LISTEN)
 		return 0;
-	owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
+	owner = OWNER(sk, FIND);
 	if (owner)
 		release(owner);
 	return 0;

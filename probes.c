@@ -147,7 +147,8 @@ struct probes {
 	struct netmon_bpf__bss *watch;
 	enum way chosen[HOOKS];
 	__u32 skb_recv_udp_arguments;
-	bool casts;                /* the kernel has bpf_rdonly_cast() */
+	bool storage;              /* the kernel has socket storage for tracing programs, */
+	bool casts;                /* and bpf_rdonly_cast() */
 	char names[2 * HOOKS][40]; /* of the programs */
 	struct holes holes;
 	const struct about *about; /* of the pin; NULL: all is ours */
@@ -451,11 +452,19 @@ static bool tracing_is_preempted(void)
 	return !uname(&names) && strtol(names.release, NULL, 10) >= 7;
 }
 
-/* In layer ip those that see packets run where nothing is preempted, those that see calls count
- * nothing; and a classic program has no way to a socket's storage. */
+/* In layer ip those that see packets run where nothing is preempted, and those that see calls
+ * count nothing. */
 static bool prefers_classic(const struct probes_options *options, const struct hook *hook)
 {
 	return tracing_is_preempted() && (options->layer == LAYER_SOCKET || hook->role < PACKETS);
+}
+
+/* Only some ways lead to a socket's storage, which layer ip needs. */
+static bool is_possible(const struct probes_options *options, const struct hook *hook, enum way way)
+{
+	if (options->layer == LAYER_IP && hook->role >= PACKETS)
+		return way == TP_BTF || way == FEXIT || way == CGROUP;
+	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
 }
 
 /* The best way for the hook, WAYS where there is none. */
@@ -466,14 +475,11 @@ static enum way choose_way(const struct probes_options *options, const struct ho
 		{ CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE, CGROUP },
 	};
 	const enum way *order = orders[prefers_classic(options, hook)];
-	bool forced = options->attach != ATTACH_AUTO && hook->role >= SENDS;
 
-	for (int i = 0; i < WAYS; i++) {
-		if (forced && ways[order[i]].attach != options->attach)
-			continue;
-		if (try_way(order[i], hook, id, options->cgroup_root))
+	for (int i = 0; i < WAYS; i++)
+		if (is_possible(options, hook, order[i]) &&
+		    try_way(order[i], hook, id, options->cgroup_root))
 			return order[i];
-	}
 	return WAYS;
 }
 
@@ -729,8 +735,11 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
 				options->filter.kinds & FILTER_CGROUP);
-	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP && probes->storage);
+	bpf_map__set_autocreate(skeleton->maps.owners_by_address,
+				options->layer == LAYER_IP && !probes->storage);
 	bpf_map__set_autocreate(skeleton->maps.answers, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.releasing, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.batches, options->layer == LAYER_IP);
 	if (!options->follow && options->pids_count)
 		bpf_map__set_max_entries(skeleton->maps.wanted_pids, (__u32)options->pids_count);
@@ -969,21 +978,17 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return map_all(probes);
 }
 
-/* Whether tracing programs may use the storage of sockets, which layer ip needs: since that
- * came, they know bpf_sock_from_file() too.  Says where not. */
-static bool has_storage(const struct probes_options *options, const struct btf *btf)
+/* Whether tracing programs may use the storage of sockets: since that came (Linux 5.11), they know
+ * bpf_sock_from_file() too. */
+static bool has_storage(const struct btf *btf)
 {
 	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
 	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
 	const struct btf_enum *value = type ? btf_enum(type) : NULL;
 
-	if (options->layer == LAYER_SOCKET)
-		return true;
 	for (int i = 0; type && i < btf_vlen(type); i++)
 		if (!strcmp(btf__name_by_offset(btf, value[i].name_off), "BPF_FUNC_sock_from_file"))
 			return true;
-	fputs("netmon: cannot count packets: this kernel has no storage of sockets for tracing "
-	      "programs: Linux 5.11 has it\n", stderr);
 	return false;
 }
 
@@ -998,10 +1003,10 @@ static int choose(struct probes *probes)
 		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
 		return -1;
 	}
-	any = has_storage(&probes->options, btf) &&
-	      choose_ways(&probes->options, btf, probes->chosen);
+	any = choose_ways(&probes->options, btf, probes->chosen);
 	if (any)
 		probes->holes = find_holes(&probes->options, btf, probes->chosen);
+	probes->storage = has_storage(btf);
 	probes->casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) >= 0;
 	probes->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
 	btf__free(btf);

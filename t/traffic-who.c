@@ -323,6 +323,33 @@ void who_fork(void)
 				     .sending = send_with_child, .receive = by_recv });
 }
 
+/* fork-then: first one, then the other */
+
+static int childs_turn;
+
+static void wait_and_send_second_half(void *context)
+{
+	gate_wait(childs_turn);
+	send_second_half(context);
+}
+
+static void send_then_child(int fd)
+{
+	struct shared_fd shared = { fd, gate_new() };
+
+	childs_turn = gate_new();
+	start("fork-child", wait_and_send_second_half, &shared);
+	send_all(fd, by_send, first_half(), STANDARD_MOST);
+	gate_open(childs_turn);
+	gate_wait(shared.gate);
+}
+
+void who_fork_then(void)
+{
+	run_stream(&(struct stream){ .sender = "fork-parent", .receiver = "fork-recv",
+				     .sending = send_then_child, .receive = by_recv });
+}
+
 /* fd-pass: the connection goes to another process by SCM_RIGHTS */
 
 union rights {

@@ -81,6 +81,7 @@ static const struct test {
 	{ "churn", "46", "the same as fast as they come; in the account is who receives",
 	  who_churn, FREE },
 	{ "fork", "46", "a process and its child send on one connection", who_fork, SAME },
+	{ "fork-then", "46", "a process sends on a connection, then its child", who_fork_then, SAME },
 	{ "fd-pass", "46", "a connection goes to another process", who_fd_pass, SAME },
 	{ "prefork", "46", "-P workers accept -C connections", who_prefork, SAME },
 	{ "reuse", "46", "two processes with the same pid", who_reuse, SAME },

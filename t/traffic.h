@@ -274,7 +274,7 @@ void udp_sendto(void), udp_connected(void), udp_msg(void), udp_mmsg(void), udp_m
 void udp_splice(void), udp_gso(void), udp_gro(void), udp_cork(void), udp_peek(void);
 void udp_short_buffer(void), udp_zero(void), udp_multicast(void), udp_refused(void);
 void who_exec(void), who_rename(void), who_threads(void), who_before(void);
-void who_short(void), who_short_tcp(void), who_churn(void), who_fork(void), who_fd_pass(void);
+void who_short(void), who_short_tcp(void), who_churn(void), who_fork(void), who_fork_then(void), who_fd_pass(void);
 void who_prefork(void), who_reuse(void), who_netns(void);
 void kernel_thread(void);
 void uring_plain(void), uring_msg(void), uring_polled(void), uring_workers(void);
