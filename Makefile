@@ -55,7 +55,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra 
 SOURCES := netmon.c options.c command.c names.c pin.c probes.c history.c report.c format.c status.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
-TESTS := history traffic replay
+TESTS := history traffic replay witness
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty
 
@@ -132,6 +132,10 @@ $(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/names.o $(BUILD)/histo
 $(BUILD)/t/traffic: $(wildcard t/traffic*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=
+
+$(BUILD)/t/witness: t/witness.c
+$(BUILD)/t/witness: LDLIBS = $(LIBS)
+$(BUILD)/t/witness: | $(BUILD)/t/witness.bpf.o
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c
 $(BUILD)/t/bench/empty: LDLIBS = $(LIBS)

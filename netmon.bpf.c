@@ -403,7 +403,6 @@ static __noinline int check_idle(__u32 index)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
-	struct stats_key key;
 	struct counters sum;
 	bool dead, idle;
 	__u32 *its;
@@ -412,8 +411,7 @@ static __noinline int check_idle(__u32 index)
 		return 0;
 	sum_up(slot, &sum);
 	moved = sum.rx_calls + sum.tx_calls;
-	key = slot->key;
-	dead = is_dead(&key);
+	dead = is_dead(&slot->key);
 	idle = moved == slot->checked_calls && slots_taken > slots / 4 * 3 &&
 	       now > slot->checked_at && now - slot->checked_at > idle_after;
 	if (moved != slot->checked_calls) {
@@ -421,8 +419,8 @@ static __noinline int check_idle(__u32 index)
 		slot->checked_at = now;
 	}
 	if (dead || idle) {
-		its = bpf_map_lookup_elem(&slot_of, &key);
-		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &key))
+		its = bpf_map_lookup_elem(&slot_of, &slot->key); /* nobody changes it until it is free */
+		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &slot->key))
 			give_back(index, slot, !dead);
 	}
 	return 0;

@@ -109,6 +109,8 @@ struct batch {
 	__u64 address;           /* of what has another type here */
 	struct user listener;    /* who listens, where that has just got a packet */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
+	struct packet sending, arriving, claimed; /* what just is; whatever it tells is here any number for the
+					 * verifier, which else would go through all cases of it */
 	__u32 count, kept;
 	struct arrival arrivals[BATCH];
 };
@@ -294,6 +296,7 @@ static __always_inline bool read_packet(const struct source *source, enum direct
 	__u32 word, proto = 0, at, header;
 	bool later = false; /* a fragment but the first: without ports */
 
+	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!look(source, 0, &word, 1))
 		return false;
 	word = bpf_ntohl(word) >> 28;
@@ -580,28 +583,36 @@ static __always_inline int count_packet(enum direction direction, const struct p
 	return count_packets(direction, &packet->key, packet->bytes, packet->packets, user);
 }
 
-/* Counts what was held for who receives now.  Only one at a time does; if something is added
- * meanwhile, who adds sees that nothing is held any more, and comes here too. */
+/* Takes what is held, if nobody else is just doing so. */
+static __always_inline void take_held(struct owner *owner, __u64 *bytes, __u32 *packets)
+{
+	__u64 lock = (__u64)owner, more_bytes;
+	__u32 more;
+
+	if (!*(volatile __u32 *)&owner->held.packets ||
+	    bpf_map_update_elem(&releasing, &lock, &lock, BPF_NOEXIST))
+		return;
+	more_bytes = owner->held.bytes;
+	more = owner->held.packets;
+	__sync_fetch_and_add(&owner->held.bytes, -more_bytes);
+	__sync_fetch_and_add(&owner->held.packets, -more);
+	bpf_map_delete_elem(&releasing, &lock);
+	*bytes += more_bytes;
+	*packets += more;
+}
+
+/* Counts what was held for who receives now.  Who adds something and sees that nothing is held any
+ * more comes here too; if he is kept from taking it, it is there when the other one looks again. */
 static __noinline int release(struct owner *owner)
 {
-	__u64 lock = (__u64)owner, bytes;
-	__u32 packets;
+	__u64 bytes = 0;
+	__u32 packets = 0;
 
 	owner->inherited = 0;
-	for (int tries = 0; tries < 2; tries++) {
-		barrier();
-		if (!*(volatile __u32 *)&owner->held.packets ||
-		    bpf_map_update_elem(&releasing, &lock, &lock, BPF_NOEXIST))
-			break;
-		bytes = owner->held.bytes;
-		packets = owner->held.packets;
-		__sync_fetch_and_add(&owner->held.bytes, -bytes);
-		__sync_fetch_and_add(&owner->held.packets, -packets);
-		bpf_map_delete_elem(&releasing, &lock);
-		if (packets)
-			count_packets(RX, &owner->held.key, bytes, packets, &owner->receiver);
-	}
-	return 0;
+	barrier();
+	take_held(owner, &bytes, &packets);
+	take_held(owner, &bytes, &packets);
+	return packets ? count_packets(RX, &owner->held.key, bytes, packets, &owner->receiver) : 0;
 }
 
 static __always_inline void set_current(struct user *user)
@@ -624,7 +635,6 @@ static __noinline int received_by(struct owner *owner)
 	owner->received = true;
 	if (!owner->sent)
 		owner->sender = owner->receiver;
-	release(owner);
 	return 0;
 }
 
@@ -639,10 +649,8 @@ static __noinline int sent_by(struct owner *owner)
 		owner->shared = true;
 	}
 	owner->sent = true;
-	if (!owner->received) {
+	if (!owner->received)
 		owner->receiver = owner->sender;
-		release(owner);
-	}
 	return 0;
 }
 
@@ -653,12 +661,12 @@ static __always_inline void use(enum direction direction, struct sock *sk)
 
 	if (!owner)
 		return;
-	if (direction == RX) {
+	if (direction == RX)
 		received_by(owner);
-		return;
-	}
-	sent_by(owner);
-	if (sk->sk_protocol != IPPROTO_TCP)
+	else
+		sent_by(owner);
+	release(owner);
+	if (direction == RX || sk->sk_protocol != IPPROTO_TCP)
 		return;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (tcp)
@@ -739,8 +747,17 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 	owner = OWNER(sk, above ? CREATE : FIND);
 	if (!owner)
 		return 1;
-	if (is_user() && is_new(skb, owner, above))
-		sent_by(above ? above : owner);
+	if (is_user() && sk->state != TCP_LISTEN) {
+		struct owner *used = above ? above : owner;
+
+		/* who makes the kernel acknowledge, or close, has received: calls alone would not
+		 * do, which the kernel may skip (Linux 7.0) */
+		if (is_new(skb, owner, above))
+			sent_by(used);
+		else if (used->inherited)
+			received_by(used);
+		release(used);
+	}
 	if (above) { /* what is sent is seen with the subflow only */
 		owner->sender = above->sender;
 		owner->receiver = above->receiver;
@@ -805,16 +822,18 @@ int BPF_PROG(net_dev_start_xmit_btf, struct sk_buff *skb, struct net_device *dev
 {
 	const unsigned char *head = skb->head;
 	struct source source = { .ip = head + skb->network_header };
-	struct packet packet = { 0 };
+	struct batch *batch = this_batch();
+	struct packet *packet;
 
-	if (skb->skb_iif || stands_on_others(device))
+	if (!batch || skb->skb_iif || stands_on_others(device))
 		return 0;
 	source.length = skb->len - (__u32)(source.ip - skb->data);
 	read_bundle(&source, skb, head);
-	if (!read_packet(&source, TX, &packet))
+	packet = &batch->sending;
+	if (!read_packet(&source, TX, packet))
 		return 0;
-	read_device(&packet, device);
-	return packet_passes(&packet) ? count_xmit(&packet, skb) : 0;
+	read_device(packet, device);
+	return packet_passes(packet) ? count_xmit(packet, skb) : 0;
 }
 
 /* What nobody claimed is the kernel's.  Fragments wait a while for the others. */
@@ -890,7 +909,7 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
 	struct source source = { .ip = skb->data, .length = skb->len };
 	struct batch *batch = this_batch();
 	struct net_device *device = skb->dev;
-	struct packet packet = { 0 };
+	struct packet *packet;
 	__u32 index;
 
 	if (!batch || BPF_CORE_READ_BITFIELD(skb, pkt_type) == PACKET_LOOPBACK_ || stands_on_others(device))
@@ -902,17 +921,18 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
 		return 0;
 	}
 	read_bundle(&source, skb, skb->head);
-	if (!read_packet(&source, RX, &packet))
+	packet = &batch->arriving;
+	if (!read_packet(&source, RX, packet))
 		return 0;
-	read_device(&packet, device);
-	if (!packet_passes(&packet))
+	read_device(packet, device);
+	if (!packet_passes(packet))
 		return 0;
-	if (packet.fragment && add_fragment(batch, &packet))
+	if (packet->fragment && add_fragment(batch, packet))
 		return 0;
 	index = batch->count;
 	if (index >= BATCH)
-		return count_packet(RX, &packet, NULL);
-	batch->arrivals[index].packet = packet;
+		return count_packet(RX, packet, NULL);
+	batch->arrivals[index].packet = *packet;
 	batch->arrivals[index].skb = (__u64)skb;
 	batch->arrivals[index].time = bpf_ktime_get_ns();
 	batch->count = index + 1;
@@ -971,7 +991,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 				 .gso_size = skb->gso_size, .gso_segs = skb->gso_segs };
 	struct bpf_sock *sk = skb->sk;
 	struct batch *batch = this_batch();
-	struct packet packet = { 0 };
+	struct packet *packet;
 	struct owner *owner;
 
 	if (!batch || !batch->count || !sk)
@@ -982,16 +1002,17 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	owner = owner_above(sk);
 	if (!owner)
 		owner = OWNER(sk, FIND);
-	if (!owner || !read_packet(&source, RX, &packet) || !take_arrival(batch, &packet))
+	packet = &batch->claimed;
+	if (!owner || !read_packet(&source, RX, packet) || !take_arrival(batch, packet))
 		return 1;
 	if (sk->state == TCP_LISTEN) {
 		owner->inherited = 1; /* by those that are accepted from it */
 		batch->listener = owner->receiver;
 	}
 	if (owner->inherited && sk->state != TCP_LISTEN)
-		hold(owner, &packet);
+		hold(owner, packet);
 	else
-		count_packet(RX, &packet, is_answer(&packet) ? &owner->sender : &owner->receiver);
+		count_packet(RX, packet, is_answer(packet) ? &owner->sender : &owner->receiver);
 	return 1;
 }
 
@@ -1016,6 +1037,12 @@ int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 
 	if (!HAS_STORAGE && before == TCP_LISTEN && after == TCP_SYN_RECV)
 		inherit(sk);
+	/* what accepts makes a socket of its own (sctp_sock_migrate()) */
+	if (sk->sk_protocol == IPPROTO_SCTP && after == TCP_ESTABLISHED && is_user() &&
+	    (owner = OWNER(sk, RENEW))) {
+		set_current(&owner->receiver);
+		owner->sender = owner->receiver;
+	}
 	if (after != TCP_CLOSE || before == TCP_LISTEN)
 		return 0;
 	owner = OWNER(sk, FIND);

@@ -9,7 +9,7 @@ setup() {
 	live_setup
 	pin=/sys/fs/bpf/netmon-test-$$
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
-	export NETMON
+	export NETMON BUILD
 }
 
 teardown() {
@@ -20,8 +20,17 @@ teardown() {
 	fi
 }
 
-# packets WORD...: by t/packets, which says what differs
-packets() { "$here/packets" "$@"; }
+# packets WORD...: by t/packets, which says what differs.  Once more where it is the kernel that did
+# not call its tracepoints, as a witness shows: that was seen on 6.18 as a guest of Firecracker.
+packets() {
+	local status try
+	for try in 1 2 3; do
+		status=0
+		"$here/packets" "$@" || status=$?
+		[ $status = 3 ] || return $status
+	done
+	return 1
+}
 
 # Against the interfaces' own counters and nftables', offloads off
 
@@ -91,8 +100,9 @@ attributed() {
 }
 @test "processes that live for milliseconds" { attributed short-tcp -P 60; }
 
-# used CASE PROTO: all but a few packets of hands and farewells are of the processes that have the
-# sockets, and those are not fewer bytes than they moved
+# used CASE PROTO: all but a few packets, of handshakes and farewells, are of the processes that have
+# the sockets, and those are not fewer bytes than they moved.  What SCTP gets before somebody accepts
+# is for who listens.
 used() {
 	local status=0
 	look "$2"
@@ -103,8 +113,11 @@ used() {
 	[ $status = 0 ]
 	jq -c "select(.netns == $(cat namespace))" all >reports
 	awk 'NF == 6 { print $1, $3, $4 }' account | while read -r pid rx tx; do
-		jq -se "map(select(.pid == $pid)) | (map(.rx_bytes) | add) > $rx and (map(.tx_bytes) | add) > $tx" \
-			reports >/dev/null || fail "$1: $pid: fewer than $rx, $tx"
+		jq -se "(map(select(.pid == $pid or .comm == \"traffic\") | .rx_bytes) | add) > $rx and
+			(map(select(.pid == $pid) | .tx_bytes) | add) > $tx" \
+			reports >/dev/null ||
+			fail "$1: $pid has fewer than $rx, $tx: $(jq -sc 'group_by(.pid)[] | [.[0].pid, .[0].comm,
+				(map(.rx_bytes) | add), (map(.tx_bytes) | add)]' reports | tr '\n' ' ')"
 	done
 	jq -se 'map(select(.comm == "(kernel)") | .rx_bytes + .tx_bytes) | add // 0 | . < 2000' reports >/dev/null ||
 		fail "$1: $(grep kernel reports)"
