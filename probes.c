@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "filter.h"
+#include "types.h"
 #include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
 
@@ -257,7 +257,7 @@ static const struct bpf_insn reads_kernel[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id, bool reads)
+static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, __u32 btf_id, bool reads)
 {
 	struct bpf_prog_load_opts options;
 	const struct bpf_insn *program = does_nothing;
@@ -265,7 +265,7 @@ static int load_trial(enum bpf_prog_type type, enum bpf_attach_type attach, int 
 
 	INIT_OPTIONS(options);
 	options.expected_attach_type = attach;
-	options.attach_btf_id = (__u32)btf_id;
+	options.attach_btf_id = btf_id;
 	if (reads) {
 		program = reads_kernel;
 		length = LENGTH(reads_kernel);
@@ -283,7 +283,7 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-static bool try_btf(enum bpf_attach_type attach, int btf_id, bool reads)
+static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads)
 {
 	int program = load_trial(BPF_PROG_TYPE_TRACING, attach, btf_id, reads);
 	int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
@@ -403,20 +403,7 @@ static bool try_cgroup(const struct hook *hook, int root)
 	return link >= 0;
 }
 
-/* The hook's type in the kernel's; negative where this kernel does not have the hook. */
-static int btf_id(const struct btf *btf, const struct hook *hook)
-{
-	char name[64];
-
-	if (is_cgroup(hook))
-		return 0;
-	if (!hook->group)
-		return btf__find_by_name_kind(btf, hook->name, BTF_KIND_FUNC);
-	snprintf(name, sizeof(name), "btf_trace_%s", hook->name);
-	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
-}
-
-static bool try_way(enum way way, const struct hook *hook, int id, int cgroup_root)
+static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_root)
 {
 	/* the life of a process can be seen by tracepoints only */
 	bool probed = !hook->group && (hook->role == PEER || hook->role >= SENDS);
@@ -468,7 +455,7 @@ static bool is_possible(const struct probes_options *options, const struct hook 
 }
 
 /* The best way for the hook, WAYS where there is none. */
-static enum way choose_way(const struct probes_options *options, const struct hook *hook, int id)
+static enum way choose_way(const struct probes_options *options, const struct hook *hook, __u32 id)
 {
 	static const enum way orders[2][WAYS] = {
 		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
@@ -493,6 +480,50 @@ static int find_hook(const char *name)
 	while (strcmp(hooks[i].name, name))
 		i++;
 	return i;
+}
+
+/* What the kernel has of what may be needed. */
+struct kernel {
+	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
+	__u32 skb_recv_udp_arguments;
+	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
+	bool casts;                /* bpf_rdonly_cast() */
+};
+
+/* 0, or -1 with errno. */
+static int look_at_kernel(struct kernel *kernel)
+{
+	enum { HELPERS = HOOKS, CAST, WANTED };
+	struct wanted_type wanted[WANTED] = {
+		[HELPERS] = { "bpf_func_id", BTF_KIND_ENUM, 0 },
+		[CAST] = { "bpf_rdonly_cast", BTF_KIND_FUNC, 0 },
+	};
+	struct types *types = types_open();
+	char names[HOOKS][64];
+	bool found;
+
+	if (!types)
+		return -1;
+	for (int i = 0; i < HOOKS; i++) {
+		bool function = !hooks[i].group;
+
+		snprintf(names[i], sizeof(names[i]), "%s%s", function ? "" : "btf_trace_", hooks[i].name);
+		wanted[i] = (struct wanted_type){ names[i], function ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF, 0 };
+	}
+	found = types_find(types, wanted, WANTED);
+	for (int i = 0; i < HOOKS; i++)
+		kernel->ids[i] = wanted[i].id;
+	kernel->skb_recv_udp_arguments = types_arguments(types, wanted[find_hook("__skb_recv_udp")].id);
+	/* both came with the same version */
+	kernel->storage = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_sock_from_file");
+	kernel->casts = wanted[CAST].id;
+	types_close(types);
+	return found ? 0 : -1;
+}
+
+static bool has_hook(const struct kernel *kernel, int hook)
+{
+	return kernel->ids[hook] || is_cgroup(&hooks[hook]);
 }
 
 /* The parts that the key or the filter need. */
@@ -533,7 +564,7 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 }
 
 /* What part of the traffic is not counted, or may not be. */
-static struct holes find_holes(const struct probes_options *options, const struct btf *btf,
+static struct holes find_holes(const struct probes_options *options, const struct kernel *kernel,
 			       const enum way chosen[HOOKS])
 {
 	struct holes holes = { 0 };
@@ -542,7 +573,7 @@ static struct holes find_holes(const struct probes_options *options, const struc
 		if (hooks[i].role >= SENDS && options->layer == LAYER_IP)
 			continue; /* it only tells who uses a socket */
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
-		    btf_id(btf, &hooks[i]) >= 0)
+		    has_hook(kernel, i))
 			holes.refused |= 1U << i;
 		if (chosen[i] == TP_BTF && prefers_classic(options, &hooks[i]))
 			holes.skipped |= 1U << i;
@@ -588,24 +619,23 @@ static bool can_count(const struct probes_options *options, const enum way chose
 }
 
 /* Chooses a way for each hook.  False where nothing can be counted. */
-static bool choose_ways(const struct probes_options *options, const struct btf *btf,
+static bool choose_ways(const struct probes_options *options, const struct kernel *kernel,
 			enum way chosen[HOOKS])
 {
 	for (int i = 0; i < HOOKS; i++)
 		chosen[i] = WAYS;
 	for (int i = 0; i < HOOKS; i++) {
 		const struct hook *hook = &hooks[i];
-		int id = btf_id(btf, hook);
 
 		if (!needed(options, hook, chosen))
 			continue;
-		if (id >= 0)
-			chosen[i] = choose_way(options, hook, id);
+		if (has_hook(kernel, i))
+			chosen[i] = choose_way(options, hook, kernel->ids[i]);
 		if (options->verbose)
 			fprintf(stderr, "netmon: %s: %s\n", hook->name,
-				id < 0		    ? "not in this kernel"
-				: chosen[i] == WAYS ? "no way to attach"
-						    : ways[chosen[i]].name);
+				!has_hook(kernel, i) ? "not in this kernel"
+				: chosen[i] == WAYS  ? "no way to attach"
+						     : ways[chosen[i]].name);
 	}
 	return can_count(options, chosen);
 }
@@ -761,16 +791,6 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->stats.limit);
 	if (keyed)
 		bpf_map__set_key_size(skeleton->maps.slot_of, key_size(options->parts));
-}
-
-/* How many arguments the function has; 0 where the kernel does not have it. */
-static __u32 arguments_of(const struct btf *btf, const char *function)
-{
-	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
-	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
-	const struct btf_type *proto = type ? btf__type_by_id(btf, type->type) : NULL;
-
-	return proto ? btf_vlen(proto) : 0;
 }
 
 /* 0 where there is no such file. */
@@ -978,39 +998,23 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return map_all(probes);
 }
 
-/* Whether tracing programs may use the storage of sockets: since that came (Linux 5.11), they know
- * bpf_sock_from_file() too. */
-static bool has_storage(const struct btf *btf)
-{
-	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
-	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
-	const struct btf_enum *value = type ? btf_enum(type) : NULL;
-
-	for (int i = 0; type && i < btf_vlen(type); i++)
-		if (!strcmp(btf__name_by_offset(btf, value[i].name_off), "BPF_FUNC_sock_from_file"))
-			return true;
-	return false;
-}
-
 /* Asks the kernel's types, and the kernel, what it takes to count here. */
 static int choose(struct probes *probes)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool any;
+	struct kernel kernel;
 
-	if (!btf) {
+	if (look_at_kernel(&kernel)) {
 		cannot("read", "/sys/kernel/btf/vmlinux", errno,
 		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
 		return -1;
 	}
-	any = choose_ways(&probes->options, btf, probes->chosen);
-	if (any)
-		probes->holes = find_holes(&probes->options, btf, probes->chosen);
-	probes->storage = has_storage(btf);
-	probes->casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) >= 0;
-	probes->skb_recv_udp_arguments = arguments_of(btf, "__skb_recv_udp");
-	btf__free(btf);
-	return any ? 0 : -1;
+	probes->storage = kernel.storage;
+	probes->casts = kernel.casts;
+	probes->skb_recv_udp_arguments = kernel.skb_recv_udp_arguments;
+	if (!choose_ways(&probes->options, &kernel, probes->chosen))
+		return -1;
+	probes->holes = find_holes(&probes->options, &kernel, probes->chosen);
+	return 0;
 }
 
 static int start(struct probes *probes)
