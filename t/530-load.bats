@@ -45,7 +45,9 @@ countable() {
 	for worker in "${workers[@]}"; do wait "$worker"; done
 	stop
 	grep -hv '^not on this kernel' account.* >account
-	exact jsonl
+	# of fexit programs, which are all there is for splice, the kernel may skip some
+	skipped=$(awk '/^netmon: cannot count [0-9]+ calls/ { sum += $4 } END { print sum + 0 }' messages)
+	exact jsonl --skipped="$skipped"
 }
 
 @test "200 connections of 16 processes at full speed, reports every 0.05 s" {

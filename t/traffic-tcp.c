@@ -100,7 +100,8 @@ void tcp_splice_in(void)
 
 void tcp_splice_out(void)
 {
-	run_stream(&(struct stream){ .send = by_send, .receive = by_splice_out });
+	run_stream(&(struct stream){ .receiver = "splice-out", .send = by_send,
+				     .receive = by_splice_out });
 }
 
 static uint32_t to_complete;    /* sends by MSG_ZEROCOPY that no completion came for yet */
@@ -237,7 +238,8 @@ static void receive_pages(int fd)
 
 void tcp_zerocopy_recv(void)
 {
-	run_stream(&(struct stream){ .listener = segments_of_pages, .ready = allow_zerocopy,
+	run_stream(&(struct stream){ .receiver = "zerocopy-recv", .listener = segments_of_pages,
+				     .ready = allow_zerocopy,
 				     .send = by_zerocopy, .sent = all_completed, .even = true,
 				     .most = 4 * SEGMENT, .receiving = receive_pages });
 }
@@ -516,8 +518,8 @@ void tcp_ktls_sendfile(void)
 
 void tcp_ktls_splice_out(void)
 {
-	run_stream(&(struct stream){ .ready = use_tls_12, .send = by_send,
-				     .receive = by_splice_out });
+	run_stream(&(struct stream){ .receiver = "splice-out", .ready = use_tls_12,
+				     .send = by_send, .receive = by_splice_out });
 }
 
 /* MPTCP */
@@ -531,7 +533,7 @@ void mptcp_send(void)
 
 void mptcp_splice_out(void)
 {
-	run_stream(&(struct stream){ .sender = "mptcp-send", .receiver = "mptcp-recv",
+	run_stream(&(struct stream){ .sender = "mptcp-send", .receiver = "splice-out",
 				     .protocol = IPPROTO_MPTCP, .feature = "MPTCP",
 				     .send = by_send, .receive = by_splice_out });
 }
