@@ -285,9 +285,9 @@ static __noinline int sum_up(struct slot *slot, struct counters *sum)
 	return 0;
 }
 
-/* Gives the process a place, that of the task `of`, as above; returns false where there is none.  The place, and where the
- * process is the key the slot, is complete before it is found in place_of, so that no byte
- * comes before its base. */
+/* Gives the process a place, that of the task `of`, as above; returns false where there is
+ * none.  The place, and where the process is the key the slot, is complete before it is found
+ * in place_of, so that no byte comes before its base. */
 static __noinline bool add_process(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *winner;

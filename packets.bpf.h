@@ -10,11 +10,13 @@
  *              batch, one for each CPU; what nobody claimed when the poll that brought it
  *              ends (napi_poll) is the kernel's own, what goes on to another interface
  *              (net_dev_queue) is forwarded and none of ours.
- *   owner      in socket storage: who created the socket (cgroup/sock_create), used it
- *              last, or had it when netmon began (iter/task_file).  An accepted socket has
- *              that of the listening one until somebody uses it.
+ *   owner      in socket storage: who created the socket (cgroup/sock_create), sent or
+ *              received on it last, or had it when netmon began (iter/task_file).  An
+ *              accepted socket has that of the listening one until somebody uses it.
  *
- * All of these run where the kernel is not preempted (softirqs are off), so none is skipped.
+ * What sees packets runs where the kernel is not preempted (softirqs are off), so none is
+ * skipped.  What sees calls may be, since Linux 7.0: no packet is lost by that, but its socket
+ * may still be taken for that of who used it before.
  */
 
 enum { IPPROTO_HOPOPTS_ = 0, IPPROTO_ROUTING_ = 43, IPPROTO_FRAGMENT_ = 44, IPPROTO_DSTOPTS_ = 60 };
@@ -109,8 +111,10 @@ struct batch {
 	__u64 address;           /* of what has another type here */
 	struct user listener;    /* who listens, where that has just got a packet */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
-	struct packet sending, arriving, claimed; /* what just is; whatever it tells is here any number for the
-					 * verifier, which else would go through all cases of it */
+	/* The packet that just is sent, comes, is claimed.  Not on the stack: here its numbers are
+	 * any for the verifier, which else would go through what follows for each way to get
+	 * them. */
+	struct packet sending, arriving, claimed;
 	__u32 count, kept;
 	struct arrival arrivals[BATCH];
 };
@@ -426,7 +430,8 @@ static __always_inline bool is_in_cgroup(struct task_struct *task, bool typed)
 	return false;
 }
 
-static __always_inline bool is_wanted_process(struct task_struct *task, __u32 pid, __u32 uid, bool typed)
+static __always_inline bool is_wanted_process(struct task_struct *task, __u32 pid, __u32 uid,
+					      bool typed)
 {
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return false;
