@@ -527,17 +527,17 @@ tick 1000000000 1000
 @test "each column in each format" {
 	fixture='tick 0 0
 tick 1000000000 1700000000000
-42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 cmd="cat_-"
+42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"
 tick 1500000000 1700000000500
-42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 cmd="cat_-"'
+42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"'
 	local column plain json format
 	local -A seen=()
 	while read -r column plain json; do
 		for format in csv tsv; do
-			equal "$(replay -o "$column" -f "$format" <<<"$fixture" | sed -n '1p;3p')" \
+			equal "$(replay --layer ip -o "$column" -f "$format" <<<"$fixture" | sed -n '1p;3p')" \
 				"$column"$'\n'"$plain"
 		done
-		equal "$(replay -o "$column" -f jsonl <<<"$fixture" | tail -n 1)" \
+		equal "$(replay --layer ip -o "$column" -f jsonl <<<"$fixture" | tail -n 1)" \
 			"{\"$column\":${json:-$plain}}"
 		seen[$column]=1
 	done <<-'EOT'
@@ -557,6 +557,7 @@ tick 1500000000 1700000000500
 		lport 5000
 		raddr 192.0.2.7 "192.0.2.7"
 		rport 53
+		iface eth0 "eth0"
 		rx_rate 22
 		tx_rate 26
 		rx_bytes 11

@@ -64,8 +64,11 @@ curl,1000,700' -o comm,uid,rx_bytes
 
 @test "all columns with -o all, in the order of --help" {
 	fixture=$keys
-	run -0 --separate-stderr replay -o all <<<"$fixture"
+	run -0 --separate-stderr replay --layer ip -o all <<<"$fixture"
 	equal "${lines[0]}" "$(column_names | paste -sd ,)"
+	equal "${#lines[@]}" 7
+	run -0 --separate-stderr replay -o all <<<"$fixture"
+	equal "${lines[0]}" "$(column_names | grep -vx iface | paste -sd ,)"
 	equal "${#lines[@]}" 7
 }
 

@@ -96,6 +96,7 @@ is_exact() {
 @test "short: 500 (-P) processes send 100 bytes each by UDP" { is_exact short; }
 @test "short-tcp: the same by TCP" { is_exact short-tcp; }
 @test "fork: a process and its child send on one connection" { is_exact fork; }
+@test "fork-then: a process sends on a connection, then its child" { is_exact fork-then; }
 @test "fd-pass: a connection goes to another process" { is_exact fd-pass; }
 @test "prefork: -P workers accept -C connections" { is_exact prefork; }
 @test "reuse: two processes with the same pid" { is_exact reuse; }

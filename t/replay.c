@@ -14,8 +14,9 @@
  *                               an entry of that tick: its process, when that came, and its
  *                               counters since the probes began to count; in COMM \xHH
  *                               stands for any byte.  The rest of its key: ppid, proto (a
- *                               number), uid, netns, laddr, lport, raddr, rport; and what
- *                               names stand for: user, cgroup, cmd (as COMM), and ended
+ *                               number), uid, netns, laddr, lport, raddr, rport, iface
+ *                               (as COMM); and what names stand for: user, cgroup, cmd (as
+ *                               COMM), and ended
  *
  * Exit status: as netmon's; 3 for a broken fixture, which is no result of netmon's.
  */
@@ -164,6 +165,8 @@ static bool read_part(struct replay *replay, char **at, struct known *known)
 		read_address(replay, at, key, key->laddr);
 	else if (IS("raddr"))
 		read_address(replay, at, key, key->raddr);
+	else if (IS("iface"))
+		read_quoted(replay, at, key->iface, sizeof(key->iface) - 1);
 	else if (IS("user"))
 		known->user = read_string(replay, at);
 	else if (IS("cgroup"))
