@@ -14,6 +14,7 @@ setup() {
 
 teardown() {
 	live_teardown
+	for namespace in ${namespaces-}; do ip netns delete "$namespace" || true; done
 	if [ -e "$pin" ]; then
 		bpftool cgroup detach "$root" egress pinned "$pin" || true
 		rm "$pin"
@@ -203,6 +204,59 @@ for _ in range(5):
 	equal "$(jq -sc 'map(select(.comm == "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add),
 		(map(.uid) | unique)]' all)" '[5,5,[null]]'
 	equal "$(jq -sc 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)]' all)" '[5,5]'
+}
+
+@test "what is forwarded is nobody's here" {
+	local a=$$-a b=$$-b c=$$-c
+	namespaces="$a $b $c"
+	ip -batch - <<-END
+		netns add $a
+		netns add $b
+		netns add $c
+		link add left$$ netns $b type veth peer name end netns $a
+		link add right$$ netns $b type veth peer name end netns $c
+	END
+	ip -n "$b" -batch - <<-END
+		addr add 10.79.1.1/24 dev left$$
+		addr add 10.79.2.1/24 dev right$$
+		link set left$$ up
+		link set right$$ up
+	END
+	ip netns exec "$b" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+	for side in 1:$a 2:$c; do
+		ip -n "${side#*:}" -batch - <<-END
+			addr add 10.79.${side%:*}.2/24 dev end
+			link set end up
+			route add default via 10.79.${side%:*}.1
+		END
+	done
+	"$NETMON" --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
+		-o comm,iface,rx_calls,tx_calls >all 2>messages 3>&- &
+	netmon=$!
+	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+	ip netns exec "$c" python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+s.bind(("10.79.2.2", 7))
+print("ready", flush=True)
+for _ in range(100):
+    data, peer = s.recvfrom(2000)
+    s.sendto(data, peer)
+' >answering 3>&- &
+	until grep -q ready answering; do sleep 0.02; done
+	ip netns exec "$a" python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+for _ in range(100):
+    s.sendto(b"x" * 100, ("10.79.2.2", 7))
+    s.recv(2000)
+'
+	wait $!
+	stop
+	equal "$(jq -sc 'group_by(.iface) | map([.[0].iface, (map(.rx_calls) | add), (map(.tx_calls) | add)])' all)" \
+		'[["end",200,200]]'
 }
 
 # Beside others
