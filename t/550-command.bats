@@ -65,7 +65,8 @@ serve() {
 		run -"$status" --separate-stderr "$NETMON" --to reports -- sh -c "exit $status"
 	done
 	for signal in TERM:143 KILL:137 INT:130 SEGV:139; do
-		run -"${signal#*:}" --separate-stderr bash -c '"$0" --to reports -- sh -c "kill -$1 \$\$"' \
+		# in the background of a script SIGINT is ignored, which is inherited
+		run -"${signal#*:}" --separate-stderr env --default-signal=INT bash -c '"$0" --to reports -- sh -c "kill -$1 \$\$"' \
 			"$NETMON" "${signal%:*}"
 	done
 	# a real signal, not a number like one
@@ -132,6 +133,7 @@ serve() {
 		import os, pty, signal, sys, time
 		pid, terminal = pty.fork()
 		if not pid:
+		    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a terminal's processes have it
 		    os.execv(sys.argv[1], [sys.argv[1], "--to", "reports", "--", "sh", "-c",
 		                           "echo ready; exec sleep 60"])
 		seen = b""
