@@ -50,7 +50,8 @@ CPPFLAGS += -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
 INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
 LIBS = $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs libbpf libelf zlib)
 COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
+# no columns: what the verifier may quote is in the binary
+BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
 SOURCES := netmon.c options.c command.c names.c pin.c types.c probes.c history.c report.c format.c status.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)

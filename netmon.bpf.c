@@ -723,7 +723,7 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 }
 
 /* Layer ip: the current process uses the socket. */
-static __always_inline void use(enum direction direction, struct sock *sk);
+static __noinline int use(enum direction direction, struct sock *sk);
 
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in

@@ -292,8 +292,8 @@ static __always_inline __u32 read_ip6(const struct source *source, struct packet
 }
 
 /* Fills in what the packet itself tells.  Returns false where it is no IP packet. */
-static __always_inline bool read_packet(const struct source *source, enum direction direction,
-					struct packet *packet)
+static __noinline bool read_packet(const struct source *source, enum direction direction,
+				   struct packet *packet)
 {
 	__u32 *from = direction == RX ? packet->key.raddr : packet->key.laddr;
 	__u32 *to = direction == RX ? packet->key.laddr : packet->key.raddr;
@@ -659,23 +659,24 @@ static __noinline int sent_by(struct owner *owner)
 	return 0;
 }
 
-static __always_inline void use(enum direction direction, struct sock *sk)
+static __noinline int use(enum direction direction, struct sock *sk)
 {
 	struct owner *owner = OWNER(sk, CREATE);
 	struct tcp_sock *tcp;
 
 	if (!owner)
-		return;
+		return 0;
 	if (direction == RX)
 		received_by(owner);
 	else
 		sent_by(owner);
 	release(owner);
 	if (direction == RX || sk->sk_protocol != IPPROTO_TCP)
-		return;
+		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (tcp)
 		owner->end = tcp->write_seq;
+	return 0;
 }
 
 SEC("cgroup/sock_create")
