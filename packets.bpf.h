@@ -703,23 +703,9 @@ static __always_inline void note_answer(struct __sk_buff *skb, const struct owne
 	bpf_map_update_elem(&answers, &key, &listener->sender, BPF_ANY);
 }
 
-/* The owner of the MPTCP socket above a subflow, which is a socket of the kernel's; NULL where
- * there is none (or none to be seen: before Linux 5.19). */
-static __always_inline struct owner *owner_above(struct bpf_sock *sk)
-{
-	struct mptcp_sock *above;
-
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock) ||
-	    sk->protocol != IPPROTO_TCP)
-		return NULL;
-	above = bpf_skc_to_mptcp_sock(sk);
-	return above ? OWNER(above, FIND) : NULL;
-}
-
 /* Whether the packet has something that no finished send has put into the queue: a call of
  * TCP may send what waits there of others, or acknowledge what it receives. */
-static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner,
-			      const struct owner *above)
+static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner)
 {
 	struct source source = { .context = skb, .length = skb->len };
 	struct packet packet = { 0 };
@@ -728,11 +714,7 @@ static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner,
 		return false;
 	if (packet.key.proto != IPPROTO_TCP)
 		return true;
-	if (!packet.payload)
-		return false;
-	if (above) /* the sequences of a subflow are its own */
-		return !above->sent;
-	return !owner->sent || (__s32)(packet.sequence - owner->end) >= 0;
+	return packet.payload && (!owner->sent || (__s32)(packet.sequence - owner->end) >= 0);
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -740,36 +722,31 @@ static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner,
 SEC("cgroup_skb/egress")
 int skb_egress_cgroup(struct __sk_buff *skb)
 {
-	struct owner *owner, *above;
 	struct bpf_sock *sk = skb->sk;
+	struct owner *owner;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	above = owner_above(sk);
 	/* the kernel's own, for ICMP and the like, have none */
-	owner = OWNER(sk, above ? CREATE : FIND);
+	owner = OWNER(sk, FIND);
 	if (!owner)
 		return 1;
-	if (is_user() && sk->state != TCP_LISTEN) {
-		struct owner *used = above ? above : owner;
-
-		/* who makes the kernel acknowledge, or close, has received: calls alone would not
-		 * do, which the kernel may skip (Linux 7.0) */
-		if (is_new(skb, owner, above))
-			sent_by(used);
-		else if (used->inherited)
-			received_by(used);
-		release(used);
-	}
-	if (above) { /* what is sent is seen with the subflow only */
-		owner->sender = above->sender;
-		owner->receiver = above->receiver;
-	}
-	if (sk->state == TCP_LISTEN)
+	if (sk->state == TCP_LISTEN) {
 		note_answer(skb, owner);
+		return 1;
+	}
+	if (!is_user())
+		return 1;
+	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
+	 * the kernel may skip (Linux 7.0) */
+	if (is_new(skb, owner))
+		sent_by(owner);
+	else if (owner->inherited)
+		received_by(owner);
+	release(owner);
 	return 1;
 }
 
@@ -1005,9 +982,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	owner = owner_above(sk);
-	if (!owner)
-		owner = OWNER(sk, FIND);
+	owner = OWNER(sk, FIND);
 	packet = &batch->claimed;
 	if (!owner || !read_packet(&source, RX, packet) || !take_arrival(batch, packet))
 		return 1;

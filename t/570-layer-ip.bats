@@ -125,12 +125,6 @@ used() {
 }
 
 @test "kernel TLS" { used ktls-13 tcp; }
-@test "subflows of MPTCP" {
-	case $(uname -r) in
-	5.*) skip "not on this kernel: bpf_skc_to_mptcp_sock()" ;;
-	esac
-	used mptcp tcp
-}
 @test "SCTP" { used sctp sctp; }
 
 @test "connections that were there before" {
