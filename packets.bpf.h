@@ -19,13 +19,12 @@
  * may still be taken for that of who used it before.
  */
 
-enum { IPPROTO_HOPOPTS_ = 0, IPPROTO_ROUTING_ = 43, IPPROTO_FRAGMENT_ = 44, IPPROTO_DSTOPTS_ = 60 };
+enum { IPPROTO_HOPOPTS = 0, IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_DSTOPTS = 60 };
 enum { ETHERTYPE_VLAN = 0x8100, ETHERTYPE_QINQ = 0x88a8 };
-enum { PACKET_LOOPBACK_ = 5 };          /* pkt_type of a multicast that comes back */
-enum { GSO_BY_FRAGS_ = 0xffff };        /* gso_size: SCTP */
-enum { GSO_UDP_L4 = 1 << 17 };          /* gso_type: SKB_GSO_UDP_L4 */
+enum { PACKET_LOOPBACK = 5 };          /* pkt_type of a multicast that comes back */
+enum { GSO_BY_FRAGS = 0xffff };        /* gso_size: SCTP */
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
-enum { EXITING = 0x4, KERNEL_THREAD = 0x200000 }; /* of task->flags */
+enum { PF_KTHREAD = 0x200000 };
 enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 
 /* How long fragments wait for the others of their datagram: nanoseconds. */
@@ -109,7 +108,7 @@ struct arrival {
 
 struct batch {
 	__u64 address;           /* of what has another type here */
-	struct user listener;    /* who listens, where that has just got a packet */
+	struct user listener;    /* of the socket that has just got a packet: see inherit() */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
 	/* The packet that just is sent, comes, is claimed.  Not on the stack: here its numbers are
 	 * any for the verifier, which else would go through what follows for each way to get
@@ -215,13 +214,13 @@ static __always_inline __u32 skip_extensions(const struct source *source, struct
 
 #pragma unroll
 	for (int i = 0; i < EXTENSIONS_MOST; i++) {
-		if (*proto != IPPROTO_HOPOPTS_ && *proto != IPPROTO_ROUTING_ &&
-		    *proto != IPPROTO_DSTOPTS_ && *proto != IPPROTO_FRAGMENT_)
+		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING &&
+		    *proto != IPPROTO_DSTOPTS && *proto != IPPROTO_FRAGMENT)
 			break;
 		if (!look(source, at, &word, 1))
 			break;
 		word = bpf_ntohl(word);
-		if (*proto == IPPROTO_FRAGMENT_) {
+		if (*proto == IPPROTO_FRAGMENT) {
 			if (!look(source, at + 4, &id, 1))
 				break;
 			packet->fragment = id ? id : 1;
@@ -249,11 +248,9 @@ static __always_inline __u32 header_size(const struct source *source, __u32 at, 
 static __always_inline void count_segments(const struct source *source, struct packet *packet,
 					   __u32 header)
 {
-	if (!source->gso_size)
+	if (!source->gso_size || packet->bytes <= header)
 		return;
-	if (packet->bytes <= header)
-		return;
-	packet->packets = source->gso_size == GSO_BY_FRAGS_
+	packet->packets = source->gso_size == GSO_BY_FRAGS
 				  ? source->gso_segs
 				  : (packet->bytes - header + source->gso_size - 1) / source->gso_size;
 	if (packet->packets)
@@ -348,7 +345,7 @@ static __always_inline void read_bundle(struct source *source, const struct sk_b
 	}
 	if (source->gso_size && BPF_CORE_READ_BITFIELD(skb, encapsulation)) {
 		source->inner = head + skb->inner_transport_header - source->ip;
-		source->inner_proto = type & GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP;
+		source->inner_proto = type & SKB_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP;
 	}
 }
 
@@ -407,7 +404,7 @@ static __always_inline bool is_user(void)
 {
 	const struct batch *batch = this_batch();
 
-	return batch && !batch->in_softirq && !(CURRENT(flags, flags) & (EXITING | KERNEL_THREAD));
+	return batch && !batch->in_softirq && !(CURRENT(flags, flags) & (PF_EXITING | PF_KTHREAD));
 }
 
 /* Whether the task is in the wanted cgroup or below it. */
@@ -478,7 +475,7 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 	int family;
 
-	if (!task || !file || task->flags & EXITING)
+	if (!task || !file || task->flags & PF_EXITING)
 		return 0;
 	if (HAS_STORAGE) {
 		socket = bpf_sock_from_file(file);
@@ -703,18 +700,15 @@ static __always_inline void note_answer(struct __sk_buff *skb, const struct owne
 	bpf_map_update_elem(&answers, &key, &listener->sender, BPF_ANY);
 }
 
-/* Whether the packet has something that no finished send has put into the queue: a call of
- * TCP may send what waits there of others, or acknowledge what it receives. */
+/* Whether the packet of TCP has something that no finished send has put into the queue: a call
+ * may send what waits there of others, or acknowledge what it receives. */
 static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner)
 {
 	struct source source = { .context = skb, .length = skb->len };
 	struct packet packet = { 0 };
 
-	if (!read_packet(&source, TX, &packet))
-		return false;
-	if (packet.key.proto != IPPROTO_TCP)
-		return true;
-	return packet.payload && (!owner->sent || (__s32)(packet.sequence - owner->end) >= 0);
+	return read_packet(&source, TX, &packet) && packet.payload &&
+	       (!owner->sent || (__s32)(packet.sequence + packet.payload - owner->end) > 0);
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -742,7 +736,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 		return 1;
 	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
 	 * the kernel may skip (Linux 7.0) */
-	if (is_new(skb, owner))
+	if (sk->protocol != IPPROTO_TCP || is_new(skb, owner))
 		sent_by(owner);
 	else if (owner->inherited)
 		received_by(owner);
@@ -895,7 +889,7 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
 	struct packet *packet;
 	__u32 index;
 
-	if (!batch || BPF_CORE_READ_BITFIELD(skb, pkt_type) == PACKET_LOOPBACK_ || stands_on_others(device))
+	if (!batch || BPF_CORE_READ_BITFIELD(skb, pkt_type) == PACKET_LOOPBACK || stands_on_others(device))
 		return 0;
 	if (skb->protocol == bpf_htons(ETHERTYPE_VLAN) || skb->protocol == bpf_htons(ETHERTYPE_QINQ)) {
 		source.ip += 4;
@@ -1010,7 +1004,7 @@ static __always_inline void inherit(struct sock *sk)
 	owner->inherited = 1;
 }
 
-/* A connection that begins, or that ends and nobody has used. */
+/* A connection that is accepted, or that ends and nobody has used. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 {

@@ -114,6 +114,14 @@ enum { HOOKS = LENGTH(hooks) };
 
 _Static_assert(HOOKS <= 32, "struct holes has a bit for each");
 
+/* What the kernel has of what may be needed. */
+struct kernel {
+	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
+	__u32 skb_recv_udp_arguments;
+	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
+	bool casts;                /* bpf_rdonly_cast() */
+};
+
 /* What was last seen of a slot. */
 struct seen {
 	__u64 turn;
@@ -146,9 +154,7 @@ struct probes {
 	int watch_fd;
 	struct netmon_bpf__bss *watch;
 	enum way chosen[HOOKS];
-	__u32 skb_recv_udp_arguments;
-	bool storage;              /* the kernel has socket storage for tracing programs, */
-	bool casts;                /* and bpf_rdonly_cast() */
+	struct kernel kernel;
 	char names[2 * HOOKS][40]; /* of the programs */
 	struct holes holes;
 	const struct about *about; /* of the pin; NULL: all is ours */
@@ -482,14 +488,6 @@ static int find_hook(const char *name)
 	return i;
 }
 
-/* What the kernel has of what may be needed. */
-struct kernel {
-	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
-	__u32 skb_recv_udp_arguments;
-	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
-	bool casts;                /* bpf_rdonly_cast() */
-};
-
 /* 0, or -1 with errno. */
 static int look_at_kernel(struct kernel *kernel)
 {
@@ -765,9 +763,9 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
 				options->filter.kinds & FILTER_CGROUP);
-	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP && probes->storage);
+	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP && probes->kernel.storage);
 	bpf_map__set_autocreate(skeleton->maps.owners_by_address,
-				options->layer == LAYER_IP && !probes->storage);
+				options->layer == LAYER_IP && !probes->kernel.storage);
 	bpf_map__set_autocreate(skeleton->maps.answers, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.releasing, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.batches, options->layer == LAYER_IP);
@@ -822,9 +820,9 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
-	skeleton->rodata->casts = probes->casts;
+	skeleton->rodata->casts = probes->kernel.casts;
 	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
-	skeleton->rodata->skb_recv_udp_arguments = probes->skb_recv_udp_arguments;
+	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
 }
 
 static int load(struct probes *probes, struct netmon_bpf *skeleton)
@@ -1001,19 +999,14 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 /* Asks the kernel's types, and the kernel, what it takes to count here. */
 static int choose(struct probes *probes)
 {
-	struct kernel kernel;
-
-	if (look_at_kernel(&kernel)) {
+	if (look_at_kernel(&probes->kernel)) {
 		cannot("read", "/sys/kernel/btf/vmlinux", errno,
 		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
 		return -1;
 	}
-	probes->storage = kernel.storage;
-	probes->casts = kernel.casts;
-	probes->skb_recv_udp_arguments = kernel.skb_recv_udp_arguments;
-	if (!choose_ways(&probes->options, &kernel, probes->chosen))
+	if (!choose_ways(&probes->options, &probes->kernel, probes->chosen))
 		return -1;
-	probes->holes = find_holes(&probes->options, &kernel, probes->chosen);
+	probes->holes = find_holes(&probes->options, &probes->kernel, probes->chosen);
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static bool read_all(int fd, char *data, size_t size)
 static bool find_sections(struct types *types, size_t size)
 {
 	const struct btf_header *header = (const void *)types->data;
-	size_t room = size - sizeof(*header);
+	size_t room;
 
 	if (size < sizeof(*header) || header->magic != BTF_MAGIC || header->hdr_len < sizeof(*header) ||
 	    header->hdr_len > size)
