@@ -23,6 +23,7 @@
 #include "status.h"
 
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
+enum { MILLISECOND = 1000000, SECOND = 1000000000 }; /* nanoseconds */
 
 enum outcome { GO_ON, DONE, FAILED };
 
@@ -42,6 +43,7 @@ struct netmon {
 	bool regular;         /* the output is a file that never keeps a write waiting */
 	__u32 parts;          /* of the probes' key */
 	__u64 missed, not_followed;
+	__u64 time;           /* of the last report */
 };
 
 static void failed(const char *verb, const char *object, int error)
@@ -54,7 +56,7 @@ static __u64 now(clockid_t clock)
 	struct timespec time;
 
 	clock_gettime(clock, &time);
-	return (__u64)time.tv_sec * 1000000000 + (__u64)time.tv_nsec;
+	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
 static void wake_up(int signal)
@@ -87,10 +89,10 @@ static int open_timer(__u64 start, __u64 interval)
 {
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	__u64 end = interval ? start + interval : 0;
-	struct timespec first = { .tv_sec = (time_t)(end / 1000000000),
-				  .tv_nsec = (long)(end % 1000000000) };
-	struct timespec each = { .tv_sec = (time_t)(interval / 1000000000),
-				 .tv_nsec = (long)(interval % 1000000000) };
+	struct timespec first = { .tv_sec = (time_t)(end / SECOND),
+				  .tv_nsec = (long)(end % SECOND) };
+	struct timespec each = { .tv_sec = (time_t)(interval / SECOND),
+				 .tv_nsec = (long)(interval % SECOND) };
 	struct itimerspec grid = { .it_value = first, .it_interval = each };
 
 	if (timer >= 0 && timerfd_settime(timer, TFD_TIMER_ABSTIME, &grid, NULL)) {
@@ -206,13 +208,25 @@ static int add_entry(void *tick, const struct entry *entry)
 	return -1;
 }
 
+/* Milliseconds.  A reader tells reports apart by their time: no two have the same, even where
+ * the last one comes at once after another. */
+static __u64 time_after(__u64 last)
+{
+	const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
+	__u64 time;
+
+	while ((time = now(CLOCK_REALTIME) / MILLISECOND) == last)
+		nanosleep(&pause, NULL);
+	return time;
+}
+
 static enum outcome report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 	struct tick *tick = history_push(netmon->history);
 
+	netmon->time = tick->time = time_after(netmon->time);
 	tick->clock = now(CLOCK_MONOTONIC);
-	tick->time = now(CLOCK_REALTIME) / 1000000;
 	if (probes_read(netmon->probes, add_entry, tick))
 		return FAILED;
 	tick_sort(tick);

@@ -136,6 +136,19 @@ bytes_both_ways() {
 		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
 }
 
+@test "no two reports have the same time, however close they are" {
+	start -f jsonl -i 0.01 -o time,comm,dt --total
+	for _ in {1..100}; do
+		kill -STOP "$netmon"
+		sleep 0.02
+		kill -CONT "$netmon" # a late report, and the next one on the grid at any distance
+		sleep 0.02
+	done
+	stop
+	equal "$(reported 'length > 200')" true
+	equal "$(reported 'map(.time) | length - (unique | length)')" 0
+}
+
 @test "SIGINT and SIGTERM write the begun interval with its true length" {
 	for signal in INT TERM; do
 		rm -f account
