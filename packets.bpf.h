@@ -33,6 +33,10 @@ enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 /* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses. */
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 const volatile bool casts;
+#define PEEK(type, object, field)                                                          \
+	(casts ? ((struct type *)bpf_rdonly_cast(object, bpf_core_type_id_kernel(struct type)))->field \
+	       : BPF_CORE_READ((struct type *)(object), field))
+
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
 
@@ -73,8 +77,9 @@ struct {
 	__type(value, struct owner);
 } owners SEC(".maps");
 
-/* Before Linux 5.11 tracing programs have no way to that storage: the same by the address of the
- * socket.  What a socket leaves here is overwritten when the next one gets its memory. */
+/* The same by the address of the socket: for MPTCP's, which only their subflows lead to, and for all
+ * before Linux 5.11, where tracing programs have no way to that storage.  What a socket leaves here
+ * is overwritten when the next one gets its memory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -156,15 +161,18 @@ static __noinline struct owner *owner_at(__u64 address, int how)
 /* The owner of the socket; `how` to get it: one that is there, else a new one, a new one in any
  * case.  NULL where there is none. */
 #define HAS_STORAGE bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)
-#define OWNER(sk, how)                                                                     \
+#define OWNER_BY(protocol, sk, how)                                                        \
 	({                                                                                 \
 		struct batch *its_batch;                                                   \
                                                                                            \
-		HAS_STORAGE ? bpf_sk_storage_get(&owners, sk, NULL,                        \
-						 (how) ? BPF_SK_STORAGE_GET_F_CREATE : 0)  \
+		HAS_STORAGE && (protocol) != IPPROTO_MPTCP                                 \
+		? bpf_sk_storage_get(&owners, sk, NULL,                                    \
+				     (how) ? BPF_SK_STORAGE_GET_F_CREATE : 0)              \
 		: (its_batch = this_batch()) ? owner_at(number_of(its_batch, sk), how)     \
 					     : NULL;                                       \
 	})
+/* Of a socket that packets have, which is not MPTCP's. */
+#define OWNER(sk, how) OWNER_BY(IPPROTO_TCP, sk, how)
 
 /* Where to look at a packet: by the context of a cgroup's program, or in memory. */
 struct source {
@@ -330,19 +338,11 @@ static __noinline bool read_packet(const struct source *source, enum direction d
 static __always_inline void read_bundle(struct source *source, const struct sk_buff *skb,
 					const unsigned char *head)
 {
-	struct skb_shared_info *info = (void *)(head + skb->end);
-	__u32 type;
+	const unsigned char *info = head + skb->end;
+	__u32 type = PEEK(skb_shared_info, info, gso_type);
 
-	if (casts) {
-		info = bpf_rdonly_cast(info, bpf_core_type_id_kernel(struct skb_shared_info));
-		source->gso_size = info->gso_size;
-		source->gso_segs = info->gso_segs;
-		type = info->gso_type;
-	} else {
-		source->gso_size = BPF_CORE_READ(info, gso_size);
-		source->gso_segs = BPF_CORE_READ(info, gso_segs);
-		type = BPF_CORE_READ(info, gso_type);
-	}
+	source->gso_size = PEEK(skb_shared_info, info, gso_size);
+	source->gso_segs = PEEK(skb_shared_info, info, gso_segs);
 	if (source->gso_size && BPF_CORE_READ_BITFIELD(skb, encapsulation)) {
 		source->inner = head + skb->inner_transport_header - source->ip;
 		source->inner_proto = type & SKB_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP;
@@ -473,7 +473,7 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct owner *owner;
 	struct sock *sk;
-	int family;
+	int family, protocol;
 
 	if (!task || !file || task->flags & PF_EXITING)
 		return 0;
@@ -485,15 +485,17 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 		if (!sk)
 			return 0;
 		family = sk->__sk_common.skc_family;
+		protocol = sk->sk_protocol;
 	} else {
 		if ((file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
 			return 0;
 		sk = BPF_CORE_READ((struct socket *)file->private_data, sk);
 		family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		protocol = 0;
 	}
-	if ((!is_ip(family) && family != AF_PACKET) || OWNER(sk, FIND))
+	if ((!is_ip(family) && family != AF_PACKET) || OWNER_BY(protocol, sk, FIND))
 		return 0;
-	owner = OWNER(sk, CREATE);
+	owner = OWNER_BY(protocol, sk, CREATE);
 	if (!owner)
 		return 0;
 	set_user(&owner->receiver, task, true, task);
@@ -658,7 +660,7 @@ static __noinline int sent_by(struct owner *owner)
 
 static __noinline int use(enum direction direction, struct sock *sk)
 {
-	struct owner *owner = OWNER(sk, CREATE);
+	struct owner *owner = OWNER_BY(sk->sk_protocol, sk, CREATE);
 	struct tcp_sock *tcp;
 
 	if (!owner)
@@ -679,13 +681,31 @@ static __noinline int use(enum direction direction, struct sock *sk)
 SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
-	struct owner *owner = OWNER(sk, RENEW);
+	struct owner *owner = OWNER_BY(sk->protocol, sk, RENEW);
 
 	if (!owner)
 		return 1; /* let it pass */
 	set_current(&owner->receiver);
 	owner->sender = owner->receiver;
 	return 1;
+}
+
+/* The owner of the MPTCP socket above a socket of TCP, which is the kernel's own then; NULL where
+ * there is none.  bpf_skc_to_mptcp_sock() would panic where a subflow is just closed (Linux 6.1). */
+static __always_inline struct owner *owner_above(const void *subflow)
+{
+	const struct mptcp_subflow_context *context;
+	struct batch *batch = this_batch();
+	__u64 above;
+
+	if (!batch || !bpf_core_field_exists(((struct mptcp_subflow_context *)0)->conn))
+		return NULL;
+	subflow = (const void *)number_of(batch, subflow);
+	if (!PEEK(tcp_sock, subflow, is_mptcp))
+		return NULL;
+	context = PEEK(tcp_sock, subflow, inet_conn.icsk_ulp_data);
+	above = context ? number_of(batch, PEEK(mptcp_subflow_context, context, conn)) : 0;
+	return above ? owner_at(above, FIND) : NULL;
 }
 
 /* Notes who listens for the connection that this packet accepts. */
@@ -701,14 +721,16 @@ static __always_inline void note_answer(struct __sk_buff *skb, const struct owne
 }
 
 /* Whether the packet of TCP has something that no finished send has put into the queue: a call
- * may send what waits there of others, or acknowledge what it receives. */
-static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner)
+ * may send what waits there of others, or acknowledge what it receives.  A subflow of MPTCP does not
+ * tell that: the numbers there are its own. */
+static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner, bool is_subflow)
 {
 	struct source source = { .context = skb, .length = skb->len };
 	struct packet packet = { 0 };
 
 	return read_packet(&source, TX, &packet) && packet.payload &&
-	       (!owner->sent || (__s32)(packet.sequence + packet.payload - owner->end) > 0);
+	       (!owner->sent ||
+		(!is_subflow && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -717,15 +739,16 @@ SEC("cgroup_skb/egress")
 int skb_egress_cgroup(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct owner *owner;
+	struct owner *owner, *above;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
+	above = sk->protocol == IPPROTO_TCP ? owner_above(sk) : NULL;
 	/* the kernel's own, for ICMP and the like, have none */
-	owner = OWNER(sk, FIND);
+	owner = above ? above : OWNER(sk, FIND);
 	if (!owner)
 		return 1;
 	if (sk->state == TCP_LISTEN) {
@@ -736,7 +759,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 		return 1;
 	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
 	 * the kernel may skip (Linux 7.0) */
-	if (sk->protocol != IPPROTO_TCP || is_new(skb, owner))
+	if (sk->protocol != IPPROTO_TCP || is_new(skb, owner, above))
 		sent_by(owner);
 	else if (owner->inherited)
 		received_by(owner);
@@ -788,9 +811,15 @@ static __always_inline int count_xmit(struct packet *packet, struct sk_buff *skb
 	__u64 key = (__u64)skb;
 	struct owner *owner;
 
-	if (sk && sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
+	if (!sk)
+		return count_packet(TX, packet, NULL);
+	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
 		return count_packet(TX, packet, bpf_map_lookup_elem(&answers, &key));
-	owner = sk ? owner_of(sk) : NULL;
+	owner = sk->__sk_common.skc_state != TCP_TIME_WAIT && sk->sk_protocol == IPPROTO_TCP ? owner_above(sk)
+											     : NULL;
+	if (owner)
+		return count_packet(TX, packet, is_answer(packet) ? &owner->receiver : &owner->sender);
+	owner = owner_of(sk);
 	return owner ? count_sent(packet, owner) : count_packet(TX, packet, NULL);
 }
 
@@ -961,6 +990,17 @@ static __always_inline void hold(struct owner *owner, const struct packet *packe
 		release(owner); /* somebody does just now */
 }
 
+/* The owner of what is accepted from a subflow that listens, and does not speak MPTCP. */
+static __always_inline void hand_down(struct bpf_sock *sk, const struct owner *above)
+{
+	struct owner *owner = OWNER(sk, CREATE);
+
+	if (!owner)
+		return;
+	owner->receiver = owner->sender = above->receiver;
+	owner->inherited = 1;
+}
+
 SEC("cgroup_skb/ingress")
 int skb_ingress_cgroup(struct __sk_buff *skb)
 {
@@ -968,21 +1008,24 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 				 .gso_size = skb->gso_size, .gso_segs = skb->gso_segs };
 	struct bpf_sock *sk = skb->sk;
 	struct batch *batch = this_batch();
+	struct owner *owner, *above;
 	struct packet *packet;
-	struct owner *owner;
 
 	if (!batch || !batch->count || !sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	owner = OWNER(sk, FIND);
+	above = sk->protocol == IPPROTO_TCP ? owner_above(sk) : NULL;
+	owner = above ? above : OWNER(sk, FIND);
 	packet = &batch->claimed;
 	if (!owner || !read_packet(&source, RX, packet) || !take_arrival(batch, packet))
 		return 1;
 	if (sk->state == TCP_LISTEN) {
 		owner->inherited = 1; /* by those that are accepted from it */
 		batch->listener = owner->receiver;
+		if (above)
+			hand_down(sk, above);
 	}
 	if (owner->inherited && sk->state != TCP_LISTEN)
 		hold(owner, packet);
@@ -995,7 +1038,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
  * they come into being just after that has got a packet (tcp_check_req()). */
 static __always_inline void inherit(struct sock *sk)
 {
-	struct owner *owner = OWNER(sk, RENEW);
+	struct owner *owner = OWNER_BY(sk->sk_protocol, sk, RENEW);
 	struct batch *batch = this_batch();
 
 	if (!owner || !batch)
@@ -1010,7 +1053,8 @@ int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 {
 	struct owner *owner;
 
-	if (!HAS_STORAGE && before == TCP_LISTEN && after == TCP_SYN_RECV)
+	if (before == TCP_LISTEN && after != TCP_CLOSE &&
+	    (!HAS_STORAGE || sk->sk_protocol == IPPROTO_MPTCP))
 		inherit(sk);
 	/* what accepts makes a socket of its own (sctp_sock_migrate()) */
 	if (sk->sk_protocol == IPPROTO_SCTP && after == TCP_ESTABLISHED && is_user() &&
@@ -1020,7 +1064,7 @@ int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 	}
 	if (after != TCP_CLOSE || before == TCP_LISTEN)
 		return 0;
-	owner = OWNER(sk, FIND);
+	owner = OWNER_BY(sk->sk_protocol, sk, FIND);
 	if (owner)
 		release(owner);
 	return 0;

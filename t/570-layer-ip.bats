@@ -121,9 +121,9 @@ in_turn() {
 
 # used CASE PROTO: all but a few packets, of handshakes and farewells, are of the processes that have
 # the sockets, and those are not fewer bytes than they moved.  What SCTP gets before somebody accepts
-# is for who listens.
+# is for who listens.  In one report, as in_turn.
 used() {
-	local status=0
+	local status=0 interval=60
 	look "$2"
 	alone "$BUILD/t/traffic" "$1" >account || status=$?
 	sleep 0.5
@@ -143,6 +143,7 @@ used() {
 }
 
 @test "kernel TLS" { used ktls-13 tcp; }
+@test "subflows of MPTCP" { used mptcp tcp; }
 @test "SCTP" { used sctp sctp; }
 
 @test "connections that were there before" {

@@ -115,12 +115,16 @@ static void short_ones_send(void)
 		must(clone(send_and_end, top, SHARED | CLONE_VFORK, NULL) > 0, "crowd: start a process");
 }
 
+/* At an address of this program's own, for its ports: those of one do not suffice for many. */
 static void open_sockets(void)
 {
+	struct sockaddr_in own = { .sin_family = AF_INET };
+
+	own.sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffffffU) | (uint32_t)ntohs(where.sin_port) << 8 | 1);
 	for (long i = 0; i < count; i++) {
 		sockets[i] = udp_socket();
+		must(!bind(sockets[i], (struct sockaddr *)&own, sizeof(own)), "crowd: bind");
 		must(!connect(sockets[i], (struct sockaddr *)&where, sizeof(where)), "crowd: connect");
-		where.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(i / 20000)); /* for ports */
 	}
 }
 

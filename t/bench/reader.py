@@ -59,10 +59,9 @@ def report_costs(options, round, count, samples):
 
 
 def add_reports(table, kind, name, options, counts, targets):
-    samples = 1 if kind == "short" else several(5)
     for count in counts:
         with crowd(kind, count) as many:
-            cpu, wall, writes = report_costs(options, many.ask, count, samples)
+            cpu, wall, writes = report_costs(options, many.ask, count, several(5))
         what = f"report of {count:,} {name}"
         table.add("reader", f"{what}: CPU", cpu, "ms", most=targets.get(count),
                   remark=f"{1e6 * cpu.median / count:.0f} ns a row")
