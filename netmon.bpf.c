@@ -105,6 +105,28 @@ struct {
 	__type(value, __u32);
 } last_slots SEC(".maps");
 
+/* The slot of who first moved something on a TCP socket, in that socket's storage: to be had
+ * without making the key again.  Never changed, so that nobody reads half of it. */
+struct noted {
+	__u64 turn;              /* of the slot */
+	__u64 started;           /* the process: there may be another one with its pid */
+	__u32 pid;
+	__u32 slot;
+	__u32 ports, unused;     /* of the socket, and its addresses: one that connects anew has others */
+	__u64 addresses[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct noted);
+} noted_slots SEC(".maps");
+
+/* Where the socket's storage can be had (Linux 5.11), and nothing of the key but the process is
+ * other than the socket's. */
+const volatile bool takes_notes;
+
 /* The slots to be had, longest free first; filled before the first event. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -712,6 +734,77 @@ static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 	return parts ? find_key(key) : SLOT_ALL;
 }
 
+static __always_inline bool is_noted(const struct sock *sk, int family, bool typed)
+{
+	return typed && takes_notes && is_ip(family) && sk->sk_protocol == IPPROTO_TCP;
+}
+
+static __always_inline void note_ends(struct noted *noted, const struct sock *sk, int family)
+{
+	__u32 *word = (__u32 *)noted->addresses;
+
+	noted->ports = sk->__sk_common.skc_portpair;
+	if (family == AF_INET) {
+		noted->addresses[0] = sk->__sk_common.skc_addrpair;
+		return;
+	}
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		word[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+		word[4 + i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
+	}
+}
+
+static __always_inline bool has_ends(const struct noted *noted, const struct sock *sk, int family)
+{
+	struct noted now = { 0 };
+	__u64 differ;
+
+	note_ends(&now, sk, family);
+	differ = (now.ports ^ noted->ports) | (now.addresses[0] ^ noted->addresses[0]);
+	if (family != AF_INET)
+		differ |= (now.addresses[1] ^ noted->addresses[1]) |
+			  (now.addresses[2] ^ noted->addresses[2]) |
+			  (now.addresses[3] ^ noted->addresses[3]);
+	return !differ;
+}
+
+/* Whether it is of the current process, and that is not about to end: see is_past_end(). */
+static __always_inline bool is_of_current(const struct noted *noted, __u32 pid)
+{
+	const struct task_struct *task = bpf_get_current_task_btf();
+
+	return noted->pid == pid && noted->started == task->group_leader->start_time &&
+	       !(task->flags & PF_EXITING);
+}
+
+/* The slot that is noted, if it still has the key and that is of this process; else NULL. */
+static __always_inline struct slot *find_noted(struct sock *sk, int family, __u32 pid)
+{
+	struct noted *noted = bpf_sk_storage_get(&noted_slots, sk, NULL, 0);
+	struct slot *slot;
+
+	if (!noted)
+		return NULL;
+	slot = bpf_map_lookup_elem(&packet_stats, &noted->slot);
+	if (!slot || slot->turn != noted->turn || slot->free || !has_ends(noted, sk, family)) {
+		bpf_sk_storage_delete(&noted_slots, sk);
+		return NULL;
+	}
+	return parts & PART_PROCESS && !is_of_current(noted, pid) ? NULL : slot;
+}
+
+static __noinline int note(struct sock *sk, int family, __u32 index, __u64 turn)
+{
+	struct noted noted = { .slot = index, .turn = turn };
+
+	noted.pid = bpf_get_current_pid_tgid() >> 32;
+	noted.started = bpf_get_current_task_btf()->group_leader->start_time;
+	note_ends(&noted, sk, family);
+	bpf_sk_storage_get(&noted_slots, sk, &noted, BPF_SK_STORAGE_GET_F_CREATE);
+	return 0;
+}
+
 /* An atomic operation waits for all memory that the call has touched: it costs several times
  * what all the rest of this does. */
 static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
@@ -720,6 +813,32 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 		__sync_fetch_and_add(sum, amount);
 	else
 		*(volatile __u64 *)sum += amount;
+}
+
+/* The slot of what moves on the socket; NULL where a filter leaves it out.  Notes the slot, with
+ * the turn that it had when it had the key. */
+static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
+					    const struct peer *peer)
+{
+	struct stats_key key = { 0 };
+	struct slot *slot;
+	__u32 index;
+	__u64 turn;
+
+	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
+		describe(&key, sk, family, typed, peer);
+		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
+			return NULL;
+		leave_parts(&key);
+	}
+	index = find_slot(&key, pid);
+	slot = bpf_map_lookup_elem(&packet_stats, &index);
+	if (slot && index != SLOT_OTHER && is_noted(sk, family, typed)) {
+		turn = *(volatile __u64 *)&slot->turn;
+		if (!slot->free && is_same(&slot->key, &key))
+			note(sk, family, index, turn);
+	}
+	return slot;
 }
 
 /* Layer ip: the current process uses the socket. */
@@ -732,11 +851,11 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 				 bool preempted, long bytes, bool traffic)
 {
 	bool atomic = preempted || !own_shares;
-	struct counters *now;
-	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
 	struct peer peer = { 0 };
-	struct stats_key key = { 0 };
-	struct slot *slot;
+	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
+	struct slot *slot = NULL;
+	struct counters *now;
+	struct place place;
 
 	if (by_packet) {
 		if (typed && bytes >= 0)
@@ -750,14 +869,15 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 		return 0;
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return 0;
-	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
-		describe(&key, sk, family, typed, &peer);
-		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
-			return 0;
-		leave_parts(&key);
+	if (parts == PART_PROCESS && !(filter.kinds & ~FILTER_PIDS)) {
+		index = find_place(pid, &place) ? place.index : SLOT_OTHER;
+		slot = bpf_map_lookup_elem(&packet_stats, &index);
+	} else {
+		if (is_noted(sk, family, typed))
+			slot = find_noted(sk, family, pid);
+		if (!slot)
+			slot = look_for_key(sk, family, typed, pid, &peer);
 	}
-	index = find_slot(&key, pid);
-	slot = bpf_map_lookup_elem(&packet_stats, &index);
 	now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
 	if (!now)
 		return 0;

@@ -370,6 +370,90 @@ nine_netmons() {
 	nine_netmons --from "$bpf/netmon"
 }
 
+# Sockets whose key is another one later
+
+# sent_by PROGRAM [OPTION]...: Python that sends by send(SOCKET, BYTES) to those that listen at
+# `ports`; what netmon has of it for each process and port, beside what was sent
+sent_by() {
+	cat - >program <<-END
+		import ctypes, os, socket, struct, time
+		servers = [socket.create_server(("127.0.0.1", 0), backlog=100) for _ in range(40)]
+		ports = [server.getsockname()[1] for server in servers]
+		account = os.open("account", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+		def connection(port):
+		    return socket.create_connection(("127.0.0.1", port))
+		def send(client, data):
+		    with open("/proc/self/comm") as comm:
+		        line = [os.getpid(), comm.read().strip(), client.getpeername()[1], client.send(data)]
+		    os.write(account, ("\t".join(map(str, line)) + "\n").encode())
+		def child(name, client, data):
+		    if pid := os.fork():
+		        os.waitpid(pid, 0)
+		        return pid
+		    with open("/proc/self/comm", "w") as comm:
+		        comm.write(name)
+		    for byte in data:
+		        send(client, bytes([byte]))
+		    os._exit(0)
+		$1
+	END
+	watch -i 0.1 -f tsv -o pid,comm,rport,tx_bytes "${@:2}" --to reports -- python3 program
+	grep -v -e '(total)' -e ^pid reports | summed >got
+	summed <account >wanted
+}
+
+summed() {
+	awk -F '\t' -v OFS='\t' '{ sum[$1 OFS $2 OFS $3] += $4 } END { for (key in sum) print key, sum[key] }' | sort
+}
+
+@test "a socket that connects anew: each end has its bytes" {
+	sent_by '
+client = connection(ports[0])
+for number in range(1, 40):
+    send(client, b"before")
+    assert not ctypes.CDLL(None).connect(client.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
+    client.connect(("127.0.0.1", ports[number]))
+    send(client, b"after it")
+    send(client, b"once more")'
+	equal "$(cat got)" "$(cat wanted)"
+	equal "$(wc -l <got)" 40
+}
+
+@test "a socket that several processes use: each has its bytes, also with the pid of one before" {
+	sent_by '
+client = connection(ports[0])
+for _ in range(10):
+    send(client, b"parent")
+    child("child", client, b"some of its own")
+other = connection(ports[1])
+last = child("before", other, b"twice the pid")
+for _ in range(1000):
+    with open("/proc/sys/kernel/ns_last_pid", "w") as pid:
+        pid.write(str(last - 1))
+    if child("after", other, b"again") == last:
+        break
+else:
+    raise SystemExit("nobody got the pid again")'
+	equal "$(cat got)" "$(cat wanted)"
+	equal "$(awk -F '\t' '$2 == "before" || $2 == "after" { print $1 }' got | sort | uniq -d | wc -l)" 1
+}
+
+@test "connections that lose their entry to others, and come again: the rows add up" {
+	sent_by '
+clients = [connection(port) for port in ports]
+for amount in 7, 10, 100:
+    for client in clients:
+        for _ in range(3):
+            send(client, bytes(amount))
+        time.sleep(0.1) # in all for longer than an entry may be idle where the table is almost full' \
+		--max-entries 16
+	equal "$(awk -F '\t' '{ sum += $4 } END { print sum }' got)" $((3 * 40 * (7 + 10 + 100)))
+	# no entry has more than was sent there, and some have all
+	awk -F '\t' 'NR == FNR { sent[$1, $2, $3] = $4; next }
+		$2 != "(other)" && $4 > sent[$1, $2, $3] { print "too much: " $0; bad = 1 }
+		$4 == sent[$1, $2, $3] { all++ } END { exit bad || !all }' wanted got
+}
+
 # Many connections in one interval; fewer where they take long
 
 connections=${CONNECTIONS:-20000}

@@ -10,6 +10,7 @@ KEYS = {
 }
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
+EMPTY = [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o"]
 MILLISECONDS = "30" if QUICK else "60"
 
 
@@ -30,7 +31,7 @@ def beside(start, hammer):
 
 
 def empty(kind):
-    return Program([f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", kind], "attached")
+    return Program([*EMPTY, kind], "attached")
 
 
 def hammer_all(mode, threads, kind):
