@@ -734,9 +734,11 @@ static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 	return parts ? find_key(key) : SLOT_ALL;
 }
 
+/* Not where local_port() has to look elsewhere. */
 static __always_inline bool is_noted(const struct sock *sk, int family, bool typed)
 {
-	return typed && takes_notes && is_ip(family) && sk->sk_protocol == IPPROTO_TCP;
+	return typed && takes_notes && is_ip(family) && sk->sk_protocol == IPPROTO_TCP &&
+	       sk->__sk_common.skc_num;
 }
 
 static __always_inline void note_ends(struct noted *noted, const struct sock *sk, int family)
@@ -794,15 +796,21 @@ static __always_inline struct slot *find_noted(struct sock *sk, int family, __u3
 	return parts & PART_PROCESS && !is_of_current(noted, pid) ? NULL : slot;
 }
 
-static __noinline int note(struct sock *sk, int family, __u32 index, __u64 turn)
+/* `noted`: with the ends that the socket had before the key was made of them. */
+static __always_inline void note(struct sock *sk, int family, __u32 pid, struct noted *noted,
+				 __u32 index, const struct stats_key *key)
 {
-	struct noted noted = { .slot = index, .turn = turn };
+	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 
-	noted.pid = bpf_get_current_pid_tgid() >> 32;
-	noted.started = bpf_get_current_task_btf()->group_leader->start_time;
-	note_ends(&noted, sk, family);
-	bpf_sk_storage_get(&noted_slots, sk, &noted, BPF_SK_STORAGE_GET_F_CREATE);
-	return 0;
+	if (!slot)
+		return;
+	noted->turn = *(volatile __u64 *)&slot->turn; /* before the key is compared */
+	if (slot->free || !is_same(&slot->key, key) || !has_ends(noted, sk, family))
+		return;
+	noted->slot = index;
+	noted->pid = pid;
+	noted->started = bpf_get_current_task_btf()->group_leader->start_time;
+	bpf_sk_storage_get(&noted_slots, sk, noted, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 /* An atomic operation waits for all memory that the call has touched: it costs several times
@@ -815,16 +823,16 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 		*(volatile __u64 *)sum += amount;
 }
 
-/* The slot of what moves on the socket; NULL where a filter leaves it out.  Notes the slot, with
- * the turn that it had when it had the key. */
+/* The slot of what moves on the socket; NULL where a filter leaves it out.  Notes it. */
 static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
 					    const struct peer *peer)
 {
 	struct stats_key key = { 0 };
-	struct slot *slot;
+	struct noted noted = { 0 };
 	__u32 index;
-	__u64 turn;
 
+	if (is_noted(sk, family, typed))
+		note_ends(&noted, sk, family);
 	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
 		describe(&key, sk, family, typed, peer);
 		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
@@ -832,13 +840,9 @@ static __noinline struct slot *look_for_key(struct sock *sk, int family, bool ty
 		leave_parts(&key);
 	}
 	index = find_slot(&key, pid);
-	slot = bpf_map_lookup_elem(&packet_stats, &index);
-	if (slot && index != SLOT_OTHER && is_noted(sk, family, typed)) {
-		turn = *(volatile __u64 *)&slot->turn;
-		if (!slot->free && is_same(&slot->key, &key))
-			note(sk, family, index, turn);
-	}
-	return slot;
+	if (index != SLOT_OTHER && is_noted(sk, family, typed))
+		note(sk, family, pid, &noted, index, &key);
+	return bpf_map_lookup_elem(&packet_stats, &index);
 }
 
 /* Layer ip: the current process uses the socket. */

@@ -112,7 +112,7 @@ struct arrival {
 };
 
 struct batch {
-	__u64 address;           /* of what has another type here */
+	__u64 address[2];        /* of what has another type here: of a task, and in a softirq */
 	struct user listener;    /* of the socket that has just got a packet: see inherit() */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
 	/* The packet that just is sent, comes, is claimed.  Not on the stack: here its numbers are
@@ -140,8 +140,10 @@ static __always_inline struct batch *this_batch(void)
 /* A pointer as a number, which only reading it again makes it for the verifier. */
 static __always_inline __u64 number_of(struct batch *batch, const void *pointer)
 {
-	*(volatile __u64 *)&batch->address = (__u64)pointer;
-	return *(volatile __u64 *)&batch->address;
+	volatile __u64 *address = &batch->address[batch->in_softirq];
+
+	*address = (__u64)pointer;
+	return *address;
 }
 
 enum { FIND, CREATE, RENEW };
@@ -154,7 +156,8 @@ static __noinline struct owner *owner_at(__u64 address, int how)
 
 	if (owner || how == FIND)
 		return owner;
-	bpf_map_update_elem(&owners_by_address, &address, (const void *)&nobody, BPF_ANY);
+	bpf_map_update_elem(&owners_by_address, &address, (const void *)&nobody,
+			    how == RENEW ? BPF_ANY : BPF_NOEXIST);
 	return bpf_map_lookup_elem(&owners_by_address, &address);
 }
 
@@ -690,22 +693,26 @@ int sock_create_cgroup(struct bpf_sock *sk)
 	return 1;
 }
 
-/* The owner of the MPTCP socket above a socket of TCP, which is the kernel's own then; NULL where
- * there is none.  bpf_skc_to_mptcp_sock() would panic where a subflow is just closed (Linux 6.1). */
-static __always_inline struct owner *owner_above(const void *subflow)
+/* Whether the socket of TCP is a subflow of MPTCP, a socket of the kernel's, and the owner of the
+ * socket above it, NULL where that is not known.  bpf_skc_to_mptcp_sock() would panic where a
+ * subflow is just closed (Linux 6.1). */
+static __always_inline bool is_subflow(const void *sk, struct owner **owner)
 {
 	const struct mptcp_subflow_context *context;
 	struct batch *batch = this_batch();
 	__u64 above;
 
 	if (!batch || !bpf_core_field_exists(((struct mptcp_subflow_context *)0)->conn))
-		return NULL;
-	subflow = (const void *)number_of(batch, subflow);
-	if (!PEEK(tcp_sock, subflow, is_mptcp))
-		return NULL;
-	context = PEEK(tcp_sock, subflow, inet_conn.icsk_ulp_data);
+		return false;
+	sk = (const void *)number_of(batch, sk);
+	if (!PEEK(tcp_sock, sk, is_mptcp))
+		return false;
+	context = PEEK(tcp_sock, sk, inet_conn.icsk_ulp_data);
 	above = context ? number_of(batch, PEEK(mptcp_subflow_context, context, conn)) : 0;
-	return above ? owner_at(above, FIND) : NULL;
+	if (!above)
+		return false;
+	*owner = owner_at(above, FIND);
+	return true;
 }
 
 /* Notes who listens for the connection that this packet accepts. */
@@ -723,14 +730,14 @@ static __always_inline void note_answer(struct __sk_buff *skb, const struct owne
 /* Whether the packet of TCP has something that no finished send has put into the queue: a call
  * may send what waits there of others, or acknowledge what it receives.  A subflow of MPTCP does not
  * tell that: the numbers there are its own. */
-static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner, bool is_subflow)
+static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner, bool subflow)
 {
 	struct source source = { .context = skb, .length = skb->len };
 	struct packet packet = { 0 };
 
 	return read_packet(&source, TX, &packet) && packet.payload &&
 	       (!owner->sent ||
-		(!is_subflow && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
+		(!subflow && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -739,16 +746,18 @@ SEC("cgroup_skb/egress")
 int skb_egress_cgroup(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct owner *owner, *above;
+	struct owner *owner;
+	bool subflow;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	above = sk->protocol == IPPROTO_TCP ? owner_above(sk) : NULL;
+	subflow = sk->protocol == IPPROTO_TCP && is_subflow(sk, &owner);
 	/* the kernel's own, for ICMP and the like, have none */
-	owner = above ? above : OWNER(sk, FIND);
+	if (!subflow)
+		owner = OWNER(sk, FIND);
 	if (!owner)
 		return 1;
 	if (sk->state == TCP_LISTEN) {
@@ -759,7 +768,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 		return 1;
 	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
 	 * the kernel may skip (Linux 7.0) */
-	if (sk->protocol != IPPROTO_TCP || is_new(skb, owner, above))
+	if (sk->protocol != IPPROTO_TCP || is_new(skb, owner, subflow))
 		sent_by(owner);
 	else if (owner->inherited)
 		received_by(owner);
@@ -815,10 +824,10 @@ static __always_inline int count_xmit(struct packet *packet, struct sk_buff *skb
 		return count_packet(TX, packet, NULL);
 	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV)
 		return count_packet(TX, packet, bpf_map_lookup_elem(&answers, &key));
-	owner = sk->__sk_common.skc_state != TCP_TIME_WAIT && sk->sk_protocol == IPPROTO_TCP ? owner_above(sk)
-											     : NULL;
-	if (owner)
-		return count_packet(TX, packet, is_answer(packet) ? &owner->receiver : &owner->sender);
+	if (sk->__sk_common.skc_state != TCP_TIME_WAIT && sk->sk_protocol == IPPROTO_TCP &&
+	    is_subflow(sk, &owner))
+		return count_packet(TX, packet, !owner ? NULL : is_answer(packet) ? &owner->receiver
+										 : &owner->sender);
 	owner = owner_of(sk);
 	return owner ? count_sent(packet, owner) : count_packet(TX, packet, NULL);
 }
@@ -1008,25 +1017,29 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 				 .gso_size = skb->gso_size, .gso_segs = skb->gso_segs };
 	struct bpf_sock *sk = skb->sk;
 	struct batch *batch = this_batch();
-	struct owner *owner, *above;
 	struct packet *packet;
+	struct owner *owner;
+	bool subflow;
 
-	if (!batch || !batch->count || !sk)
+	if (!batch || !sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk)
+	if (!sk || (!batch->count && sk->state != TCP_LISTEN))
 		return 1;
-	above = sk->protocol == IPPROTO_TCP ? owner_above(sk) : NULL;
-	owner = above ? above : OWNER(sk, FIND);
-	packet = &batch->claimed;
-	if (!owner || !read_packet(&source, RX, packet) || !take_arrival(batch, packet))
+	subflow = sk->protocol == IPPROTO_TCP && is_subflow(sk, &owner);
+	if (!subflow)
+		owner = OWNER(sk, FIND);
+	if (!owner)
 		return 1;
 	if (sk->state == TCP_LISTEN) {
 		owner->inherited = 1; /* by those that are accepted from it */
 		batch->listener = owner->receiver;
-		if (above)
-			hand_down(sk, above);
+		if (subflow)
+			hand_down(sk, owner);
 	}
+	packet = &batch->claimed;
+	if (!read_packet(&source, RX, packet) || !take_arrival(batch, packet))
+		return 1;
 	if (owner->inherited && sk->state != TCP_LISTEN)
 		hold(owner, packet);
 	else

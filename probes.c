@@ -103,7 +103,6 @@ enum {
 	LOADING_MOST = 24 << 20,  /* bytes */
 	FIRST_MAPPED = 512,       /* slots */
 	UNUSED_IN_A_ROW = 256,
-	MPTCP_SOCKETS = 4096,     /* in layer ip, which on Linux 5.10 keeps all sockets in that map */
 };
 
 /* libbpf looks at the padding too. */
@@ -778,8 +777,6 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 				options->filter.kinds & FILTER_CGROUP);
 	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP && probes->kernel.storage);
 	bpf_map__set_autocreate(skeleton->maps.owners_by_address, options->layer == LAYER_IP);
-	if (probes->kernel.storage)
-		bpf_map__set_max_entries(skeleton->maps.owners_by_address, MPTCP_SOCKETS);
 	bpf_map__set_autocreate(skeleton->maps.answers, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.releasing, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.batches, options->layer == LAYER_IP);

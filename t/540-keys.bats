@@ -419,6 +419,31 @@ for number in range(1, 40):
 	equal "$(wc -l <got)" 40
 }
 
+@test "a socket that has given its port back, and connects anew to the same end" {
+	cat >program <<-'END'
+		import ctypes, socket, struct, sys
+		server = socket.create_server(("127.0.0.1", 0))
+		client = socket.socket()
+		with open("account", "w") as account:
+		    for size in 100, 20, 3:
+		        client.connect(server.getsockname())
+		        port = client.getsockname()[1]
+		        client.shutdown(socket.SHUT_WR)
+		        other, _ = server.accept()
+		        assert not other.recv(1)
+		        other.send(bytes(size))
+		        other.close() # the client is in TIME_WAIT, without its socket, and has not read yet
+		        while open("/proc/net/tcp").read().count(f":{port:04X} ") > 1:
+		            pass
+		        assert client.recv(1000) == bytes(size)
+		        print(port, size, sep="\t", file=account)
+		        libc = ctypes.CDLL(None)
+		        assert not libc.connect(client.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
+	END
+	watch -i 0.1 -f tsv -o pid,lport,rx_bytes --to reports -- python3 program
+	equal "$(awk -F '\t' -v OFS='\t' 'NR > 1 && $3 { print $2, $3 }' reports | sort)" "$(sort account)"
+}
+
 @test "a socket that several processes use: each has its bytes, also with the pid of one before" {
 	sent_by '
 client = connection(ports[0])
