@@ -718,16 +718,24 @@ static __always_inline __u32 find_key(struct stats_key *key)
 	return look_for_slot(key, last);
 }
 
+/* Where the process alone is the key: the slot is that of its place. */
+static __always_inline __u32 find_own_slot(__u32 pid)
+{
+	struct place place;
+
+	return find_place(pid, &place) ? place.index : SLOT_OTHER;
+}
+
 /* The slot of the key and process; SLOT_OTHER where a table is full. */
 static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 {
 	struct place place;
 
+	if (parts == PART_PROCESS)
+		return find_own_slot(pid);
 	if (parts & PART_PROCESS) {
 		if (!find_place(pid, &place))
 			return SLOT_OTHER;
-		if (parts == PART_PROCESS)
-			return place.index;
 		key->process = place.index;
 		key->generation = place.generation;
 	}
@@ -796,19 +804,14 @@ static __always_inline struct slot *find_noted(struct sock *sk, int family, __u3
 	return parts & PART_PROCESS && !is_of_current(noted, pid) ? NULL : slot;
 }
 
-/* `noted`: with the ends that the socket had before the key was made of them. */
-static __always_inline void note(struct sock *sk, int family, __u32 pid, struct noted *noted,
-				 __u32 index, const struct stats_key *key)
+/* `noted`: complete but for the turn and the start, with the ends that the socket had before the
+ * key was made of them. */
+static __always_inline void note(struct sock *sk, int family, struct noted *noted,
+				 const struct slot *slot, const struct stats_key *key)
 {
-	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
-
-	if (!slot)
-		return;
 	noted->turn = *(volatile __u64 *)&slot->turn; /* before the key is compared */
 	if (slot->free || !is_same(&slot->key, key) || !has_ends(noted, sk, family))
 		return;
-	noted->slot = index;
-	noted->pid = pid;
 	noted->started = bpf_get_current_task_btf()->group_leader->start_time;
 	bpf_sk_storage_get(&noted_slots, sk, noted, BPF_SK_STORAGE_GET_F_CREATE);
 }
@@ -828,8 +831,8 @@ static __noinline struct slot *look_for_key(struct sock *sk, int family, bool ty
 					    const struct peer *peer)
 {
 	struct stats_key key = { 0 };
-	struct noted noted = { 0 };
-	__u32 index;
+	struct noted noted = { .pid = pid };
+	struct slot *slot;
 
 	if (is_noted(sk, family, typed))
 		note_ends(&noted, sk, family);
@@ -839,10 +842,11 @@ static __noinline struct slot *look_for_key(struct sock *sk, int family, bool ty
 			return NULL;
 		leave_parts(&key);
 	}
-	index = find_slot(&key, pid);
-	if (index != SLOT_OTHER && is_noted(sk, family, typed))
-		note(sk, family, pid, &noted, index, &key);
-	return bpf_map_lookup_elem(&packet_stats, &index);
+	noted.slot = find_slot(&key, pid);
+	slot = bpf_map_lookup_elem(&packet_stats, &noted.slot);
+	if (slot && noted.slot != SLOT_OTHER && is_noted(sk, family, typed))
+		note(sk, family, &noted, slot, &key);
+	return slot;
 }
 
 /* Layer ip: the current process uses the socket. */
@@ -859,7 +863,6 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
 	struct slot *slot = NULL;
 	struct counters *now;
-	struct place place;
 
 	if (by_packet) {
 		if (typed && bytes >= 0)
@@ -874,7 +877,7 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return 0;
 	if (parts == PART_PROCESS && !(filter.kinds & ~FILTER_PIDS)) {
-		index = find_place(pid, &place) ? place.index : SLOT_OTHER;
+		index = find_own_slot(pid);
 		slot = bpf_map_lookup_elem(&packet_stats, &index);
 	} else {
 		if (is_noted(sk, family, typed))

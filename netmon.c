@@ -43,7 +43,6 @@ struct netmon {
 	bool regular;         /* the output is a file that never keeps a write waiting */
 	__u32 parts;          /* of the probes' key */
 	__u64 missed, not_followed;
-	__u64 time;           /* of the last report */
 };
 
 static void failed(const char *verb, const char *object, int error)
@@ -223,9 +222,10 @@ static __u64 time_after(__u64 last)
 static enum outcome report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
-	struct tick *tick = history_push(netmon->history);
+	struct history *history = netmon->history;
+	struct tick *tick = history_push(history);
 
-	netmon->time = tick->time = time_after(netmon->time);
+	tick->time = time_after(history_tick(history, history_count(history) - 2)->time);
 	tick->clock = now(CLOCK_MONOTONIC);
 	if (probes_read(netmon->probes, add_entry, tick))
 		return FAILED;

@@ -10,9 +10,10 @@
  *              batch, one for each CPU; what nobody claimed when the poll that brought it
  *              ends (napi_poll) is the kernel's own, what goes on to another interface
  *              (net_dev_queue) is forwarded and none of ours.
- *   owner      in socket storage: who created the socket (cgroup/sock_create), sent or
- *              received on it last, or had it when netmon began (iter/task_file).  An
- *              accepted socket has that of the listening one until somebody uses it.
+ *   owner      in socket storage, MPTCP's by the socket's address: who created the socket
+ *              (cgroup/sock_create), sent or received on it last, or had it when netmon
+ *              began (iter/task_file).  An accepted socket has that of the listening one
+ *              until somebody uses it.
  *
  * What sees packets runs where the kernel is not preempted (softirqs are off), so none is
  * skipped.  What sees calls may be, since Linux 7.0: no packet is lost by that, but its socket

@@ -375,7 +375,7 @@ nine_netmons() {
 # sent_by PROGRAM [OPTION]...: Python that sends by send(SOCKET, BYTES) to those that listen at
 # `ports`; what netmon has of it for each process and port, beside what was sent
 sent_by() {
-	cat - >program <<-END
+	cat >program <<-END
 		import ctypes, os, socket, struct, time
 		servers = [socket.create_server(("127.0.0.1", 0), backlog=100) for _ in range(40)]
 		ports = [server.getsockname()[1] for server in servers]
@@ -421,7 +421,7 @@ for number in range(1, 40):
 
 @test "a socket that has given its port back, and connects anew to the same end" {
 	cat >program <<-'END'
-		import ctypes, socket, struct, sys
+		import ctypes, socket, struct, sys, time
 		server = socket.create_server(("127.0.0.1", 0))
 		client = socket.socket()
 		with open("account", "w") as account:
@@ -433,8 +433,12 @@ for number in range(1, 40):
 		        assert not other.recv(1)
 		        other.send(bytes(size))
 		        other.close() # the client is in TIME_WAIT, without its socket, and has not read yet
-		        while open("/proc/net/tcp").read().count(f":{port:04X} ") > 1:
-		            pass
+		        for _ in range(10000):
+		            if open("/proc/net/tcp").read().count(f":{port:04X} ") <= 1:
+		                break
+		            time.sleep(0.001)
+		        else:
+		            sys.exit("the port is not given back")
 		        assert client.recv(1000) == bytes(size)
 		        print(port, size, sep="\t", file=account)
 		        libc = ctypes.CDLL(None)
