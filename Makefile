@@ -3,7 +3,8 @@
 #   make                  build ./netmon            V=1 shows the commands
 #   make run              build and run it          ARGS='-i 5 -f tsv'
 #   make check            all tests                 as root: the live ones need the kernel
-#   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1)
+#   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
+#                         so many as take half an hour; ALL=1: all of them, which takes hours
 #   make coverage         what is counted on which kernel: writes t/COVERAGE.md
 #   make bench            what netmon costs; as root, QUICK=1 only to see that it works
 #   make STATIC=1         one file without libraries: build/static/netmon
@@ -159,7 +160,8 @@ bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 
 # Not as root only: the machines are virtual.
 check-vm: $(NETMON) $(TEST_PROGRAMS)
-	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/matrix $(KERNEL)
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/matrix $(if $(ALL),-a) \
+		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
 
 coverage: $(NETMON) $(TEST_PROGRAMS)
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/coverage-table
