@@ -11,7 +11,8 @@ setup() {
 }
 teardown() { live_teardown; }
 
-# used: how many slots of packet_stats ever had an occupant, SLOT_OTHER and SLOT_ALL aside
+# used: in how many slots of packet_stats anything was ever counted for an occupant, SLOT_OTHER and
+# SLOT_ALL aside; not those that a CPU took and gave back as another one was faster
 used() {
 	local id
 	for id in $(sed -n 's/^map_id:\t//p' /proc/"$netmon"/fdinfo/*); do
@@ -20,8 +21,8 @@ used() {
 	bpftool -j map dump id "$id" | python3 -c '
 import json, sys
 slots = [bytes(int(byte, 16) for byte in slot["value"]) for slot in json.load(sys.stdin)]
-turn = slice(0, 8)  # struct slot
-print(sum(any(slot[turn]) for slot in slots))'
+turn, shares = slice(0, 8), slice(192, None)  # struct slot
+print(sum(any(slot[turn]) and any(slot[shares]) for slot in slots))'
 }
 
 # keep COLUMNS: netmon with them, beside t/keys, which has moved all that it moves
