@@ -79,6 +79,9 @@ struct counters {
 	__u64 tx_calls;
 };
 
+/* What stands for the number of bpf_rdonly_cast() in its calls. */
+enum { CALL_CAST = 0x6e65746d };
+
 /* A cache line for each CPU, or for each few, so that those that count for one key at once
  * need not wait for one another. */
 struct share {

@@ -119,7 +119,7 @@ struct kernel {
 	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
 	__u32 skb_recv_udp_arguments;
 	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
-	bool casts;                /* bpf_rdonly_cast() */
+	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 };
 
 /* What was last seen of a slot. */
@@ -514,7 +514,7 @@ static int look_at_kernel(struct kernel *kernel)
 	kernel->skb_recv_udp_arguments = types_arguments(types, wanted[find_hook("__skb_recv_udp")].id);
 	/* both came with the same version */
 	kernel->storage = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_sock_from_file");
-	kernel->casts = wanted[CAST].id;
+	kernel->cast = wanted[CAST].id;
 	types_close(types);
 	return found ? 0 : -1;
 }
@@ -833,7 +833,7 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->takes_notes = takes_notes(probes);
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
-	skeleton->rodata->casts = probes->kernel.casts;
+	skeleton->rodata->casts = probes->kernel.cast;
 	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
 	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
 }
@@ -1023,6 +1023,41 @@ static int choose(struct probes *probes)
 	return 0;
 }
 
+/* Opens what bpftool made of the programs, with the kernel's number in each call of `cast`.  As an
+ * extern of libbpf's it would be looked for in modules too where the kernel has none, which takes
+ * CAP_SYS_ADMIN, and before libbpf 1.5 that fails.  NULL with errno. */
+static struct netmon_bpf *open_skeleton(__u32 cast)
+{
+	struct netmon_bpf *skeleton = calloc(1, sizeof(*skeleton));
+	struct bpf_insn *code = NULL;
+	size_t size;
+	int error;
+
+	if (!skeleton || netmon_bpf__create_skeleton(skeleton))
+		goto failed;
+	size = skeleton->skeleton->data_sz;
+	code = malloc(size);
+	if (!code)
+		goto failed;
+	memcpy(code, skeleton->skeleton->data, size);
+	for (size_t i = 0; cast && i < size / sizeof(*code); i++)
+		if (code[i].code == (BPF_JMP | BPF_CALL) && code[i].imm == CALL_CAST) {
+			code[i].src_reg = BPF_PSEUDO_KFUNC_CALL;
+			code[i].imm = (__s32)cast;
+		}
+	skeleton->skeleton->data = code;
+	if (bpf_object__open_skeleton(skeleton->skeleton, NULL))
+		goto failed;
+	free(code);
+	return skeleton;
+failed:
+	error = errno;
+	free(code);
+	netmon_bpf__destroy(skeleton);
+	errno = error;
+	return NULL;
+}
+
 static int start(struct probes *probes)
 {
 	struct netmon_bpf *skeleton;
@@ -1031,7 +1066,7 @@ static int start(struct probes *probes)
 	if (choose(probes))
 		return -1;
 	say_holes(&probes->holes);
-	skeleton = netmon_bpf__open();
+	skeleton = open_skeleton(probes->kernel.cast);
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
 		return -1;

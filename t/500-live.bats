@@ -62,6 +62,7 @@ bytes_both_ways() {
 	equal "$(reported 'map(.time) | unique | length')" 1
 }
 
+# bats test_tags=punctual
 @test "a steady sender: each rate within 1 %, the first and last report aside" {
 	start -f jsonl -i 1
 	nice -n -20 "$BUILD/t/traffic" steady -r 10000000 -s 6 --log sending >account
@@ -73,6 +74,7 @@ bytes_both_ways() {
 	python3 "$here/rates.py" sending <rates
 }
 
+# bats test_tags=punctual
 @test "a window smooths a bursty sender" {
 	start -f jsonl -i 0.2 -w 5 -a
 	nice -n -20 "$BUILD/t/traffic" bursty -r 1000000 -s 5 --log sending >account
