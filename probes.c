@@ -1312,7 +1312,7 @@ static int open_programs(struct probes *probes, const char *dir)
 	char names[sizeof(probes->about->programs)], *rest = names, *name;
 
 	memcpy(names, probes->about->programs, sizeof(names));
-	while ((name = strsep(&rest, " ")) && *name && probes->count < 2 * HOOKS) {
+	while ((name = strsep(&rest, " ")) && *name && probes->count < LENGTH(probes->programs)) {
 		char file[64], path[256];
 
 		snprintf(file, sizeof(file), "link_%s", name);
@@ -1445,11 +1445,13 @@ static bool is_whole(const __u64 *turn, __u64 before)
 /* Copies it while it neither changes hands nor else.  False where it does all the time. */
 static bool copy_process(const struct process *process, struct process *copy)
 {
+	enum { MEMBERS = offsetof(struct process, comm) + COMM_LEN }; /* not what pads them */
+
 	for (int tries = 0; tries < TRIES; tries++) {
 		__u64 before = __atomic_load_n(&process->turn, __ATOMIC_ACQUIRE);
 
 		*copy = *process;
-		if (is_whole(&process->turn, before) && !memcmp(copy, process, sizeof(*copy)))
+		if (is_whole(&process->turn, before) && !memcmp(copy, process, MEMBERS))
 			return true;
 	}
 	return false;
