@@ -5,6 +5,7 @@ bats_require_minimum_version 1.5.0
 here=$(cd "$BATS_TEST_DIRNAME" && pwd)
 : "${NETMON:=${here%/*}/netmon}"
 : "${BUILD:=${here%/*}/build}"
+export NETMON BUILD
 golden=$here/golden
 
 # Ends the test and says why.
