@@ -43,7 +43,6 @@ enum direction { RX, TX };
 /* The parts that the key is made of, and those that it or the filter needs: enum part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
-const volatile struct filter filter;
 /* wanted_pids follows the descendants of those in it */
 const volatile bool follows;
 /* Layer ip: what a process sends and receives tells only which sockets are its own. */
@@ -60,6 +59,8 @@ const volatile __u32 shares = 1;
 const volatile __u32 share_mask;
 const volatile bool own_shares;
 const volatile bool btf_is_preempted;
+/* Behind all that each event looks at but the kinds, so that those are in one cache line. */
+const volatile struct filter filter;
 /* Slots behind SLOT_OTHER, and after how long one counts as idle: nanoseconds. */
 const volatile __u32 slots = MAX_PROCESSES;
 const volatile __u64 idle_after;
@@ -105,28 +106,6 @@ struct {
 	__type(value, __u32);
 } last_slots SEC(".maps");
 
-/* The slot of who first moved something on a TCP socket, in that socket's storage: to be had
- * without making the key again.  Never changed, so that nobody reads half of it. */
-struct noted {
-	__u64 turn;              /* of the slot */
-	__u64 started;           /* the process: there may be another one with its pid */
-	__u32 pid;
-	__u32 slot;
-	__u32 ports, unused;     /* of the socket, and its addresses: one that connects anew has others */
-	__u64 addresses[4];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct noted);
-} noted_slots SEC(".maps");
-
-/* Where the socket's storage can be had (Linux 5.11), and nothing of the key but the process is
- * other than the socket's. */
-const volatile bool takes_notes;
-
 /* The slots to be had, longest free first; filled before the first event. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -164,14 +143,18 @@ struct {
 } place_of SEC(".maps");
 
 /* What is in place_of of the process that was last looked for there, of those whose pids
- * have the same rest: the pid and the index in one word, to be had without a hash. */
+ * have the same rest, to be had without a hash: each in one word with the pid. */
 enum { LAST_PLACES = 1 << 15 };
+
+struct last_place {
+	__u64 index, generation;
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, LAST_PLACES);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct last_place);
 } last_places SEC(".maps");
 
 struct {
@@ -243,7 +226,54 @@ struct {
 /* The same of any pointer that is typed for the verifier, or only for the compiler. */
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
+/* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses:
+ * bpf_rdonly_cast(), whose number is put in before this is loaded. */
+static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL_CAST;
+const volatile bool casts;
+#define PEEK(type, object, field)                                                          \
+	(casts ? ((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))->field \
+	       : BPF_CORE_READ((struct type *)(object), field))
+
+/* Each CPU's run queue (struct rq), 0 until it is known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SHARES);
+	__type(key, __u32);
+	__type(value, __u64);
+} run_queues SEC(".maps");
+
 /* Processes */
+
+/* Returns the current process too. */
+static __noinline __u32 look_for_run_queue(__u32 cpu)
+{
+	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
+	struct task_struct *task;
+	struct rq *queue;
+
+	/* CONFIG_FAIR_GROUP_SCHED */
+	if (known && bpf_core_field_exists(((struct sched_entity *)0)->cfs_rq) &&
+	    bpf_core_field_exists(((struct cfs_rq *)0)->rq)) {
+		task = bpf_get_current_task_btf();
+		queue = task->se.cfs_rq->rq;
+		if ((__u32)queue->cpu == cpu && queue->curr == task)
+			*known = (__u64)queue;
+	}
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+/* The current process, of a program that is not preempted.  Who runs on a CPU is in its run queue: to
+ * read it there takes no call, where that of a helper costs more than all the rest of counting. */
+static __always_inline __u32 find_pid(__u32 cpu)
+{
+	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
+	struct rq *queue;
+
+	if (!known || !*known)
+		return look_for_run_queue(cpu);
+	queue = rdonly_cast((void *)*known, bpf_core_type_id_kernel(struct rq));
+	return queue->curr->tgid;
+}
 
 /* The name of the process, not that of the thread which happens to be first.  `of`: a task
  * of it; NULL: the current one, whose pointer may have no type. */
@@ -357,7 +387,7 @@ static __noinline bool add_process(__u32 pid, struct place *place, struct task_s
 	return true;
 }
 
-static __always_inline __u64 *last_place(__u32 pid)
+static __always_inline volatile struct last_place *last_place(__u32 pid)
 {
 	__u32 rest = pid % LAST_PLACES;
 
@@ -367,31 +397,29 @@ static __always_inline __u64 *last_place(__u32 pid)
 static __noinline bool look_for_place(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
-	__u64 *last = last_place(pid);
+	volatile struct last_place *last = last_place(pid);
 
 	if (known)
 		*place = *known;
 	else if (!add_process(pid, place, of))
 		return false;
-	if (last)
-		*last = (__u64)pid << 32 | place->index;
+	if (last) {
+		last->index = (__u64)pid << 32 | place->index;
+		last->generation = (__u64)pid << 32 | place->generation;
+	}
 	return true;
 }
 
 static __always_inline bool find_place(__u32 pid, struct place *place)
 {
-	__u64 *last = last_place(pid), found = last ? *(volatile __u64 *)last : 0;
-	struct process *process;
+	volatile struct last_place *last = last_place(pid);
+	__u64 index = last ? last->index : 0;
+	__u64 generation = last && parts != PART_PROCESS ? last->generation : index;
 
-	if (found >> 32 != pid)
+	if (index >> 32 != pid || generation >> 32 != pid)
 		return look_for_place(pid, place, NULL);
-	place->index = found;
-	if (parts != PART_PROCESS) {
-		process = bpf_map_lookup_elem(&processes, &place->index);
-		if (!process)
-			return false;
-		place->generation = process->turn >> 1;
-	}
+	place->index = index;
+	place->generation = generation;
 	return true;
 }
 
@@ -575,8 +603,8 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 
 	if (port || proto != IPPROTO_TCP)
 		return port;
-	if (!typed)
-		return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	if (!typed || casts)
+		return bpf_ntohs(PEEK(inet_sock, sk, inet_sport));
 	tcp = bpf_skc_to_tcp_sock(sk);
 	return tcp ? bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport) : 0;
 }
@@ -676,21 +704,26 @@ static __always_inline void leave_parts(struct stats_key *key)
 static __always_inline bool is_same(const struct stats_key *a, const struct stats_key *b)
 {
 	const __u64 *x = (const void *)a, *y = (const void *)b;
-	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]);
+	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
 
-	if (parts & (PART_CGROUP | PART_LADDR | PART_RADDR))
-		differ |= (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) | (x[6] ^ y[6]) |
-			  (x[7] ^ y[7]);
+	if (parts & (PART_LADDR | PART_RADDR))
+		differ |= (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]);
+	if (parts & PARTS_CALLER)
+		differ |= (x[6] ^ y[6]) | (x[7] ^ y[7]);
 	return !differ;
 }
 
+/* Of what find_quickly() has at hand, of IPv6 addresses that are mapped too: see unmap(). */
 static __always_inline __u32 hash_of(const struct stats_key *key)
 {
-	const __u64 *word = (const void *)key;
-	__u64 sum = word[0] + 3 * word[1] + 5 * word[2];
+	__u64 sum = key->process + ((__u64)key->proto << 52);
 
-	if (parts & (PART_CGROUP | PART_LADDR | PART_RADDR))
-		sum += 7 * word[3] + 9 * word[4] + 11 * word[5] + 13 * word[6] + 15 * word[7];
+	if (parts & (PART_LPORT | PART_RPORT))
+		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
+	if (parts & PART_RADDR)
+		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24;
+	if (parts & PARTS_CALLER)
+		sum += 3 * (key->uid + ((__u64)key->netns << 32)) + 5 * key->cgroup;
 	return sum * 0x9e3779b97f4a7c15 >> (64 - LAST_SLOTS_BITS); /* Fibonacci hashing */
 }
 
@@ -705,15 +738,35 @@ static __noinline __u32 look_for_slot(struct stats_key *key, __u32 *last)
 	return index;
 }
 
-/* What was noted is right if the slot has the key.  A slot that loses it just then is as
- * one that the hash map lost just after: see QUARANTINE. */
+/* Around a look at the key of a slot: whether it has one, and had it all the while.  A slot that loses
+ * it just after is as one that the hash map lost just after: see QUARANTINE. */
+static __always_inline bool begin(const struct slot *slot, __u64 *turn)
+{
+	*turn = *(volatile __u64 *)&slot->turn;
+	return !(*turn & 1) && !*(volatile __u64 *)&slot->free;
+}
+
+static __always_inline bool is_still(const struct slot *slot, __u64 turn)
+{
+	barrier();
+	return *(volatile __u64 *)&slot->turn == turn;
+}
+
+static __always_inline __u32 *last_slot(const struct stats_key *key)
+{
+	__u32 hash = hash_of(key);
+
+	return bpf_map_lookup_elem(&last_slots, &hash);
+}
+
 static __always_inline __u32 find_key(struct stats_key *key)
 {
-	__u32 hash = hash_of(key), *last = bpf_map_lookup_elem(&last_slots, &hash);
-	__u32 index = last ? *(volatile __u32 *)last : SLOT_OTHER;
+	__u32 *last = last_slot(key), index = last ? *(volatile __u32 *)last : SLOT_OTHER;
 	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
+	__u64 turn;
 
-	if (slot && index != SLOT_OTHER && !slot->free && is_same(&slot->key, key))
+	if (slot && index != SLOT_OTHER && begin(slot, &turn) && is_same(&slot->key, key) &&
+	    is_still(slot, turn))
 		return index;
 	return look_for_slot(key, last);
 }
@@ -742,80 +795,6 @@ static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
 	return parts ? find_key(key) : SLOT_ALL;
 }
 
-/* Not where local_port() has to look elsewhere. */
-static __always_inline bool is_noted(const struct sock *sk, int family, bool typed)
-{
-	return typed && takes_notes && is_ip(family) && sk->sk_protocol == IPPROTO_TCP &&
-	       sk->__sk_common.skc_num;
-}
-
-static __always_inline void note_ends(struct noted *noted, const struct sock *sk, int family)
-{
-	__u32 *word = (__u32 *)noted->addresses;
-
-	noted->ports = sk->__sk_common.skc_portpair;
-	if (family == AF_INET) {
-		noted->addresses[0] = sk->__sk_common.skc_addrpair;
-		return;
-	}
-#pragma unroll
-	for (int i = 0; i < 4; i++) {
-		word[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-		word[4 + i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
-	}
-}
-
-static __always_inline bool has_ends(const struct noted *noted, const struct sock *sk, int family)
-{
-	struct noted now = { 0 };
-	__u64 differ;
-
-	note_ends(&now, sk, family);
-	differ = (now.ports ^ noted->ports) | (now.addresses[0] ^ noted->addresses[0]);
-	if (family != AF_INET)
-		differ |= (now.addresses[1] ^ noted->addresses[1]) |
-			  (now.addresses[2] ^ noted->addresses[2]) |
-			  (now.addresses[3] ^ noted->addresses[3]);
-	return !differ;
-}
-
-/* Whether it is of the current process, and that is not about to end: see is_past_end(). */
-static __always_inline bool is_of_current(const struct noted *noted, __u32 pid)
-{
-	const struct task_struct *task = bpf_get_current_task_btf();
-
-	return noted->pid == pid && noted->started == task->group_leader->start_time &&
-	       !(task->flags & PF_EXITING);
-}
-
-/* The slot that is noted, if it still has the key and that is of this process; else NULL. */
-static __always_inline struct slot *find_noted(struct sock *sk, int family, __u32 pid)
-{
-	struct noted *noted = bpf_sk_storage_get(&noted_slots, sk, NULL, 0);
-	struct slot *slot;
-
-	if (!noted)
-		return NULL;
-	slot = bpf_map_lookup_elem(&packet_stats, &noted->slot);
-	if (!slot || slot->turn != noted->turn || slot->free || !has_ends(noted, sk, family)) {
-		bpf_sk_storage_delete(&noted_slots, sk);
-		return NULL;
-	}
-	return parts & PART_PROCESS && !is_of_current(noted, pid) ? NULL : slot;
-}
-
-/* `noted`: complete but for the turn and the start, with the ends that the socket had before the
- * key was made of them. */
-static __always_inline void note(struct sock *sk, int family, struct noted *noted,
-				 const struct slot *slot, const struct stats_key *key)
-{
-	noted->turn = *(volatile __u64 *)&slot->turn; /* before the key is compared */
-	if (slot->free || !is_same(&slot->key, key) || !has_ends(noted, sk, family))
-		return;
-	noted->started = bpf_get_current_task_btf()->group_leader->start_time;
-	bpf_sk_storage_get(&noted_slots, sk, noted, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
 /* An atomic operation waits for all memory that the call has touched: it costs several times
  * what all the rest of this does. */
 static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
@@ -826,27 +805,110 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 		*(volatile __u64 *)sum += amount;
 }
 
-/* The slot of what moves on the socket; NULL where a filter leaves it out.  Notes it. */
+/* The slot of what moves on the socket; NULL where a filter leaves it out. */
 static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
 					    const struct peer *peer)
 {
 	struct stats_key key = { 0 };
-	struct noted noted = { .pid = pid };
-	struct slot *slot;
+	__u32 index;
 
-	if (is_noted(sk, family, typed))
-		note_ends(&noted, sk, family);
 	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
 		describe(&key, sk, family, typed, peer);
 		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
 			return NULL;
 		leave_parts(&key);
 	}
-	noted.slot = find_slot(&key, pid);
-	slot = bpf_map_lookup_elem(&packet_stats, &noted.slot);
-	if (slot && noted.slot != SLOT_OTHER && is_noted(sk, family, typed))
-		note(sk, family, &noted, slot, &key);
-	return slot;
+	index = find_slot(&key, pid);
+	return bpf_map_lookup_elem(&packet_stats, &index);
+}
+
+/* Whether an address of a socket is not the one that a key has. */
+static __always_inline __u32 differs(const __u32 its[4], const struct in6_addr *address)
+{
+	const __u32 *now = address->in6_u.u6_addr32;
+
+	if (is_mapped(now))
+		return (its[0] ^ now[3]) | its[1] | its[2] | its[3];
+	return (its[0] ^ now[0]) | (its[1] ^ now[1]) | (its[2] ^ now[2]) | (its[3] ^ now[3]);
+}
+
+/* Whether describe_ends() would make other ends of a socket that has a port and, if it is an IPv6 one
+ * and the family or addresses are asked for, a peer. */
+static __always_inline __u32 ends_differ(const struct stats_key *key, const struct sock *sk, int family)
+{
+	const struct in6_addr *local = &sk->__sk_common.skc_v6_rcv_saddr,
+			      *remote = &sk->__sk_common.skc_v6_daddr;
+	__u32 differ = 0;
+
+	if (parts & PART_LPORT)
+		differ |= key->lport ^ sk->__sk_common.skc_num;
+	if (parts & PART_RPORT)
+		differ |= key->rport ^ bpf_ntohs(sk->__sk_common.skc_dport);
+	if (family == AF_INET) {
+		if (parts & PART_FAMILY)
+			differ |= key->family ^ 4;
+		if (parts & PART_LADDR)
+			differ |= (key->laddr[0] ^ sk->__sk_common.skc_rcv_saddr) | key->laddr[1] |
+				  key->laddr[2] | key->laddr[3];
+		if (parts & PART_RADDR)
+			differ |= (key->raddr[0] ^ sk->__sk_common.skc_daddr) | key->raddr[1] |
+				  key->raddr[2] | key->raddr[3];
+	} else if (parts & (PART_FAMILY | PART_LADDR | PART_RADDR)) {
+		differ |= no_address(remote->in6_u.u6_addr32);
+		if (parts & PART_FAMILY)
+			differ |= key->family ^ (is_mapped(remote->in6_u.u6_addr32) ||
+						 is_mapped(local->in6_u.u6_addr32) ? 4 : 6);
+		if (parts & PART_LADDR)
+			differ |= differs(key->laddr, local);
+		if (parts & PART_RADDR)
+			differ |= differs(key->raddr, remote);
+	}
+	return differ;
+}
+
+/* The slot that the key of this had when it was last looked for; NULL where it is another one now, or
+ * the key has to be made to see that.  Else it need not be, which costs as much as all the rest. */
+static __always_inline struct slot *find_quickly(struct sock *sk, int family, __u32 pid)
+{
+	struct stats_key key = { 0 };   /* what the hash is of */
+	struct place place = { 0 };
+	__u32 *last, index, differ;
+	struct slot *slot;
+	__u16 proto;
+	__u64 turn;
+
+	/* what has the key has passed the filters, if they look at no more than that */
+	if (!(parts & ~PART_PROCESS) || needs != parts || parts & PARTS_CALLER ||
+	    filter.kinds & FILTER_CGROUP || !is_ip(family))
+		return NULL;
+	proto = proto_of(sk, family, true);
+	if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || !sk->__sk_common.skc_num)
+		return NULL;
+	if (parts & PART_PROCESS && !find_place(pid, &place))
+		return NULL;
+	key.process = place.index;
+	if (parts & PART_PROTO)
+		key.proto = proto;
+	if (parts & PART_LPORT)
+		key.lport = sk->__sk_common.skc_num;
+	if (parts & PART_RPORT)
+		key.rport = bpf_ntohs(sk->__sk_common.skc_dport);
+	if (parts & PART_RADDR && family == AF_INET) {
+		key.raddr[0] = sk->__sk_common.skc_daddr;
+	} else if (parts & PART_RADDR) {
+		key.raddr[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
+		key.raddr[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
+	}
+	last = last_slot(&key);
+	index = last ? *(volatile __u32 *)last : SLOT_OTHER;
+	slot = bpf_map_lookup_elem(&packet_stats, &index);
+	if (!slot || index == SLOT_OTHER || !begin(slot, &turn))
+		return NULL;
+	differ = (slot->key.process ^ place.index) | (slot->key.generation ^ place.generation) |
+		 ends_differ(&slot->key, sk, family);
+	if (parts & PART_PROTO)
+		differ |= slot->key.proto ^ proto;
+	return !differ && is_still(slot, turn) ? slot : NULL;
 }
 
 /* Layer ip: the current process uses the socket. */
@@ -859,8 +921,8 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 				 bool preempted, long bytes, bool traffic)
 {
 	bool atomic = preempted || !own_shares;
+	__u32 index, pid, cpu = bpf_get_smp_processor_id();
 	struct peer peer = { 0 };
-	__u32 index, pid = bpf_get_current_pid_tgid() >> 32;
 	struct slot *slot = NULL;
 	struct counters *now;
 
@@ -874,18 +936,19 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 		take_peer(&peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
+	pid = typed && casts && !preempted ? find_pid(cpu) : bpf_get_current_pid_tgid() >> 32;
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return 0;
 	if (parts == PART_PROCESS && !(filter.kinds & ~FILTER_PIDS)) {
 		index = find_own_slot(pid);
 		slot = bpf_map_lookup_elem(&packet_stats, &index);
 	} else {
-		if (is_noted(sk, family, typed))
-			slot = find_noted(sk, family, pid);
+		if (typed && !peer.family)
+			slot = find_quickly(sk, family, pid);
 		if (!slot)
 			slot = look_for_key(sk, family, typed, pid, &peer);
 	}
-	now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
+	now = slot ? share_of(slot, cpu & share_mask) : NULL;
 	if (!now)
 		return 0;
 	if (direction == RX) {
@@ -915,7 +978,13 @@ static __always_inline int received(struct sock *sk, int family, bool typed, boo
 			     : 0;
 }
 
-/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(). */
+/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(); where these are,
+ * bpf_rdonly_cast() is. */
+
+static __always_inline struct sock *typed_sk(const void *sk)
+{
+	return rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+}
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length_btf, struct sock *sk, int ret, int flags)
@@ -932,13 +1001,13 @@ int BPF_PROG(sock_recv_length_btf, struct sock *sk, int ret, int flags)
 SEC("tracepoint/sock/sock_send_length")
 int sock_send_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return sent(ctx->sk, ctx->family, false, false, ctx->ret);
+	return sent(typed_sk(ctx->sk), ctx->family, true, false, ctx->ret);
 }
 
 SEC("tracepoint/sock/sock_recv_length")
 int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return received(ctx->sk, ctx->family, false, false, ctx->flags, ctx->ret);
+	return received(typed_sk(ctx->sk), ctx->family, true, false, ctx->flags, ctx->ret);
 }
 
 /* The kprobe way: what the return needs is kept from the entry.  A thread that enters
@@ -1359,7 +1428,7 @@ static __always_inline int ended(const struct task_struct *task)
 	__u32 index, pid = task->tgid;
 	struct process *process;
 	struct place *known;
-	__u64 *last;
+	volatile struct last_place *last;
 
 	if (by_kprobe)
 		thread_ended();
@@ -1376,8 +1445,10 @@ static __always_inline int ended(const struct task_struct *task)
 	if (bpf_map_delete_elem(&place_of, &pid))
 		return 0;
 	last = last_place(pid);
-	if (last && *last >> 32 == pid)
-		*last = 0;
+	if (last && last->index >> 32 == pid)
+		last->index = 0;
+	if (last && last->generation >> 32 == pid)
+		last->generation = 0;
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
 		process->ppid = parent_pid();

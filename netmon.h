@@ -53,11 +53,11 @@ enum part {
 	PART_LADDR = 1 << 8,
 	PART_RADDR = 1 << 9,
 	PART_IFACE = 1 << 10,    /* layer ip only */
+	PARTS_CALLER = PART_UID | PART_NETNS | PART_CGROUP,
 	PARTS_ENDS = PART_FAMILY | PART_LPORT | PART_RPORT | PART_LADDR | PART_RADDR,
 };
 
-/* What is not asked for is 0.  In the order of enum part: the map of keys is as wide as
- * the last part that is asked for. */
+/* What is not asked for is 0.  The map of keys is as wide as the last part that is asked for. */
 struct stats_key {
 	__u32 process;           /* its place in processes, */
 	__u32 generation;        /* and how often that was given away before */
@@ -65,10 +65,10 @@ struct stats_key {
 	__u8 family;             /* 4 or 6, on the wire; 0: not known, or no IP */
 	__u8 unused;
 	__u16 lport, rport;      /* host byte order; 0: none, or not known */
+	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
 	__u32 uid;               /* effective */
 	__u32 netns;             /* inode */
 	__u64 cgroup;            /* id: the inode of its directory */
-	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
 	char iface[IFACE_LEN];   /* filled up with NULs */
 };
 
@@ -92,11 +92,12 @@ struct share {
  * event, the others when the slot gets a new occupant. */
 struct slot {
 	__u64 turn;              /* odd while the occupant changes, +2 for each new one */
-	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
-	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or when */
-	__u64 free;              /* it was given back: 1 */
+	__u64 free;              /* 1: given back */
+	struct stats_key key;    /* what most keys have of it is in this cache line */
 	struct counters base;    /* `now` when the occupant came */
-	struct stats_key key;
+	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
+	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or it was */
+	                         /* given back */
 	struct share shares[];   /* all that was ever counted here; their sum is `now` */
 } __attribute__((aligned(64)));
 

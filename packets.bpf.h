@@ -31,14 +31,6 @@ enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 /* How long fragments wait for the others of their datagram: nanoseconds. */
 #define FRAGMENTS_WAIT 1000000000ULL
 
-/* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses:
- * bpf_rdonly_cast(), whose number is put in before this is loaded. */
-static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL_CAST;
-const volatile bool casts;
-#define PEEK(type, object, field)                                                          \
-	(casts ? ((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))->field \
-	       : BPF_CORE_READ((struct type *)(object), field))
-
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
 

@@ -750,18 +750,6 @@ static __u32 key_size(__u32 parts)
 	return size;
 }
 
-/* Whether a socket's storage may tell which key is its: where nothing else has a part in that but
- * the process. */
-static bool takes_notes(const struct probes *probes)
-{
-	const struct probes_options *options = &probes->options;
-
-	return probes->kernel.storage && options->layer == LAYER_SOCKET &&
-	       options->parts & ~PART_PROCESS &&
-	       !(needs(options) & (PART_UID | PART_NETNS | PART_CGROUP)) &&
-	       !(options->filter.kinds & (FILTER_UID | FILTER_CGROUP));
-}
-
 /* Makes only those maps that this key, these filters and hooks use. */
 static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
 {
@@ -770,6 +758,7 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	__u32 limit = (__u32)probes->processes.limit;
 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
+	bpf_map__set_autocreate(skeleton->maps.run_queues, probes->kernel.cast);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
 	bpf_map__set_autocreate(skeleton->maps.wanted_pids,
 				options->filter.kinds & FILTER_PIDS || options->follow);
@@ -793,7 +782,6 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
 	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)probes->stats.size);
 	bpf_map__set_autocreate(skeleton->maps.last_slots, keyed);
-	bpf_map__set_autocreate(skeleton->maps.noted_slots, takes_notes(probes));
 	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
@@ -831,7 +819,6 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
-	skeleton->rodata->takes_notes = takes_notes(probes);
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
 	skeleton->rodata->casts = probes->kernel.cast;
 	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);

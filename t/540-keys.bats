@@ -483,6 +483,60 @@ for amount in 7, 10, 100:
 		$4 == sent[$1, $2, $3] { all++ } END { exit bad || !all }' wanted got
 }
 
+# Keys that differ in one part only, of sockets that take turns: an entry that was found for one must not
+# be taken for that of another, even where a hash of both is the same
+
+# differ_in PART
+differ_in() {
+	cat >program <<-'END'
+		import ipaddress, itertools, socket, sys
+		def addresses(form, *parts):
+		    return [form % numbers for numbers in itertools.product(*parts)]
+		near = addresses("127.0.0.%d", range(1, 100))
+		peers = addresses("127.1.%d.%d", range(1, 21), range(1, 201))
+		six = addresses("2001:db8:%x:%x::1", range(8), range(8))
+		six += ["2001:%x:0:0:0:0:0:%x" % (number, 0x100 ^ number) for number in range(1, 50)]
+		six = [str(ipaddress.ip_address(address)) for address in six]
+		ways = {
+		    "laddr": [(address, 5000, "127.0.0.1", 6000) for address in near],
+		    "raddr": [("127.0.0.1", 5000, address, 6000) for address in peers],
+		    "laddr, mapped": [("::ffff:" + address, 5000, "::ffff:127.0.0.1", 6000) for address in near],
+		    "raddr, mapped": [("::ffff:127.0.0.1", 5000, "::ffff:" + address, 6000) for address in peers],
+		    "laddr of IPv6": [(address, 5000, "2001:db8::1", 6000) for address in six],
+		    "raddr of IPv6": [("2001:db8::1", 5000, address, 6000) for address in six],
+		    "lport": [("127.0.0.1", port, "127.0.0.1", 6000) for port in range(10000, 14000)],
+		    "rport": [("127.0.0.1", 5000, "127.0.0.1", port) for port in range(10000, 14000)],
+		}[sys.argv[1]]
+		with open("account", "w") as account:
+		    for size, (*local, raddr, rport) in itertools.product((1, 20), ways):
+		        family = socket.AF_INET6 if ":" in raddr else socket.AF_INET
+		        with socket.socket(family, socket.SOCK_DGRAM) as client:
+		            if family == socket.AF_INET6:
+		                client.setsockopt(socket.IPPROTO_IPV6, 78, 1) # IPV6_FREEBIND
+		            client.bind(tuple(local))
+		            client.connect((raddr, rport))
+		            client.send(bytes(size))
+		            print(*local, raddr, rport, size, sep="\t", file=account)
+	END
+	watch -i 0.1 -f tsv -o laddr,lport,raddr,rport,tx_bytes --to reports -- \
+		unshare -n sh -c 'ip link set lo up && ip -6 route add local 2001::/16 dev lo && python3 program "$1"' sh "$1"
+	awk -F '\t' 'FNR == NR { gsub("::ffff:", ""); wanted[$1, $2, $3, $4] += $5; next }
+		FNR > 1 && $5 > 0 { got[$1, $2, $3, $4] += $5 }
+		END { for (key in wanted) if (got[key] != wanted[key]) wrong++
+			for (key in got) if (!(key in wanted)) wrong++
+			for (key in wanted) keys++
+			print keys, wrong + 0; exit wrong || keys < 99 }' account reports || fail "keys, wrong"
+}
+
+@test "ends that differ in laddr only" { differ_in laddr; }
+@test "ends that differ in raddr only" { differ_in raddr; }
+@test "ends that differ in laddr only, IPv4 in IPv6" { differ_in "laddr, mapped"; }
+@test "ends that differ in raddr only, IPv4 in IPv6" { differ_in "raddr, mapped"; }
+@test "ends that differ in laddr only, IPv6" { differ_in "laddr of IPv6"; }
+@test "ends that differ in raddr only, IPv6" { differ_in "raddr of IPv6"; }
+@test "ends that differ in lport only" { differ_in lport; }
+@test "ends that differ in rport only" { differ_in rport; }
+
 # Many connections in one interval; fewer where they take long
 
 connections=${CONNECTIONS:-20000}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a send and a receive get longer by: netmon's probes beside programs that do nothing."""
-from common import BUILD, CPUS, QUICK, Program, Spread, netmon, several
+from common import BUILD, CPUS, Program, Spread, netmon, several
 
 KEYS = {
     "default": [],
@@ -11,7 +11,7 @@ KEYS = {
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
 EMPTY = [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o"]
-MILLISECONDS = "30" if QUICK else "60"
+MILLISECONDS = "30"
 
 
 def way():
@@ -40,7 +40,7 @@ def hammer_all(mode, threads, kind):
     rounds = []
     with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
         measure(hammer)
-        for _ in range(several(12)):
+        for _ in range(several(40)):
             rounds.append([measure(hammer), beside(lambda: empty(kind), hammer)] +
                           [beside(lambda: netmon("-i", "86400", *options), hammer)
                            for options in KEYS.values()])

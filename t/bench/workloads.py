@@ -148,18 +148,22 @@ def usable(table):
     return found
 
 
-def compare(table, name, run, least, tools):
-    """Without, with the first tool, without, with the second ..."""
+def compare(table, name, run, least, tools, often):
+    """Without, with the first tool, without, with the second ..., without: each beside the two runs
+    around it.  Those of `often` come more often: they are near to one another."""
     kept = {tool[0]: [] for tool in tools}
     cpu = {tool[0]: [] for tool in tools}
     run()
+    before = run()
     for _ in range(several(7)):
-        for tool in tools:
-            without = run()
+        for tool in 3 * often + [tool for tool in tools if tool not in often]:
             with start(tool) as it:
                 begin, used = time.monotonic(), it.cpu()
-                kept[tool[0]].append(run() / without)
+                with_it = run()
                 cpu[tool[0]].append(100 * (it.cpu() - used) / (time.monotonic() - begin))
+            after = run()
+            kept[tool[0]].append(2 * with_it / (before + after))
+            before = after
     for tool in kept:
         table.add("workload", f"{name}: kept with {tool}", Spread(kept[tool]), "x without", ".3f",
                   least=least if tool == "netmon" else None,
@@ -197,6 +201,6 @@ def run(table):
     with servers():
         for name, program, workload, least in WORKLOADS[:1] if QUICK else WORKLOADS:
             if shutil.which(program):
-                compare(table, name, workload, least, tools)
+                compare(table, name, workload, least, tools, tools[:2])
             else:
                 table.note("workload", name, f"{program} is not installed")
