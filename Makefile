@@ -59,7 +59,8 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
 TESTS := history traffic replay witness
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
-BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty
+BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
+	$(BUILD)/t/bench/turns
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
@@ -140,7 +141,7 @@ $(BUILD)/t/witness: LDLIBS = $(LIBS)
 $(BUILD)/t/witness: | $(BUILD)/t/witness.bpf.o
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c
-$(BUILD)/t/bench/empty: LDLIBS = $(LIBS)
+$(BUILD)/t/bench/empty $(BUILD)/t/bench/turns: LDLIBS = $(LIBS)
 $(BUILD)/t/bench/empty: | $(BUILD)/t/bench/empty.bpf.o
 
 $(TEST_PROGRAMS) $(BENCH_PROGRAMS):

@@ -17,7 +17,8 @@ in_tree() {
 bench() {
 	local build
 	build=$(realpath --relative-to="$here/.." "$BUILD")
-	in_tree "$build/t/bench/hammer" "$build/t/bench/crowd" "$build/t/bench/empty"
+	in_tree "$build/t/bench/hammer" "$build/t/bench/crowd" "$build/t/bench/empty" \
+		"$build/t/bench/turns"
 	QUICK=1 timeout 300 "$here/bench/bench" "$@" 3>&-
 }
 

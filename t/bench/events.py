@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a send and a receive get longer by: netmon's probes beside programs that do nothing."""
+import contextlib
 from common import BUILD, CPUS, Program, Spread, netmon, several
 
 KEYS = {
     "default": [],
     "+proto,family": ["-o", "+proto,family"],
     "connections": ["-o", "pid,comm,laddr,lport,raddr,rport,rx_rate,tx_rate"],
-    "layer ip": ["--layer", "ip"],
 }
+LAYER_IP = ["--layer", "ip"]
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
 EMPTY = [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o"]
-MILLISECONDS = "30"
 
 
 def way():
@@ -21,52 +21,82 @@ def way():
     return WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
 
 
-def measure(hammer):
-    return [float(number) for number in hammer.ask(MILLISECONDS).split()]
+def counting(options):
+    return lambda: netmon("-i", "86400", *options)
 
 
-def beside(start, hammer):
-    with start():
-        return measure(hammer)
+class Turns:
+    """Programs that stay loaded, to be attached in turn."""
+
+    def __init__(self):
+        self.program = Program([f"{BUILD}/t/bench/turns"], "ready")
+        self.count = 0
+
+    def hold(self, start):
+        """Those that are there when it has started; returns what attaches them for a while."""
+        number, self.count = self.count, self.count + 1
+        with start():
+            self.program.ask("hold")
+        return lambda: self.attached(number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.program.stop()
+
+    @contextlib.contextmanager
+    def attached(self, number):
+        self.program.ask(str(number))
+        try:
+            yield
+        finally:
+            self.program.ask("-1")
 
 
-def empty(kind):
-    return Program([*EMPTY, kind], "attached")
+def rounds_of(hammer, starts, count, milliseconds):
+    """For each round the nanoseconds of a send and a receive without, and beside each of these."""
+    def measure():
+        return [float(number) for number in hammer.ask(str(milliseconds)).split()]
+
+    def beside(start):
+        with start():
+            return measure()
+
+    measure()
+    return [[measure(), *map(beside, starts)] for _ in range(several(count))]
 
 
-def hammer_all(mode, threads, kind):
-    """For each round the nanoseconds of a send and a receive without, with nothing, with each
-    of the keys."""
-    rounds = []
-    with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
-        measure(hammer)
-        for _ in range(several(40)):
-            rounds.append([measure(hammer), beside(lambda: empty(kind), hammer)] +
-                          [beside(lambda: netmon("-i", "86400", *options), hammer)
-                           for options in KEYS.values()])
-    return rounds
-
-
-def report(table, rounds, mode, threads):
+def report(table, rounds, floors, keys, mode, threads, most=1.5):
+    """`floors`: rounds that have programs that do nothing second."""
     many = "1 thread" if threads == 1 else f"{threads} threads on {CPUS} CPUs"
     for direction, name in enumerate(("send", "receive")):
-        times = [[column[direction] for column in row] for row in rounds]
-        floor = Spread([row[1] - row[0] for row in times])
-        call = Spread([row[0] for row in times])
-        for column, keys in enumerate(KEYS, 2):
-            # the floor of all rounds: a single one may be next to nothing
-            ratio = Spread([(row[column] - row[0]) / max(floor.median, 1) for row in times])
-            more = Spread([row[column] - row[0] for row in times])
-            # layer ip does something for each packet too, where the floor has nothing
-            table.add("event", f"{name}, {mode}, {keys}, {many}", ratio, "x empty",
-                      most=None if keys == "layer ip" else 1.5,
-                      remark=f"{more.median:.0f} ns, empty {floor.median:.0f} ns, "
-                             f"call {call.median:.0f} ns")
+        def added(some, column):
+            return [row[column][direction] - row[0][direction] for row in some]
+
+        # of all rounds: that of a single one may be next to nothing
+        floor = Spread(added(floors, 1)).median
+        call = Spread([row[0][direction] for row in rounds]).median
+        for column, key in enumerate(keys, len(rounds[0]) - len(keys)):
+            more = added(rounds, column)
+            table.add("event", f"{name}, {mode}, {key}, {many}",
+                      Spread([each / max(floor, 1) for each in more]), "x empty", most=most,
+                      remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns, call {call:.0f} ns")
 
 
 def run(table):
     kind = way()
     table.note("event", "way of attaching", kind)
-    for mode in ("calls", "messages"):
-        for threads in sorted({1, CPUS}):
-            report(table, hammer_all(mode, threads, kind), mode, threads)
+    starts = [lambda: Program([*EMPTY, kind], "attached"), *map(counting, KEYS.values())]
+    in_turns = kind in ("btf", "fexit")
+    with contextlib.ExitStack() as stack:
+        if in_turns:
+            starts = list(map(stack.enter_context(Turns()).hold, starts))
+        for mode in ("calls", "messages"):
+            for threads in sorted({1, CPUS}):
+                with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
+                    rounds = rounds_of(hammer, starts, *(400, 4) if in_turns else (12, 60))
+                    # something for each packet too, where the floor has nothing; loading it takes long
+                    whole = rounds_of(hammer, [counting(LAYER_IP)], 12, 60)
+                report(table, rounds, rounds, KEYS, mode, threads)
+                report(table, whole, rounds, ["layer ip"], mode, threads, None)
