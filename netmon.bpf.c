@@ -43,6 +43,7 @@ enum direction { RX, TX };
 /* The parts that the key is made of, and those that it or the filter needs: enum part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
+const volatile struct filter filter;
 /* wanted_pids follows the descendants of those in it */
 const volatile bool follows;
 /* Layer ip: what a process sends and receives tells only which sockets are its own. */
@@ -59,8 +60,6 @@ const volatile __u32 shares = 1;
 const volatile __u32 share_mask;
 const volatile bool own_shares;
 const volatile bool btf_is_preempted;
-/* Behind all that each event looks at but the kinds, so that those are in one cache line. */
-const volatile struct filter filter;
 /* Slots behind SLOT_OTHER, and after how long one counts as idle: nanoseconds. */
 const volatile __u32 slots = MAX_PROCESSES;
 const volatile __u64 idle_after;

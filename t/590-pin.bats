@@ -247,12 +247,14 @@ as_member() {
 }
 
 @test "--pin twice names the first; --replace loses nothing of what is counted meanwhile" {
+	local begun=$SECONDS
 	pin
+	took=$((SECONDS - begun)) # an emulated machine takes seconds to load the probes
 	since=$("$NETMON" --status "$pin" --time iso -f jsonl 2>/dev/null | jq -r .since)
 	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, --unpin removes it" \
 		--pin "$pin"
 	reader old -i 0.1
-	"$BUILD/t/traffic" steady -r 5000000 -s 6 >account 3>&- &
+	"$BUILD/t/traffic" steady -r 5000000 -s $((6 + 3 * took)) >account 3>&- &
 	traffic=$!
 	sleep 2
 	pin --replace -o +proto
