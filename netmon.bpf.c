@@ -247,13 +247,12 @@ struct {
 static __noinline __u32 look_for_run_queue(__u32 cpu)
 {
 	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
-	struct task_struct *task;
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct rq *queue;
 
 	/* CONFIG_FAIR_GROUP_SCHED */
-	if (known && bpf_core_field_exists(((struct sched_entity *)0)->cfs_rq) &&
+	if (known && bpf_core_field_exists(task->se.cfs_rq) &&
 	    bpf_core_field_exists(((struct cfs_rq *)0)->rq)) {
-		task = bpf_get_current_task_btf();
 		queue = task->se.cfs_rq->rq;
 		if ((__u32)queue->cpu == cpu && queue->curr == task)
 			*known = (__u64)queue;
@@ -603,7 +602,7 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 	if (port || proto != IPPROTO_TCP)
 		return port;
 	if (!typed || casts)
-		return bpf_ntohs(PEEK(inet_sock, sk, inet_sport));
+		return bpf_ntohs(PEEK(tcp_sock, sk, inet_conn.icsk_inet.inet_sport));
 	tcp = bpf_skc_to_tcp_sock(sk);
 	return tcp ? bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport) : 0;
 }
@@ -822,10 +821,8 @@ static __noinline struct slot *look_for_key(struct sock *sk, int family, bool ty
 }
 
 /* Whether an address of a socket is not the one that a key has. */
-static __always_inline __u32 differs(const __u32 its[4], const struct in6_addr *address)
+static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
 {
-	const __u32 *now = address->in6_u.u6_addr32;
-
 	if (is_mapped(now))
 		return (its[0] ^ now[3]) | its[1] | its[2] | its[3];
 	return (its[0] ^ now[0]) | (its[1] ^ now[1]) | (its[2] ^ now[2]) | (its[3] ^ now[3]);
@@ -835,8 +832,8 @@ static __always_inline __u32 differs(const __u32 its[4], const struct in6_addr *
  * and the family or addresses are asked for, a peer. */
 static __always_inline __u32 ends_differ(const struct stats_key *key, const struct sock *sk, int family)
 {
-	const struct in6_addr *local = &sk->__sk_common.skc_v6_rcv_saddr,
-			      *remote = &sk->__sk_common.skc_v6_daddr;
+	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32,
+		    *remote = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
 	__u32 differ = 0;
 
 	if (parts & PART_LPORT)
@@ -853,10 +850,9 @@ static __always_inline __u32 ends_differ(const struct stats_key *key, const stru
 			differ |= (key->raddr[0] ^ sk->__sk_common.skc_daddr) | key->raddr[1] |
 				  key->raddr[2] | key->raddr[3];
 	} else if (parts & (PART_FAMILY | PART_LADDR | PART_RADDR)) {
-		differ |= no_address(remote->in6_u.u6_addr32);
+		differ |= no_address(remote);
 		if (parts & PART_FAMILY)
-			differ |= key->family ^ (is_mapped(remote->in6_u.u6_addr32) ||
-						 is_mapped(local->in6_u.u6_addr32) ? 4 : 6);
+			differ |= key->family ^ (is_mapped(remote) || is_mapped(local) ? 4 : 6);
 		if (parts & PART_LADDR)
 			differ |= differs(key->laddr, local);
 		if (parts & PART_RADDR)
