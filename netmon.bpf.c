@@ -828,8 +828,8 @@ static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
 	return (its[0] ^ now[0]) | (its[1] ^ now[1]) | (its[2] ^ now[2]) | (its[3] ^ now[3]);
 }
 
-/* Whether describe_ends() would make other ends of a socket that has a port and, if it is an IPv6 one
- * and the family or addresses are asked for, a peer. */
+/* Whether describe_ends() would make other ends of a TCP or UDP socket, or might: it looks further where
+ * one that is closed has given its port back, and at an IPv6 one that has no peer. */
 static __always_inline __u32 ends_differ(const struct stats_key *key, const struct sock *sk, int family)
 {
 	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32,
@@ -877,7 +877,7 @@ static __always_inline struct slot *find_quickly(struct sock *sk, int family, __
 	    filter.kinds & FILTER_CGROUP || !is_ip(family))
 		return NULL;
 	proto = proto_of(sk, family, true);
-	if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || !sk->__sk_common.skc_num)
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
 		return NULL;
 	if (parts & PART_PROCESS && !find_place(pid, &place))
 		return NULL;

@@ -467,6 +467,35 @@ else:
 	equal "$(awk -F '\t' '$2 == "before" || $2 == "after" { print $1 }' got | sort | uniq -d | wc -l)" 1
 }
 
+@test "a process that has the place of one before, and the same socket: each has its bytes" {
+	sent_by '
+client = connection(ports[0])
+for number in range(1, 20):
+    child("child", client, bytes(number))
+    time.sleep(0.3) # until what it sent is in a report' --max-processes 3
+	equal "$(cat got)" "$(cat wanted)"
+	equal "$(wc -l <got)" 19
+}
+
+@test "a datagram to another peer than its socket's: each has its bytes" {
+	cat >program <<-'END'
+		import socket
+		client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		others = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+		for other in others:
+		    other.bind(("127.0.0.1", 0))
+		client.connect(others[0].getsockname())
+		for _ in range(100):
+		    client.send(b"to its own")
+		    client.sendto(b"other", others[1].getsockname())
+		print(*(f"{other.getsockname()[1]}\t{sent}" for other, sent in zip(others, (1000, 500))), sep="\n",
+		      file=open("account", "w"))
+	END
+	watch -i 0.1 -f tsv -o pid,rport,tx_bytes --to reports -- python3 program
+	equal "$(awk -F '\t' -v OFS='\t' 'NR > 1 && $3 { sum[$2] += $3 } END { for (port in sum) print port, sum[port] }' \
+		reports | sort)" "$(sort account)"
+}
+
 @test "connections that lose their entry to others, and come again: the rows add up" {
 	sent_by '
 clients = [connection(port) for port in ports]
@@ -489,11 +518,13 @@ for amount in 7, 10, 100:
 # differ_in PART
 differ_in() {
 	cat >program <<-'END'
-		import ipaddress, itertools, socket, sys
+		import ipaddress, itertools, random, socket, struct, sys
 		def addresses(form, *parts):
 		    return [form % numbers for numbers in itertools.product(*parts)]
 		near = addresses("127.0.0.%d", range(1, 100))
-		peers = addresses("127.1.%d.%d", range(1, 21), range(1, 201))
+		random.seed(1) # 4000 of these are enough for a hundred with the hash of another
+		peers = random.sample(addresses("127.1.%d.%d", range(256), range(1, 255)), 4000)
+		ports = random.sample(range(10000, 65536), 4000)
 		six = addresses("2001:db8:%x:%x::1", range(8), range(8))
 		six += ["2001:%x:0:0:0:0:0:%x" % (number, 0x100 ^ number) for number in range(1, 50)]
 		six = [str(ipaddress.ip_address(address)) for address in six]
@@ -504,17 +535,23 @@ differ_in() {
 		    "raddr, mapped": [("::ffff:127.0.0.1", 5000, "::ffff:" + address, 6000) for address in peers],
 		    "laddr of IPv6": [(address, 5000, "2001:db8::1", 6000) for address in six],
 		    "raddr of IPv6": [("2001:db8::1", 5000, address, 6000) for address in six],
-		    "lport": [("127.0.0.1", port, "127.0.0.1", 6000) for port in range(10000, 14000)],
-		    "rport": [("127.0.0.1", 5000, "127.0.0.1", port) for port in range(10000, 14000)],
+		    "lport": [("127.0.0.1", port, "127.0.0.1", 6000) for port in ports],
+		    "rport": [("127.0.0.1", 5000, "127.0.0.1", port) for port in ports],
 		}[sys.argv[1]]
+		# a datagram to a mapped address has a peer of its own, as if it were not connected
+		kind = socket.SOCK_STREAM if "mapped" in sys.argv[1] else socket.SOCK_DGRAM
+		server = socket.create_server(("::", 6000), family=socket.AF_INET6, dualstack_ipv6=True)
 		with open("account", "w") as account:
 		    for size, (*local, raddr, rport) in itertools.product((1, 20), ways):
 		        family = socket.AF_INET6 if ":" in raddr else socket.AF_INET
-		        with socket.socket(family, socket.SOCK_DGRAM) as client:
+		        with socket.socket(family, kind) as client:
+		            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 		            if family == socket.AF_INET6:
 		                client.setsockopt(socket.IPPROTO_IPV6, 78, 1) # IPV6_FREEBIND
 		            client.bind(tuple(local))
 		            client.connect((raddr, rport))
+		            if kind == socket.SOCK_STREAM:
+		                server.accept()[0].close()
 		            client.send(bytes(size))
 		            print(*local, raddr, rport, size, sep="\t", file=account)
 	END
