@@ -12,7 +12,8 @@
  *              (net_dev_queue) is forwarded and none of ours.
  *   owner      in socket storage, MPTCP's by the socket's address: who created the socket
  *              (cgroup/sock_create), sent or received on it last, or had it when netmon
- *              began (iter/task_file).  An accepted socket has that of the listening one
+ *              began (iter/task_file).  A send by TCP makes one from its beginning on
+ *              (tcp_sendmsg_locked).  An accepted socket has that of the listening one
  *              until somebody uses it.
  *
  * What sees packets runs where the kernel is not preempted (softirqs are off), so none is
@@ -673,6 +674,32 @@ static __noinline int use(enum direction direction, struct sock *sk)
 	if (tcp)
 		owner->end = tcp->write_seq;
 	return 0;
+}
+
+/* A call has the socket's lock, and is about to give TCP what it sends: from the next byte on all is
+ * its, whoever makes the kernel send that. */
+static __always_inline int begins_to_send(struct sock *sk)
+{
+	struct owner *owner = is_user() ? OWNER(sk, CREATE) : NULL;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	if (!owner || !tcp)
+		return 0;
+	owner->end = tcp->write_seq;
+	return sent_by(owner);
+}
+
+/* For each part that it gives; Linux 6.16. */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(tcp_sendmsg_locked_btf, struct sock *sk)
+{
+	return begins_to_send(sk);
+}
+
+SEC("fentry/tcp_sendmsg_locked")
+int BPF_PROG(tcp_sendmsg_locked_fentry, struct sock *sk)
+{
+	return begins_to_send(sk);
 }
 
 SEC("cgroup/sock_create")

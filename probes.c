@@ -22,7 +22,7 @@
 #include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
 
-enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
+enum way { TP_BTF, CLASSIC, FENTRY, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
 
 static const struct {
 	const char *name;         /* for -v */
@@ -31,14 +31,16 @@ static const struct {
 } ways[WAYS] = {
 	[TP_BTF] = { "tracepoint", "btf", ATTACH_TRACEPOINT },
 	[CLASSIC] = { "classic tracepoint", "classic", ATTACH_TRACEPOINT },
+	[FENTRY] = { "fentry", "fentry", ATTACH_FEXIT },
 	[FEXIT] = { "fexit", "fexit", ATTACH_FEXIT },
 	[KPROBE] = { "kprobe", "kprobe", ATTACH_KPROBE },
 	[MULTI] = { "kprobe.multi", "kprobe", ATTACH_KPROBE },
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip. */
-enum role { END, NAME, CHILD, PEER, PACKETS, SENDS, RECEIVES, ROLES };
+/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip; SENDER: there,
+ * of a call that has not returned. */
+enum role { END, NAME, CHILD, PEER, PACKETS, SENDER, SENDS, RECEIVES, ROLES };
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
@@ -77,6 +79,8 @@ static const struct hook {
 	{ "net_dev_queue", "net", PACKETS, NULL, NULL, false },
 	{ "netif_receive_skb", "net", PACKETS, NULL, NULL, false },
 	{ "net_dev_start_xmit", "net", PACKETS, NULL, NULL, false },
+	{ "tcp_sendmsg_locked", "tcp", SENDER, NULL, NULL, false },
+	{ "tcp_sendmsg_locked", NULL, SENDER, "tcp_sendmsg_locked", NULL, false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
 	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted", false },
@@ -419,8 +423,12 @@ static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_
 		return is_tracepoint(hook) && try_btf(BPF_TRACE_RAW_TP, id, hook->reads);
 	case CLASSIC:
 		return is_tracepoint(hook) && try_classic(hook);
+	case FENTRY:
+		return !hook->group && hook->role == SENDER &&
+		       try_btf(BPF_TRACE_FENTRY, id, hook->reads);
 	case FEXIT:
-		return !hook->group && try_btf(BPF_TRACE_FEXIT, id, hook->reads);
+		return !hook->group && hook->role != SENDER &&
+		       try_btf(BPF_TRACE_FEXIT, id, hook->reads);
 	case KPROBE:
 		return probed && try_kprobe(hook);
 	case MULTI:
@@ -456,7 +464,7 @@ static bool prefers_classic(const struct probes_options *options, const struct h
 static bool is_possible(const struct probes_options *options, const struct hook *hook, enum way way)
 {
 	if (options->layer == LAYER_IP && hook->role >= PACKETS)
-		return way == TP_BTF || way == FEXIT || way == CGROUP;
+		return way == TP_BTF || way == FENTRY || way == FEXIT || way == CGROUP;
 	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
 }
 
@@ -464,8 +472,8 @@ static bool is_possible(const struct probes_options *options, const struct hook 
 static enum way choose_way(const struct probes_options *options, const struct hook *hook, __u32 id)
 {
 	static const enum way orders[2][WAYS] = {
-		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
-		{ CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE, CGROUP },
+		{ TP_BTF, CLASSIC, FENTRY, FEXIT, KPROBE, MULTI, CGROUP },
+		{ CLASSIC, TP_BTF, MULTI, FENTRY, FEXIT, KPROBE, CGROUP },
 	};
 	const enum way *order = orders[prefers_classic(options, hook)];
 
@@ -552,6 +560,7 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 			return false;
 		break;
 	case PACKETS:
+	case SENDER:
 		if (options->layer != LAYER_IP)
 			return false;
 		break;

@@ -86,12 +86,12 @@ alone() {
 		exit $status' - "$@"
 }
 
-# attributed CASE [OPTION]...: each process of t/traffic has the payload that it moved
+# attributed COMMAND...: each process has the payload that it moved, as the command says
 attributed() {
 	local try
 	for try in 1 2 3; do
 		look
-		alone ${pinned-} "$BUILD/t/traffic" "$@" >account
+		alone "$@" >account
 		sleep 0.5 # the last acknowledgements
 		stop
 		# what is sent again, since a busy receiver had no room for it, is in no account
@@ -101,23 +101,63 @@ attributed() {
 	"$here/packets" owners reports account
 }
 
-# in_turn CASE: processes that use a socket one after the other.  On one CPU, where nothing goes out
-# between a call's last work and its end: the manual says whose that is.  In one report, as whoever
-# has ended may still have something in the queue.
+# traffic CASE [OPTION]...: by t/traffic
+traffic() { attributed "$BUILD/t/traffic" "$@"; }
+
+# in_turn CASE: processes that use a socket one after the other.  In one report, as whoever has ended
+# may still have something in the queue.
 in_turn() {
-	local interval=60 pinned
-	pinned="taskset -c $(python3 -c 'import os; print(min(os.sched_getaffinity(0)))')"
-	attributed "$1"
+	local interval=60
+	traffic "$1"
 }
 
-@test "workers that accept on one socket: each has its connections" { attributed prefork; }
+@test "workers that accept on one socket: each has its connections" { traffic prefork; }
 @test "a socket that is passed on: each process has what it sends" { in_turn fd-pass; }
 @test "a socket that is inherited: each process has what it sends" { in_turn fork-then; }
 @test "threads, and a process that execs itself" {
-	attributed threads
-	attributed exec
+	traffic threads
+	traffic exec
 }
-@test "processes that live for milliseconds" { attributed short-tcp -P 60; }
+@test "processes that live for milliseconds" { traffic short-tcp -P 60; }
+
+@test "a call that waits: what the kernel sends of it meanwhile is of who calls, not of who sent before" {
+	local interval=60
+	attributed python3 -c '
+import fcntl, os, socket, struct, termios, time
+BEFORE, SENT = 50000, 400000
+def waiting():
+    return struct.unpack("i", fcntl.ioctl(a, termios.TIOCOUTQ, bytes(4)))[0]
+def account(rx, tx):
+    print(os.getpid(), "python3", rx, tx, sep="\t", flush=True)
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+a = socket.socket()
+a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 150000)
+a.connect(listener.getsockname())
+b, _ = listener.accept()
+if not os.fork():
+    a.sendall(bytes(BEFORE))
+    account(0, BEFORE)
+    os._exit(0)
+os.wait()
+child = os.fork()
+if not child:
+    a.sendall(bytes(SENT))
+    account(0, SENT)
+    os._exit(0)
+seen = 0
+while seen <= BEFORE or waiting() != seen:
+    seen = waiting()
+    time.sleep(0.1)
+received = 0
+while received < BEFORE + SENT:
+    received += len(b.recv(65536))
+os.wait()
+account(received, 0)
+'
+}
 
 # used CASE PROTO: all but a few packets, of handshakes and farewells, are of the processes that have
 # the sockets, and those are not fewer bytes than they moved.  What SCTP gets before somebody accepts
