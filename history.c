@@ -209,16 +209,19 @@ int history_changes(const struct history *history, size_t window,
 	return 0;
 }
 
-/* Long division, a decimal place at a time: exact, where the product would not fit. */
+/* In one division where the product fits, else by a decimal place at a time. */
 __u64 throughput(__u64 amount, __u64 nanoseconds)
 {
+	const bool fits = amount <= UINT64_MAX / 1000000000;
 	__u64 rate, rest;
 
 	if (!nanoseconds)
 		return 0;
+	if (fits)
+		amount *= 1000000000;
 	rate = amount / nanoseconds;
 	rest = amount % nanoseconds;
-	for (int place = 0; place < 9; place++) {
+	for (int places = fits ? 0 : 9; places; places--) {
 		rest *= 10;
 		rate = 10 * rate + rest / nanoseconds;
 		rest %= nanoseconds;
