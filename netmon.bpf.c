@@ -215,23 +215,32 @@ struct {
 	__type(value, struct peer);
 } peers SEC(".maps");
 
-/* The current task.  Read through a typed pointer where there is one (Linux 5.11): lockdown
- * allows that, and refuses bpf_probe_read_kernel(). */
-#define CURRENT(field, ...)                                                                \
-	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
-		 ? bpf_get_current_task_btf()->field                                        \
-		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
-
-/* The same of any pointer that is typed for the verifier, or only for the compiler. */
-#define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
-
 /* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses:
  * bpf_rdonly_cast(), whose number is put in before this is loaded. */
 static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL_CAST;
 const volatile bool casts;
+#define CAST(type, object)                                                                 \
+	((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))
 #define PEEK(type, object, field)                                                          \
-	(casts ? ((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))->field \
-	       : BPF_CORE_READ((struct type *)(object), field))
+	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
+
+/* A task that the verifier trusts.  Not where it can be helped: at each pointer that is read there it
+ * looks through the names of all types, which takes half a millisecond of the start (Linux 6.18,
+ * btf_nested_type_is_trusted()). */
+static __always_inline struct task_struct *only_read(struct task_struct *task)
+{
+	return casts ? CAST(task_struct, task) : task;
+}
+
+/* The current task.  Read through a typed pointer where there is one (Linux 5.11): lockdown
+ * allows that, and refuses bpf_probe_read_kernel(). */
+#define CURRENT(field, ...)                                                                \
+	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
+		 ? only_read(bpf_get_current_task_btf())->field                             \
+		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
+
+/* The same of any pointer that is typed for the verifier, or only for the compiler. */
+#define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
 /* Each CPU's run queue (struct rq), 0 until it is known. */
 struct {
@@ -247,7 +256,7 @@ struct {
 static __noinline __u32 look_for_run_queue(__u32 cpu)
 {
 	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = only_read(bpf_get_current_task_btf());
 	struct rq *queue;
 
 	/* CONFIG_FAIR_GROUP_SCHED */
@@ -269,7 +278,7 @@ static __always_inline __u32 find_pid(__u32 cpu)
 
 	if (!known || !*known)
 		return look_for_run_queue(cpu);
-	queue = rdonly_cast((void *)*known, bpf_core_type_id_kernel(struct rq));
+	queue = CAST(rq, (void *)*known);
 	return queue->curr->tgid;
 }
 
@@ -282,7 +291,7 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 	if (of) {
 		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
 	} else if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		task = bpf_get_current_task_btf();
+		task = only_read(bpf_get_current_task_btf());
 		__builtin_memcpy(comm, task->group_leader->comm, COMM_LEN);
 	} else {
 		task = (void *)bpf_get_current_task();
@@ -978,7 +987,7 @@ static __always_inline int received(struct sock *sk, int family, bool typed, boo
 
 static __always_inline struct sock *typed_sk(const void *sk)
 {
-	return rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	return CAST(sock, sk);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -1418,7 +1427,7 @@ int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
  * of them removes the entry, and only that one frees the place.  No call of the process
  * can be under way any more: each of its threads, those of io_uring included, is past
  * its last one (do_exit()). */
-static __always_inline int ended(const struct task_struct *task)
+static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
 	struct process *process;
@@ -1427,7 +1436,7 @@ static __always_inline int ended(const struct task_struct *task)
 
 	if (by_kprobe)
 		thread_ended();
-	if (task->signal->live.counter)
+	if (only_read(task)->signal->live.counter)
 		return 0;
 	if (follows)
 		bpf_map_delete_elem(&wanted_pids, &pid);

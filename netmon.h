@@ -31,7 +31,7 @@ enum {
 	MAX_ENTRIES = 65536,     /* unless --max-entries says otherwise */
 	MAX_SHARES = 4096,       /* of a slot */
 	MAX_FOLLOWED = 65536,    /* living descendants of a command */
-	FILL_MOST = 1024,        /* numbers that one run makes free */
+	FILL_MOST = 128,         /* numbers that one run makes free; the verifier goes through each */
 	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
 	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */

@@ -189,7 +189,7 @@ static __always_inline __u32 word_at(const void *address)
 	__u32 word = 0;
 
 	if (casts) {
-		window = rdonly_cast(address, bpf_core_type_id_kernel(struct in6_addr));
+		window = CAST(in6_addr, address);
 		return window->in6_u.u6_addr32[0];
 	}
 	bpf_probe_read_kernel(&word, sizeof(word), address);

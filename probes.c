@@ -293,14 +293,15 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads)
+/* `attaches`: it is known that what loads attaches. */
+static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads, bool attaches)
 {
 	int program = load_trial(BPF_PROG_TYPE_TRACING, attach, btf_id, reads);
-	int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
+	int link = program < 0 || attaches ? -1 : bpf_raw_tracepoint_open(NULL, program);
 
 	close_fd(link);
 	close_fd(program);
-	return link >= 0;
+	return attaches ? program >= 0 : link >= 0;
 }
 
 /* A number from a file of sysfs or tracefs, -1 where there is none. */
@@ -329,7 +330,7 @@ static bool try_perf(enum bpf_prog_type type, struct perf_event_attr *attributes
 	return works;
 }
 
-static bool try_classic(const struct hook *hook)
+static bool try_classic(const struct hook *hook, bool attaches)
 {
 	struct perf_event_attr attributes = { .type = PERF_TYPE_TRACEPOINT,
 					      .size = sizeof(attributes) };
@@ -342,8 +343,8 @@ static bool try_classic(const struct hook *hook)
 			 hook->name);
 		id = read_number(path);
 	}
-	if (id < 0)
-		return false;
+	if (id < 0 || attaches)
+		return id >= 0;
 	attributes.config = (__u64)id;
 	return try_perf(BPF_PROG_TYPE_TRACEPOINT, &attributes);
 }
@@ -413,22 +414,23 @@ static bool try_cgroup(const struct hook *hook, int root)
 	return link >= 0;
 }
 
-static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_root)
+/* `attaches`: the way was found to attach to another tracepoint. */
+static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_root, bool attaches)
 {
 	/* the life of a process can be seen by tracepoints only */
 	bool probed = !hook->group && (hook->role == PEER || hook->role >= SENDS);
 
 	switch (way) {
 	case TP_BTF:
-		return is_tracepoint(hook) && try_btf(BPF_TRACE_RAW_TP, id, hook->reads);
+		return is_tracepoint(hook) && try_btf(BPF_TRACE_RAW_TP, id, hook->reads, attaches);
 	case CLASSIC:
-		return is_tracepoint(hook) && try_classic(hook);
+		return is_tracepoint(hook) && try_classic(hook, attaches);
 	case FENTRY:
 		return !hook->group && hook->role == SENDER &&
-		       try_btf(BPF_TRACE_FENTRY, id, hook->reads);
+		       try_btf(BPF_TRACE_FENTRY, id, hook->reads, false);
 	case FEXIT:
 		return !hook->group && hook->role != SENDER &&
-		       try_btf(BPF_TRACE_FEXIT, id, hook->reads);
+		       try_btf(BPF_TRACE_FEXIT, id, hook->reads, false);
 	case KPROBE:
 		return probed && try_kprobe(hook);
 	case MULTI:
@@ -468,8 +470,20 @@ static bool is_possible(const struct probes_options *options, const struct hook 
 	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
 }
 
+/* Whether the way was taken for a tracepoint.  Then it works for all: to try that too would take 5 to
+ * 15 ms, since who attaches to one just after another was let go has to wait for all that may still be
+ * under way there (tp_rcu_cond_sync()). */
+static bool attaches(enum way way, const enum way chosen[HOOKS])
+{
+	for (int i = 0; i < HOOKS; i++)
+		if (is_tracepoint(&hooks[i]) && chosen[i] == way)
+			return true;
+	return false;
+}
+
 /* The best way for the hook, WAYS where there is none. */
-static enum way choose_way(const struct probes_options *options, const struct hook *hook, __u32 id)
+static enum way choose_way(const struct probes_options *options, const struct hook *hook, __u32 id,
+			   const enum way chosen[HOOKS])
 {
 	static const enum way orders[2][WAYS] = {
 		{ TP_BTF, CLASSIC, FENTRY, FEXIT, KPROBE, MULTI, CGROUP },
@@ -479,7 +493,7 @@ static enum way choose_way(const struct probes_options *options, const struct ho
 
 	for (int i = 0; i < WAYS; i++)
 		if (is_possible(options, hook, order[i]) &&
-		    try_way(order[i], hook, id, options->cgroup_root))
+		    try_way(order[i], hook, id, options->cgroup_root, attaches(order[i], chosen)))
 			return order[i];
 	return WAYS;
 }
@@ -637,7 +651,7 @@ static bool choose_ways(const struct probes_options *options, const struct kerne
 		if (!needed(options, hook, chosen))
 			continue;
 		if (has_hook(kernel, i))
-			chosen[i] = choose_way(options, hook, kernel->ids[i]);
+			chosen[i] = choose_way(options, hook, kernel->ids[i], chosen);
 		if (options->verbose)
 			fprintf(stderr, "netmon: %s: %s\n", hook->name,
 				!has_hook(kernel, i) ? "not in this kernel"
