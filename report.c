@@ -434,14 +434,20 @@ static bool put_key(struct report *report, const struct row *row)
 	return true;
 }
 
-/* FNV-1a */
+/* As FNV-1a, but of words; then the low bits, which find the bucket, have something of the high ones. */
 static __u64 hash_of(const char *bytes, size_t length)
 {
-	__u64 hash = 0xcbf29ce484222325;
+	__u64 hash = 0xcbf29ce484222325, word = 0;
 
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3;
-	return hash;
+	for (; length >= sizeof(word); bytes += sizeof(word), length -= sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	word = 0;
+	memcpy(&word, bytes, length);
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 32;
 }
 
 static size_t *find_bucket(const struct report *report, __u64 hash, const char *key, size_t length)
