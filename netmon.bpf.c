@@ -224,8 +224,8 @@ const volatile bool casts;
 #define PEEK(type, object, field)                                                          \
 	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
 
-/* A task that the verifier trusts.  Not where it can be helped: at each pointer that is read there it
- * looks through the names of all types, which takes half a millisecond of the start (Linux 6.18,
+/* The task, as one that the verifier does not trust: at each pointer read from one that it does it looks
+ * through the names of all types, half a millisecond of the start each time (Linux 6.18,
  * btf_nested_type_is_trusted()). */
 static __always_inline struct task_struct *only_read(struct task_struct *task)
 {
