@@ -55,7 +55,7 @@ static void put_csv(struct text *text, const char *bytes, size_t length)
 	bool quoted = !length; /* an empty name, not an unknown one */
 
 	for (size_t i = 0; i < length && !quoted; i++)
-		quoted = bytes[i] && strchr(",\"\r\n", bytes[i]);
+		quoted = bytes[i] == ',' || bytes[i] == '"' || bytes[i] == '\r' || bytes[i] == '\n';
 	if (!quoted) {
 		put(text, bytes, length);
 		return;
@@ -192,12 +192,35 @@ static void put_date(struct text *text, enum format format, __u64 milliseconds)
 	put_text(text, format, date, strlen(date));
 }
 
+/* IPv4 without inet_ntop(), which prints by printf. */
+static size_t print_ip4(char *to, const unsigned char *bytes)
+{
+	char *p = to;
+
+	for (int i = 0; i < 4; i++) {
+		if (i)
+			*p++ = '.';
+		if (bytes[i] >= 100)
+			*p++ = (char)('0' + bytes[i] / 100);
+		if (bytes[i] >= 10)
+			*p++ = (char)('0' + bytes[i] / 10 % 10);
+		*p++ = (char)('0' + bytes[i] % 10);
+	}
+	return (size_t)(p - to);
+}
+
 static void put_address(struct text *text, enum format format, const struct value *value)
 {
 	char address[INET6_ADDRSTRLEN];
+	size_t length;
 
-	inet_ntop(value->number == 4 ? AF_INET : AF_INET6, value->text, address, sizeof(address));
-	put_text(text, format, address, strlen(address));
+	if (value->number == 4) {
+		length = print_ip4(address, (const unsigned char *)value->text);
+	} else {
+		inet_ntop(AF_INET6, value->text, address, sizeof(address));
+		length = strlen(address);
+	}
+	put_text(text, format, address, length);
 }
 
 static void put_value(struct text *text, enum format format, bool iso, const struct value *value)

@@ -51,6 +51,16 @@ curl,1000,700' -o comm,uid,rx_bytes
 5,400' -o ppid,rx_bytes
 }
 
+@test "each byte of an IPv4 address" {
+	local addresses
+	addresses=$(for i in {0..255}; do echo "$((i < 255 ? i + 1 : i)).$i.$((255 - i)).$i"; done)
+	fixture="tick 0 0
+tick 1000000000 1700000000000
+$(sed 's/.*/& 1 "x" 1 1 1 1 raddr=&/; s/[.][0-9.]* / /' <<<"$addresses")"
+	replayed "raddr
+$addresses" -o raddr -s raddr:asc
+}
+
 @test "every set of keys adds up to the same" {
 	fixture=$keys
 	local column
