@@ -142,8 +142,7 @@ if not os.fork():
     account(0, BEFORE)
     os._exit(0)
 os.wait()
-child = os.fork()
-if not child:
+if not os.fork():
     a.sendall(bytes(SENT))
     account(0, SENT)
     os._exit(0)
