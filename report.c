@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <endian.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +21,33 @@ struct group {
 	struct counters total;
 };
 
+/* What a row is sorted by: 32 bytes are moved then, not the row. */
+struct rank {
+	__u64 traffic;                /* in the interval; 0 where another order is asked for */
+	size_t key;                   /* as in struct group */
+	size_t length;
+	size_t row;
+};
+
+/* Half of the hash tells most that differ, without a look at the group. */
+struct bucket {
+	__u32 hash;                   /* its high half */
+	__u32 group;                  /* its index + 1; 0: none */
+};
+
 struct report {
 	const struct view *view;
 	const struct names *names;
 	struct row *rows;
-	size_t count;                 /* after report_make(): those to show */
-	size_t capacity;
+	size_t rows_count;
+	size_t rows_capacity;
+	struct rank *ranks;           /* of the rows; after report_make(): of those to show */
+	size_t ranks_count;
+	size_t ranks_capacity;
 	struct group *groups;
 	size_t groups_count;
 	size_t groups_capacity;
-	size_t *buckets;              /* index of the group + 1; 0: none */
+	struct bucket *buckets;
 	size_t buckets_count;         /* a power of two */
 	char *keys;
 	size_t keys_length;
@@ -358,6 +376,7 @@ void report_free(struct report *report)
 	if (!report)
 		return;
 	free(report->rows);
+	free(report->ranks);
 	free(report->groups);
 	free(report->buckets);
 	free(report->keys);
@@ -394,44 +413,48 @@ static bool moved(const struct counters *counters)
 
 /* Groups */
 
-static bool put(struct report *report, const void *bytes, size_t length)
+static bool put_value(struct report *report, const struct value *value)
 {
+	size_t length = 1 + sizeof(__u64) + value->length + 1;
 	char *keys = grow(report->keys, report->keys_length, length, &report->keys_capacity, 1);
+	__u64 number = htobe64(value->number);
 
 	if (!keys) {
 		report->no_memory = true;
 		return false;
 	}
 	report->keys = keys;
-	memcpy(keys + report->keys_length, bytes, length);
+	keys += report->keys_length;
 	report->keys_length += length;
+	*keys++ = (char)value->type;
+	memcpy(keys, &number, sizeof(number));
+	keys += sizeof(number);
+	if (value->length)
+		memcpy(keys, value->text, value->length);
+	keys[value->length] = '\0';
 	return true;
 }
 
-/* Appends all that tells the row from others; at least a byte. */
+/* Appends all that tells the row from others, so that memcmp(3) puts keys into the order of the
+ * columns: no text has a NUL, and addresses of one family are of one length. */
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
-
+	const struct stats_key *key = &row->entry->key;
 	/* a reused pid is another process */
-	if (report->shows_pid ? !put(report, &row->entry->key, offsetof(struct stats_key, proto))
-			      : !put(report, "", 1))
-		return false;
+	const struct value process = integer(!report->shows_pid ? 0 : (__u64)key->process << 32 |
+									      key->generation);
+
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
-		__u64 head[3];
 
 		if (view->columns[i]->kind != KEY)
 			continue;
 		value = view->columns[i]->get(row);
-		head[0] = (__u64)value.type;
-		head[1] = value.number;
-		head[2] = value.length;
-		if (!put(report, head, sizeof(head)) ||
-		    (value.length && !put(report, value.text, value.length)))
+		if (!put_value(report, &value))
 			return false;
 	}
-	return true;
+	return put_value(report, &process);
 }
 
 /* As FNV-1a, but of words; then the low bits, which find the bucket, have something of the high ones. */
@@ -450,28 +473,35 @@ static __u64 hash_of(const char *bytes, size_t length)
 	return hash ^ hash >> 32;
 }
 
-static size_t *find_bucket(const struct report *report, __u64 hash, const char *key, size_t length)
+static struct bucket *find_bucket(const struct report *report, __u64 hash, const char *key,
+				  size_t length)
 {
 	size_t mask = report->buckets_count - 1;
 
 	for (size_t i = hash & mask;; i = (i + 1) & mask) {
-		size_t *bucket = &report->buckets[i];
+		struct bucket *bucket = &report->buckets[i];
 		const struct group *group;
 
-		if (!*bucket)
+		if (!bucket->group)
 			return bucket;
-		group = &report->groups[*bucket - 1];
-		if (group->hash == hash && group->length == length &&
-		    !memcmp(report->keys + group->key, key, length))
+		if (bucket->hash != hash >> 32)
+			continue;
+		group = &report->groups[bucket->group - 1];
+		if (group->length == length && !memcmp(report->keys + group->key, key, length))
 			return bucket;
 	}
+}
+
+static struct bucket bucket_for(__u64 hash, size_t group)
+{
+	return (struct bucket){ .hash = (__u32)(hash >> 32), .group = (__u32)group + 1 };
 }
 
 /* Keeps at least half of the buckets empty. */
 static bool widen(struct report *report)
 {
 	size_t count = report->buckets_count ? 2 * report->buckets_count : 128;
-	size_t *buckets;
+	struct bucket *buckets;
 
 	if (2 * (report->groups_count + 1) <= report->buckets_count)
 		return true;
@@ -486,26 +516,27 @@ static bool widen(struct report *report)
 	for (size_t i = 0; i < report->groups_count; i++) {
 		const struct group *group = &report->groups[i];
 
-		*find_bucket(report, group->hash, report->keys + group->key, group->length) = i + 1;
+		*find_bucket(report, group->hash, report->keys + group->key, group->length) =
+			bucket_for(group->hash, i);
 	}
 	return true;
 }
 
-/* The group of the row, made where it is new; NULL where memory is short. */
-static struct group *find_group(struct report *report, const struct row *row)
+/* The group of the key that was put last, made where it is new; NULL where memory is short. */
+static struct group *find_group(struct report *report, size_t key)
 {
-	size_t key = report->keys_length, length, *bucket;
+	size_t length = report->keys_length - key;
+	struct bucket *bucket;
 	struct group *groups;
 	__u64 hash;
 
-	if (!put_key(report, row) || !widen(report))
+	if (!widen(report))
 		return NULL;
-	length = report->keys_length - key;
 	hash = hash_of(report->keys + key, length);
 	bucket = find_bucket(report, hash, report->keys + key, length);
-	if (*bucket) {
+	if (bucket->group) {
 		report->keys_length = key;
-		return &report->groups[*bucket - 1];
+		return &report->groups[bucket->group - 1];
 	}
 	groups = grow(report->groups, report->groups_count, 1, &report->groups_capacity,
 		      sizeof(*groups));
@@ -516,8 +547,8 @@ static struct group *find_group(struct report *report, const struct row *row)
 	report->groups = groups;
 	groups[report->groups_count] =
 		(struct group){ .key = key, .length = length, .hash = hash };
-	*bucket = ++report->groups_count;
-	return &groups[report->groups_count - 1];
+	*bucket = bucket_for(hash, report->groups_count);
+	return &groups[report->groups_count++];
 }
 
 /* Keeps those that have entries, where totals are asked for, and as long as they are not too
@@ -526,9 +557,11 @@ static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
 
-	if (!report->buckets || (report->keeps_groups && count < GROUPS_MOST))
+	if (report->keeps_groups && count < GROUPS_MOST)
 		return;
 	report->groups_count = report->keys_length = 0;
+	if (!count)
+		return;
 	memset(report->buckets, 0, report->buckets_count * sizeof(*report->buckets));
 	for (size_t i = 0; i < count && report->keeps_groups; i++) {
 		struct group group = report->groups[i];
@@ -538,9 +571,9 @@ static void forget_groups(struct report *report)
 		memmove(report->keys + report->keys_length, report->keys + group.key, group.length);
 		group.key = report->keys_length;
 		report->keys_length += group.length;
-		report->groups[report->groups_count++] = group;
 		*find_bucket(report, group.hash, report->keys + group.key, group.length) =
-			report->groups_count;
+			bucket_for(group.hash, report->groups_count);
+		report->groups[report->groups_count++] = group;
 	}
 }
 
@@ -599,17 +632,40 @@ static void look_up(const struct report *report, struct row *row)
 		row->cmd = names->command(names->context, entry->pid);
 }
 
-static void merge_row(struct report *report, const struct row *row)
+/* The row, at the end of those there are; NULL where memory is short. */
+static struct row *add_row(struct report *report, const struct row *row, size_t key, size_t length)
 {
-	struct group *group = find_group(report, row);
+	struct row *rows = grow(report->rows, report->rows_count, 1, &report->rows_capacity,
+				sizeof(*rows));
+	struct rank *ranks = grow(report->ranks, report->ranks_count, 1, &report->ranks_capacity,
+				  sizeof(*ranks));
+
+	report->rows = rows ? rows : report->rows;
+	report->ranks = ranks ? ranks : report->ranks;
+	if (!rows || !ranks) {
+		report->no_memory = true;
+		return NULL;
+	}
+	rows[report->rows_count] = *row;
+	ranks[report->ranks_count++] =
+		(struct rank){ .key = key, .length = length, .row = report->rows_count };
+	return &rows[report->rows_count++];
+}
+
+/* Adds it to the row of the same key. */
+static void merge_row(struct report *report, const struct row *row, size_t key)
+{
+	struct group *group = find_group(report, key);
 	struct row *same;
 
 	if (!group)
 		return;
 	if (group->report != report->number) {
 		group->report = report->number;
-		group->row = report->count++;
-		report->rows[group->row] = *row;
+		group->row = report->rows_count;
+		same = add_row(report, row, group->key, group->length);
+		if (!same)
+			return;
 	} else {
 		same = &report->rows[group->row];
 		add(&same->interval, &row->interval);
@@ -620,7 +676,7 @@ static void merge_row(struct report *report, const struct row *row)
 	/* what was counted before the first report is in no interval */
 	add(&group->total, report->first ? &row->total : &row->interval);
 	if (report->keeps_groups)
-		report->rows[group->row].total = group->total;
+		same->total = group->total;
 }
 
 /* Whether what did not move anything can be passed over at once. */
@@ -643,7 +699,8 @@ static void add_change(void *context, const struct change *change)
 		.time = report->time,
 		.dt = report->dt,
 		.span = report->span,
-	}, *rows;
+	};
+	const size_t key = report->keys_length;
 
 	if (!is_wanted(report, change->entry))
 		return;
@@ -652,17 +709,13 @@ static void add_change(void *context, const struct change *change)
 	add(&report->sum.window, &change->window);
 	if (is_idle(report, change))
 		return;
-	rows = grow(report->rows, report->count, 1, &report->capacity, sizeof(*rows));
-	if (!rows) {
-		report->no_memory = true;
-		return;
-	}
-	report->rows = rows;
 	look_up(report, &row);
+	if (!put_key(report, &row))
+		return;
 	if (report->by_pid)
-		rows[report->count++] = row;
+		add_row(report, &row, key, report->keys_length - key);
 	else
-		merge_row(report, &row);
+		merge_row(report, &row, key);
 }
 
 /* IPv4 before IPv6. */
@@ -686,55 +739,52 @@ static int compare_by(const struct column *column, const struct row *a, const st
 	return compare_values(&x, &y);
 }
 
-static int most_traffic(const struct row *a, const struct row *b)
-{
-	__u64 x = a->interval.rx_bytes + a->interval.tx_bytes;
-	__u64 y = b->interval.rx_bytes + b->interval.tx_bytes;
-
-	return (x < y) - (x > y);
-}
-
 /* The order asked for; then that of the keys, so that it is always the same. */
-static int compare_rows(const void *a, const void *b, void *context)
+static int compare_ranks(const void *a, const void *b, void *context)
 {
 	const struct report *report = context;
 	const struct view *view = report->view;
-	const struct row *x = a, *y = b;
-	int order = view->sort_count ? 0 : most_traffic(x, y);
+	const struct rank *x = a, *y = b;
+	int order = (x->traffic < y->traffic) - (x->traffic > y->traffic);
 
 	for (size_t i = 0; i < view->sort_count && !order; i++) {
-		order = compare_by(view->sort[i].column, x, y);
+		order = compare_by(view->sort[i].column, &report->rows[x->row],
+				   &report->rows[y->row]);
 		if (view->sort[i].descending)
 			order = -order;
 	}
-	for (size_t i = 0; i < view->columns_count && !order; i++)
-		if (view->columns[i]->kind == KEY)
-			order = compare_by(view->columns[i], x, y);
-	if (order)
-		return order;
-	return (x->entry->id > y->entry->id) - (x->entry->id < y->entry->id);
+	if (!order)
+		order = memcmp(report->keys + x->key, report->keys + y->key,
+			       x->length < y->length ? x->length : y->length);
+	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-static void drop_idle(struct report *report)
+/* Those to show, in their order. */
+static void rank_rows(struct report *report)
 {
+	const bool by_traffic = !report->view->sort_count;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < report->count; i++) {
-		const struct row *row = &report->rows[i];
+	for (size_t i = 0; i < report->ranks_count; i++) {
+		struct rank rank = report->ranks[i];
+		const struct row *row = &report->rows[rank.row];
 
-		if (moved(&row->interval) || (report->view->all && row->alive))
-			report->rows[kept++] = *row;
+		if (!moved(&row->interval) && !(report->view->all && row->alive))
+			continue;
+		rank.traffic = by_traffic ? row->interval.rx_bytes + row->interval.tx_bytes : 0;
+		report->ranks[kept++] = rank;
 	}
-	report->count = kept;
+	report->ranks_count = kept;
+	if (kept)
+		qsort_r(report->ranks, kept, sizeof(*report->ranks), compare_ranks, report);
 }
 
 int report_make(struct report *report, const struct history *history)
 {
 	const struct view *view = report->view;
 	size_t ticks = history_count(history);
-	struct row *rows;
 
-	report->count = 0;
+	report->rows_count = report->ranks_count = 0;
 	report->no_memory = false;
 	report->number++;
 	if (ticks < 2)
@@ -754,28 +804,18 @@ int report_make(struct report *report, const struct history *history)
 	if (history_changes(history, view->window, add_change, report) || report->no_memory)
 		return -1;
 	report->first = false;
-	drop_idle(report);
-	if (report->count)
-		qsort_r(report->rows, report->count, sizeof(*report->rows), compare_rows,
-			report);
-	if (view->top && view->top < report->count)
-		report->count = view->top;
-	if (!view->total)
-		return 0;
-	rows = grow(report->rows, report->count, 1, &report->capacity, sizeof(*rows));
-	if (!rows)
-		return -1;
-	report->rows = rows;
-	rows[report->count++] = report->sum;
-	return 0;
+	rank_rows(report);
+	if (view->top && view->top < report->ranks_count)
+		report->ranks_count = view->top;
+	return view->total && !add_row(report, &report->sum, 0, 0) ? -1 : 0;
 }
 
 size_t report_count(const struct report *report)
 {
-	return report->count;
+	return report->ranks_count;
 }
 
 const struct row *report_row(const struct report *report, size_t index)
 {
-	return &report->rows[index];
+	return &report->rows[report->ranks[index].row];
 }
