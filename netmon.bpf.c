@@ -44,6 +44,15 @@ enum direction { RX, TX };
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
 const volatile struct filter filter;
+/* Whether the key, of no more parts than process, protocol and ends, is all that filters look at too;
+ * and where in its words these parts are, see struct stats_key: as masks, since each test of `parts`
+ * costs as much as what it may spare. */
+const volatile bool plain;
+const volatile struct {
+	__u64 middle;            /* from proto to rport */
+	__u64 laddr, raddr;
+	__u32 hash;              /* of a socket; 0 where the key has neither addresses nor ports */
+} masks;
 /* wanted_pids follows the descendants of those in it */
 const volatile bool follows;
 /* Layer ip: what a process sends and receives tells only which sockets are its own. */
@@ -95,15 +104,11 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } slot_of SEC(".maps");
 
-/* Which slot a key of this hash had when it was last looked for there. */
+/* Which slot a key of this hash, or what a socket of this one moves, had when it was last looked
+ * for in slot_of. */
 enum { LAST_SLOTS_BITS = 16 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << LAST_SLOTS_BITS);
-	__type(key, __u32);
-	__type(value, __u32);
-} last_slots SEC(".maps");
+static volatile __u32 last_slots[1 << LAST_SLOTS_BITS];
 
 /* The slots to be had, longest free first; filled before the first event. */
 struct {
@@ -145,16 +150,9 @@ struct {
  * have the same rest, to be had without a hash: each in one word with the pid. */
 enum { LAST_PLACES = 1 << 15 };
 
-struct last_place {
+static volatile struct {
 	__u64 index, generation;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LAST_PLACES);
-	__type(key, __u32);
-	__type(value, struct last_place);
-} last_places SEC(".maps");
+} last_places[LAST_PLACES];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -243,28 +241,22 @@ static __always_inline struct task_struct *only_read(struct task_struct *task)
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
 /* Each CPU's run queue (struct rq), 0 until it is known. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SHARES);
-	__type(key, __u32);
-	__type(value, __u64);
-} run_queues SEC(".maps");
+static volatile __u64 run_queues[MAX_SHARES];
 
 /* Processes */
 
 /* Returns the current process too. */
 static __noinline __u32 look_for_run_queue(__u32 cpu)
 {
-	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
 	struct task_struct *task = only_read(bpf_get_current_task_btf());
 	struct rq *queue;
 
 	/* CONFIG_FAIR_GROUP_SCHED */
-	if (known && bpf_core_field_exists(task->se.cfs_rq) &&
+	if (cpu < MAX_SHARES && bpf_core_field_exists(task->se.cfs_rq) &&
 	    bpf_core_field_exists(((struct cfs_rq *)0)->rq)) {
 		queue = task->se.cfs_rq->rq;
 		if ((__u32)queue->cpu == cpu && queue->curr == task)
-			*known = (__u64)queue;
+			run_queues[cpu] = (__u64)queue;
 	}
 	return bpf_get_current_pid_tgid() >> 32;
 }
@@ -273,12 +265,12 @@ static __noinline __u32 look_for_run_queue(__u32 cpu)
  * read it there takes no call, where that of a helper costs more than all the rest of counting. */
 static __always_inline __u32 find_pid(__u32 cpu)
 {
-	__u64 *known = bpf_map_lookup_elem(&run_queues, &cpu);
+	__u64 known = cpu < MAX_SHARES ? run_queues[cpu] : 0;
 	struct rq *queue;
 
-	if (!known || !*known)
+	if (!known)
 		return look_for_run_queue(cpu);
-	queue = CAST(rq, (void *)*known);
+	queue = CAST(rq, (void *)known);
 	return queue->curr->tgid;
 }
 
@@ -394,34 +386,24 @@ static __noinline bool add_process(__u32 pid, struct place *place, struct task_s
 	return true;
 }
 
-static __always_inline volatile struct last_place *last_place(__u32 pid)
-{
-	__u32 rest = pid % LAST_PLACES;
-
-	return bpf_map_lookup_elem(&last_places, &rest);
-}
-
 static __noinline bool look_for_place(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
-	volatile struct last_place *last = last_place(pid);
 
 	if (known)
 		*place = *known;
 	else if (!add_process(pid, place, of))
 		return false;
-	if (last) {
-		last->index = (__u64)pid << 32 | place->index;
-		last->generation = (__u64)pid << 32 | place->generation;
-	}
+	last_places[pid % LAST_PLACES].index = (__u64)pid << 32 | place->index;
+	last_places[pid % LAST_PLACES].generation = (__u64)pid << 32 | place->generation;
 	return true;
 }
 
-static __always_inline bool find_place(__u32 pid, struct place *place)
+/* `whole`: its generation too, which who has it for a slot of its own does not need. */
+static __always_inline bool find_place(__u32 pid, struct place *place, bool whole)
 {
-	volatile struct last_place *last = last_place(pid);
-	__u64 index = last ? last->index : 0;
-	__u64 generation = last && parts != PART_PROCESS ? last->generation : index;
+	__u64 index = last_places[pid % LAST_PLACES].index;
+	__u64 generation = whole ? last_places[pid % LAST_PLACES].generation : index;
 
 	if (index >> 32 != pid || generation >> 32 != pid)
 		return look_for_place(pid, place, NULL);
@@ -720,22 +702,21 @@ static __always_inline bool is_same(const struct stats_key *a, const struct stat
 	return !differ;
 }
 
-/* Of what find_quickly() has at hand, of IPv6 addresses that are mapped too: see unmap(). */
-static __always_inline __u32 hash_of(const struct stats_key *key)
+static __always_inline __u32 hash_of_key(const struct stats_key *key)
 {
 	__u64 sum = key->process + ((__u64)key->proto << 52);
 
 	if (parts & (PART_LPORT | PART_RPORT))
 		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
 	if (parts & PART_RADDR)
-		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24;
+		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24; /* IPv4 and IPv6 */
 	if (parts & PARTS_CALLER)
 		sum += 3 * (key->uid + ((__u64)key->netns << 32)) + 5 * key->cgroup;
 	return sum * 0x9e3779b97f4a7c15 >> (64 - LAST_SLOTS_BITS); /* Fibonacci hashing */
 }
 
 /* Finds the key's slot by the hash map, which is always right, and notes it. */
-static __noinline __u32 look_for_slot(struct stats_key *key, __u32 *last)
+static __noinline __u32 look_for_slot(struct stats_key *key, volatile __u32 *last)
 {
 	__u32 *known = bpf_map_lookup_elem(&slot_of, key);
 	__u32 index = known ? *known : add_key(key);
@@ -759,16 +740,10 @@ static __always_inline bool is_still(const struct slot *slot, __u64 turn)
 	return *(volatile __u64 *)&slot->turn == turn;
 }
 
-static __always_inline __u32 *last_slot(const struct stats_key *key)
-{
-	__u32 hash = hash_of(key);
-
-	return bpf_map_lookup_elem(&last_slots, &hash);
-}
-
 static __always_inline __u32 find_key(struct stats_key *key)
 {
-	__u32 *last = last_slot(key), index = last ? *(volatile __u32 *)last : SLOT_OTHER;
+	volatile __u32 *last = &last_slots[hash_of_key(key)];
+	__u32 index = *last;
 	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 turn;
 
@@ -783,23 +758,24 @@ static __always_inline __u32 find_own_slot(__u32 pid)
 {
 	struct place place;
 
-	return find_place(pid, &place) ? place.index : SLOT_OTHER;
+	return find_place(pid, &place, false) ? place.index : SLOT_OTHER;
 }
 
-/* The slot of the key and process; SLOT_OTHER where a table is full. */
-static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid)
+/* The slot of the key and process; SLOT_OTHER where a table is full.  `last`: where it is to be
+ * noted, and was not; NULL: where the key's hash says. */
+static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid, volatile __u32 *last)
 {
 	struct place place;
 
 	if (parts == PART_PROCESS)
 		return find_own_slot(pid);
 	if (parts & PART_PROCESS) {
-		if (!find_place(pid, &place))
+		if (!find_place(pid, &place, true))
 			return SLOT_OTHER;
 		key->process = place.index;
 		key->generation = place.generation;
 	}
-	return parts ? find_key(key) : SLOT_ALL;
+	return !parts ? SLOT_ALL : last ? look_for_slot(key, last) : find_key(key);
 }
 
 /* An atomic operation waits for all memory that the call has touched: it costs several times
@@ -812,24 +788,30 @@ static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
 		*(volatile __u64 *)sum += amount;
 }
 
+/* What a call tells of its key beside the socket and the process. */
+struct hints {
+	struct peer peer;
+	volatile __u32 *last;    /* see find_slot() */
+};
+
 /* The slot of what moves on the socket; NULL where a filter leaves it out. */
 static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
-					    const struct peer *peer)
+					    const struct hints *hints)
 {
 	struct stats_key key = { 0 };
 	__u32 index;
 
 	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
-		describe(&key, sk, family, typed, peer);
+		describe(&key, sk, family, typed, &hints->peer);
 		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
 			return NULL;
 		leave_parts(&key);
 	}
-	index = find_slot(&key, pid);
+	index = find_slot(&key, pid, hints->last);
 	return bpf_map_lookup_elem(&packet_stats, &index);
 }
 
-/* Whether an address of a socket is not the one that a key has. */
+/* Whether an address of a socket is not the one that a key has: any bit. */
 static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
 {
 	if (is_mapped(now))
@@ -837,81 +819,66 @@ static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
 	return (its[0] ^ now[0]) | (its[1] ^ now[1]) | (its[2] ^ now[2]) | (its[3] ^ now[3]);
 }
 
-/* Whether describe_ends() would make other ends of a TCP or UDP socket, or might: it looks further where
+/* Whether describe_ends() would make another key of a TCP or UDP socket, or might: it looks further where
  * one that is closed has given its port back, and at an IPv6 one that has no peer. */
-static __always_inline __u32 ends_differ(const struct stats_key *key, const struct sock *sk, int family)
+static __always_inline __u64 ends_differ(const struct stats_key *key, const struct sock *sk, int family,
+					 __u16 proto)
 {
 	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32,
 		    *remote = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
-	__u32 differ = 0;
+	__u64 ports = (__u64)sk->__sk_common.skc_num << 32 |
+		      (__u64)bpf_ntohs(sk->__sk_common.skc_dport) << 48;
+	__u64 middle = ports | 4 << 16 | proto, differ;
 
-	if (parts & PART_LPORT)
-		differ |= key->lport ^ sk->__sk_common.skc_num;
-	if (parts & PART_RPORT)
-		differ |= key->rport ^ bpf_ntohs(sk->__sk_common.skc_dport);
+	/* each key with an address has its family too */
 	if (family == AF_INET) {
-		if (parts & PART_FAMILY)
-			differ |= key->family ^ 4;
-		if (parts & PART_LADDR)
-			differ |= (key->laddr[0] ^ sk->__sk_common.skc_rcv_saddr) | key->laddr[1] |
-				  key->laddr[2] | key->laddr[3];
-		if (parts & PART_RADDR)
-			differ |= (key->raddr[0] ^ sk->__sk_common.skc_daddr) | key->raddr[1] |
-				  key->raddr[2] | key->raddr[3];
-	} else if (parts & (PART_FAMILY | PART_LADDR | PART_RADDR)) {
-		differ |= no_address(remote);
-		if (parts & PART_FAMILY)
-			differ |= key->family ^ (is_mapped(remote) || is_mapped(local) ? 4 : 6);
-		if (parts & PART_LADDR)
-			differ |= differs(key->laddr, local);
-		if (parts & PART_RADDR)
-			differ |= differs(key->raddr, remote);
+		differ = ((key->laddr[0] ^ sk->__sk_common.skc_rcv_saddr) & masks.laddr) |
+			 ((key->raddr[0] ^ sk->__sk_common.skc_daddr) & masks.raddr);
+	} else {
+		if (!is_mapped(remote) && !is_mapped(local))
+			middle ^= (4 ^ 6) << 16;
+		differ = (differs(key->laddr, local) & masks.laddr) |
+			 (differs(key->raddr, remote) & masks.raddr) |
+			 ((__u64)no_address(remote) << 16 & masks.middle);
 	}
-	return differ;
+	return differ | ((middle & masks.middle) ^ ((const __u64 *)key)[1]);
+}
+
+/* Of what a process does with a socket.  The kernel's own hash is of its ends (inet_ehashfn(), and of
+ * UDP's local one). */
+static __always_inline __u32 hash_of_use(const struct sock *sk, int family, __u32 pid, __u16 proto)
+{
+	__u32 hash = pid + ((__u32)proto << 11) + ((__u32)family << 7);
+
+	return (hash ^ (sk->__sk_common.skc_hash & masks.hash)) % (1 << LAST_SLOTS_BITS);
 }
 
 /* The slot that the key of this had when it was last looked for; NULL where it is another one now, or
- * the key has to be made to see that.  Else it need not be, which costs as much as all the rest. */
-static __always_inline struct slot *find_quickly(struct sock *sk, int family, __u32 pid)
+ * the key has to be made to see that.  Else it need not be, which costs as much as all the rest.
+ * `last`: where that slot is noted. */
+static __always_inline struct slot *find_quickly(struct sock *sk, int family, __u32 pid,
+						 volatile __u32 **last)
 {
-	struct stats_key key = { 0 };   /* what the hash is of */
 	struct place place = { 0 };
-	__u32 *last, index, differ;
 	struct slot *slot;
+	__u64 turn, differ;
+	__u32 index;
 	__u16 proto;
-	__u64 turn;
 
-	/* what has the key has passed the filters, if they look at no more than that */
-	if (!(parts & ~PART_PROCESS) || needs != parts || parts & PARTS_CALLER ||
-	    filter.kinds & FILTER_CGROUP || !is_ip(family))
+	if (!plain || !is_ip(family))
 		return NULL;
 	proto = proto_of(sk, family, true);
 	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
 		return NULL;
-	if (parts & PART_PROCESS && !find_place(pid, &place))
-		return NULL;
-	key.process = place.index;
-	if (parts & PART_PROTO)
-		key.proto = proto;
-	if (parts & PART_LPORT)
-		key.lport = sk->__sk_common.skc_num;
-	if (parts & PART_RPORT)
-		key.rport = bpf_ntohs(sk->__sk_common.skc_dport);
-	if (parts & PART_RADDR && family == AF_INET) {
-		key.raddr[0] = sk->__sk_common.skc_daddr;
-	} else if (parts & PART_RADDR) {
-		key.raddr[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
-		key.raddr[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
-	}
-	last = last_slot(&key);
-	index = last ? *(volatile __u32 *)last : SLOT_OTHER;
+	*last = &last_slots[hash_of_use(sk, family, pid, proto)];
+	index = **last;
 	slot = bpf_map_lookup_elem(&packet_stats, &index);
 	if (!slot || index == SLOT_OTHER || !begin(slot, &turn))
 		return NULL;
+	if (parts & PART_PROCESS && !find_place(pid, &place, true))
+		return NULL;
 	differ = (slot->key.process ^ place.index) | (slot->key.generation ^ place.generation) |
-		 ends_differ(&slot->key, sk, family);
-	if (parts & PART_PROTO)
-		differ |= slot->key.proto ^ proto;
+		 ends_differ(&slot->key, sk, family, proto);
 	return !differ && is_still(slot, turn) ? slot : NULL;
 }
 
@@ -924,11 +891,11 @@ static __noinline int use(enum direction direction, struct sock *sk);
 static __always_inline int count(enum direction direction, struct sock *sk, int family, bool typed,
 				 bool preempted, long bytes, bool traffic)
 {
-	bool atomic = preempted || !own_shares;
 	__u32 index, pid, cpu = bpf_get_smp_processor_id();
-	struct peer peer = { 0 };
+	struct hints hints = { 0 };
 	struct slot *slot = NULL;
 	struct counters *now;
+	bool atomic;
 
 	if (by_packet) {
 		if (typed && bytes >= 0)
@@ -937,7 +904,7 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	}
 	/* a peer must not wait for a later call */
 	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
-		take_peer(&peer, direction, sk);
+		take_peer(&hints.peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
 	pid = typed && casts && !preempted ? find_pid(cpu) : bpf_get_current_pid_tgid() >> 32;
@@ -947,14 +914,15 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 		index = find_own_slot(pid);
 		slot = bpf_map_lookup_elem(&packet_stats, &index);
 	} else {
-		if (typed && !peer.family)
-			slot = find_quickly(sk, family, pid);
+		if (typed && !hints.peer.family)
+			slot = find_quickly(sk, family, pid, &hints.last);
 		if (!slot)
-			slot = look_for_key(sk, family, typed, pid, &peer);
+			slot = look_for_key(sk, family, typed, pid, &hints);
 	}
 	now = slot ? share_of(slot, cpu & share_mask) : NULL;
 	if (!now)
 		return 0;
+	atomic = preempted || !own_shares;
 	if (direction == RX) {
 		add(&now->rx_bytes, bytes, atomic);
 		add(&now->rx_calls, 1, atomic);
@@ -1432,7 +1400,6 @@ static __always_inline int ended(struct task_struct *task)
 	__u32 index, pid = task->tgid;
 	struct process *process;
 	struct place *known;
-	volatile struct last_place *last;
 
 	if (by_kprobe)
 		thread_ended();
@@ -1448,11 +1415,10 @@ static __always_inline int ended(struct task_struct *task)
 	index = known->index;
 	if (bpf_map_delete_elem(&place_of, &pid))
 		return 0;
-	last = last_place(pid);
-	if (last && last->index >> 32 == pid)
-		last->index = 0;
-	if (last && last->generation >> 32 == pid)
-		last->generation = 0;
+	if (last_places[pid % LAST_PLACES].index >> 32 == pid)
+		last_places[pid % LAST_PLACES].index = 0;
+	if (last_places[pid % LAST_PLACES].generation >> 32 == pid)
+		last_places[pid % LAST_PLACES].generation = 0;
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
 		process->ppid = parent_pid();

@@ -781,7 +781,6 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	__u32 limit = (__u32)probes->processes.limit;
 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
-	bpf_map__set_autocreate(skeleton->maps.run_queues, probes->kernel.cast);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
 	bpf_map__set_autocreate(skeleton->maps.wanted_pids,
 				options->filter.kinds & FILTER_PIDS || options->follow);
@@ -797,14 +796,12 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 
 	bpf_map__set_max_entries(skeleton->maps.processes, limit);
 	bpf_map__set_autocreate(skeleton->maps.place_of, by_process);
-	bpf_map__set_autocreate(skeleton->maps.last_places, by_process);
 	bpf_map__set_autocreate(skeleton->maps.free_places, by_process);
 	bpf_map__set_max_entries(skeleton->maps.place_of, limit);
 	bpf_map__set_max_entries(skeleton->maps.free_places, limit);
 
 	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
 	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)probes->stats.size);
-	bpf_map__set_autocreate(skeleton->maps.last_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
@@ -822,6 +819,18 @@ static __u64 inode_of(int fd)
 	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
 }
 
+/* See `plain` and `masks` in netmon.bpf.c. */
+static bool is_plain(const struct probes_options *options)
+{
+	return options->parts & ~PART_PROCESS && needs(options) == options->parts &&
+	       !(options->parts & PARTS_CALLER) && !(options->filter.kinds & FILTER_CGROUP);
+}
+
+static __u64 mask(__u32 parts, __u32 part, __u64 bits)
+{
+	return parts & part ? bits : 0;
+}
+
 static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton,
 			  bool kprobes)
 {
@@ -833,6 +842,14 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->filter = options->filter;
 	if (options->follow)
 		skeleton->rodata->filter.kinds |= FILTER_PIDS;
+	skeleton->rodata->plain = is_plain(options);
+	skeleton->rodata->masks.middle = mask(options->parts, PART_PROTO, 0xffff) |
+					 mask(options->parts, PART_FAMILY, 0xff) << 16 |
+					 mask(options->parts, PART_LPORT, 0xffff) << 32 |
+					 mask(options->parts, PART_RPORT, 0xffff) << 48;
+	skeleton->rodata->masks.laddr = mask(options->parts, PART_LADDR, ~0U);
+	skeleton->rodata->masks.raddr = mask(options->parts, PART_RADDR, ~0U);
+	skeleton->rodata->masks.hash = (__u32)mask(options->parts, PARTS_ENDS & ~PART_FAMILY, ~0U);
 	skeleton->rodata->follows = options->follow;
 	skeleton->rodata->by_kprobe = kprobes;
 	skeleton->rodata->by_peer = needs_peer(options);
