@@ -399,6 +399,15 @@ static __noinline bool look_for_place(__u32 pid, struct place *place, struct tas
 	return true;
 }
 
+/* The same as one number; 0 where it was not looked for last, or has none. */
+static __always_inline __u64 last_place(__u32 pid)
+{
+	__u64 index = last_places[pid % LAST_PLACES].index;
+	__u64 generation = last_places[pid % LAST_PLACES].generation;
+
+	return index >> 32 == pid && generation >> 32 == pid ? (__u32)index | generation << 32 : 0;
+}
+
 /* `whole`: its generation too, which who has it for a slot of its own does not need. */
 static __always_inline bool find_place(__u32 pid, struct place *place, bool whole)
 {
@@ -883,7 +892,7 @@ static __always_inline struct slot *find_quickly(struct sock *sk, int family, __
 }
 
 /* Layer ip: the current process uses the socket. */
-static __noinline int use(enum direction direction, struct sock *sk);
+static __always_inline int use(enum direction direction, struct sock *sk, bool preempted);
 
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
@@ -899,7 +908,7 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 
 	if (by_packet) {
 		if (typed && bytes >= 0)
-			use(direction, sk);
+			use(direction, sk, preempted);
 		return 0;
 	}
 	/* a peer must not wait for a later call */

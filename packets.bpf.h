@@ -656,50 +656,80 @@ static __noinline int sent_by(struct owner *owner)
 	return 0;
 }
 
-static __noinline int use(enum direction direction, struct sock *sk)
+/* Whether the current process can be known without a call of a helper, and nothing is noted of it but
+ * its place. */
+static __always_inline bool shows_current(bool preempted)
+{
+	return casts && !preempted && parts & PART_PROCESS && !(needs & (PART_UID | PART_CGROUP)) &&
+	       !(filter.kinds & FILTERS_OF_PROCESS);
+}
+
+/* False also where that takes more than a look. */
+static __always_inline bool is_current(const struct user *user, bool preempted)
+{
+	return shows_current(preempted) && user->place &&
+	       user->place == last_place(find_pid(bpf_get_smp_processor_id()));
+}
+
+/* Where in its stream TCP puts the next byte that is sent. */
+static __always_inline bool next_byte(struct sock *sk, __u32 *number)
+{
+	struct tcp_sock *tcp;
+
+	if (casts) {
+		*number = CAST(tcp_sock, sk)->write_seq;
+		return true;
+	}
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp)
+		*number = tcp->write_seq;
+	return tcp;
+}
+
+static __always_inline int use(enum direction direction, struct sock *sk, bool preempted)
 {
 	struct owner *owner = OWNER_BY(sk->sk_protocol, sk, CREATE);
-	struct tcp_sock *tcp;
 
 	if (!owner)
 		return 0;
-	if (direction == RX)
-		received_by(owner);
-	else
+	if (direction == RX) {
+		if (!owner->received || !is_current(&owner->receiver, preempted))
+			received_by(owner);
+	} else if (!owner->sent || !is_current(&owner->sender, preempted)) {
 		sent_by(owner);
-	release(owner);
-	if (direction == RX || sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (tcp)
-		owner->end = tcp->write_seq;
+	}
+	if (owner->inherited || owner->held.packets)
+		release(owner);
+	if (direction == TX && sk->sk_protocol == IPPROTO_TCP)
+		next_byte(sk, &owner->end);
 	return 0;
 }
 
 /* A call has the socket's lock, and is about to give TCP what it sends: from the next byte on all is
  * its, whoever makes the kernel send that. */
-static __always_inline int begins_to_send(struct sock *sk)
+static __always_inline int begins_to_send(struct sock *sk, bool preempted)
 {
-	struct owner *owner = is_user() ? OWNER(sk, CREATE) : NULL;
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct owner *owner = shows_current(preempted) ? OWNER(sk, FIND) : NULL;
 
-	if (!owner || !tcp)
+	if (owner && owner->sent && is_current(&owner->sender, preempted)) {
+		next_byte(sk, &owner->end);
 		return 0;
-	owner->end = tcp->write_seq;
-	return sent_by(owner);
+	}
+	owner = is_user() ? OWNER(sk, CREATE) : NULL;
+	return owner && next_byte(sk, &owner->end) ? sent_by(owner) : 0;
 }
 
 /* For each part that it gives; Linux 6.16. */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked_btf, struct sock *sk)
 {
-	return begins_to_send(sk);
+	return begins_to_send(sk, btf_is_preempted);
 }
 
 SEC("fentry/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked_fentry, struct sock *sk)
 {
-	return begins_to_send(sk);
+	return begins_to_send(sk, true);
 }
 
 SEC("cgroup/sock_create")
