@@ -12,15 +12,28 @@ KEYS = {
 LAYER_IP = ["--layer", "ip"]
 TIMES = 4  # that all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
-        "kprobe.multi": "kprobe"}
-EMPTY = [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o"]
+        "kprobe.multi": "kprobe", "fentry": "fentry"}
 
 
-def way():
-    """How netmon attaches here: the floor is an empty program of the same kind."""
-    with netmon("-i", "86400") as it:
-        said = dict(line.strip().split(": ")[1:3] for line in it.lines if line.count(": ") == 2)
-    return WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
+def ways(options):
+    """How netmon attaches here, by hook."""
+    with netmon("-i", "86400", *options) as it:
+        return dict(line.strip().split(": ")[1:3] for line in it.lines if line.count(": ") == 2)
+
+
+def empty(options=()):
+    """The floor: programs that do nothing, of the same kinds on the same hooks.  Returns the kind for
+    calls, and the command that attaches them."""
+    said = ways(options)
+    kind = WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
+    programs = [f"send_{kind}", f"recv_{kind}"]
+    if said.get("tcp_sendmsg_locked") in WAYS:
+        programs.append(f"part_{WAYS[said['tcp_sendmsg_locked']]}")
+    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", *programs]
+
+
+def doing_nothing(command):
+    return lambda: Program(command, "attached")
 
 
 def counting(options):
@@ -73,27 +86,28 @@ def rounds_of(hammer, starts, count, milliseconds):
     return [[measure(), *map(beside, starts)] for _ in range(several(count))]
 
 
-def report(table, rounds, floors, keys, mode, threads, most=1.5):
-    """`floors`: rounds that have programs that do nothing second."""
+def report(table, rounds, keys, mode, threads):
+    """The rounds have those beside programs that do nothing second."""
     many = "1 thread" if threads == 1 else f"{threads} threads on {CPUS} CPUs"
     for direction, name in enumerate(("send", "receive")):
         def added(some, column):
             return [row[column][direction] - row[0][direction] for row in some]
 
         # of all rounds: that of a single one may be next to nothing
-        floor = Spread(added(floors, 1)).median
+        floor = Spread(added(rounds, 1)).median
         call = Spread([row[0][direction] for row in rounds]).median
         for column, key in enumerate(keys, len(rounds[0]) - len(keys)):
             more = added(rounds, column)
             table.add("event", f"{name}, {mode}, {key}, {many}",
-                      Spread([each / max(floor, 1) for each in more]), "x empty", most=most,
+                      Spread([each / max(floor, 1) for each in more]), "x empty", most=1.5,
                       remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns, call {call:.0f} ns")
 
 
 def run(table):
-    kind = way()
+    kind, command = empty()
     table.note("event", "way of attaching", kind)
-    starts = [lambda: Program([*EMPTY, kind], "attached"), *map(counting, KEYS.values())]
+    starts = [doing_nothing(command), *map(counting, KEYS.values())]
+    by_packet = [doing_nothing(empty(LAYER_IP)[1]), counting(LAYER_IP)]
     in_turns = kind in ("btf", "fexit")
     with contextlib.ExitStack() as stack:
         if in_turns:
@@ -102,7 +116,7 @@ def run(table):
             for threads in sorted({1, CPUS}):
                 with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
                     rounds = rounds_of(hammer, starts, *(400, 4) if in_turns else (12, 60))
-                    # something for each packet too, where the floor has nothing; loading it takes long
-                    whole = rounds_of(hammer, [counting(LAYER_IP)], 12, 60)
-                report(table, rounds, rounds, KEYS, mode, threads)
-                report(table, whole, rounds, ["layer ip"], mode, threads, None)
+                    # too many programs to hold; loading them takes long
+                    whole = rounds_of(hammer, by_packet, 12, 60)
+                report(table, rounds, KEYS, mode, threads)
+                report(table, whole, ["layer ip"], mode, threads)
