@@ -906,11 +906,6 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	struct counters *now;
 	bool atomic;
 
-	if (by_packet) {
-		if (typed && bytes >= 0)
-			use(direction, sk, preempted);
-		return 0;
-	}
 	/* a peer must not wait for a later call */
 	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
 		take_peer(&hints.peer, direction, sk);
@@ -946,17 +941,21 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
  * copy of somebody's. */
 static __always_inline int sent(struct sock *sk, int family, bool typed, bool preempted, long bytes)
 {
-	return is_ip(family) || family == AF_PACKET
-		       ? count(TX, sk, family, typed, preempted, bytes, true)
-		       : 0;
+	if (!is_ip(family) && family != AF_PACKET)
+		return 0;
+	if (by_packet)
+		return typed && bytes >= 0 ? use(TX, sk, preempted) : 0;
+	return count(TX, sk, family, typed, preempted, bytes, true);
 }
 
 static __always_inline int received(struct sock *sk, int family, bool typed, bool preempted, int flags,
 				    long bytes)
 {
-	return is_ip(family) ? count(RX, sk, family, typed, preempted, bytes,
-				     !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
-			     : 0;
+	if (!is_ip(family))
+		return 0;
+	if (by_packet)
+		return typed && bytes >= 0 ? use(RX, sk, preempted) : 0;
+	return count(RX, sk, family, typed, preempted, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }
 
 /* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(); where these are,

@@ -35,6 +35,13 @@ enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
 
+/* Whether each send by TCP tells so before its first byte, without fail: tcp_sendmsg_locked, where it
+ * is a tracepoint whose programs are not preempted. */
+const volatile bool tells_sender;
+/* Whether the current process can be known without a call of a helper, where a program is not preempted,
+ * and nothing is noted of it but its place. */
+const volatile bool shows_current;
+
 /* A packet, or a bundle of them, as on the wire. */
 struct packet {
 	struct stats_key key;    /* what the packet itself tells of it */
@@ -656,19 +663,10 @@ static __noinline int sent_by(struct owner *owner)
 	return 0;
 }
 
-/* Whether the current process can be known without a call of a helper, and nothing is noted of it but
- * its place. */
-static __always_inline bool shows_current(bool preempted)
+/* The place of the current process, as in struct user; 0 where it takes more than a look to know it. */
+static __always_inline __u64 current_place(bool preempted)
 {
-	return casts && !preempted && parts & PART_PROCESS && !(needs & (PART_UID | PART_CGROUP)) &&
-	       !(filter.kinds & FILTERS_OF_PROCESS);
-}
-
-/* False also where that takes more than a look. */
-static __always_inline bool is_current(const struct user *user, bool preempted)
-{
-	return shows_current(preempted) && user->place &&
-	       user->place == last_place(find_pid(bpf_get_smp_processor_id()));
+	return shows_current && !preempted ? last_place(find_pid(bpf_get_smp_processor_id())) : 0;
 }
 
 /* Where in its stream TCP puts the next byte that is sent. */
@@ -688,14 +686,21 @@ static __always_inline bool next_byte(struct sock *sk, __u32 *number)
 
 static __always_inline int use(enum direction direction, struct sock *sk, bool preempted)
 {
-	struct owner *owner = OWNER_BY(sk->sk_protocol, sk, CREATE);
+	struct owner *owner;
+	__u64 place;
 
+	/* what kernel TLS sends may be given to TCP by a thread of the kernel's */
+	if (tells_sender && direction == TX && sk->sk_protocol == IPPROTO_TCP &&
+	    !CAST(inet_connection_sock, sk)->icsk_ulp_ops)
+		return 0;
+	place = current_place(preempted);
+	owner = OWNER_BY(sk->sk_protocol, sk, CREATE);
 	if (!owner)
 		return 0;
 	if (direction == RX) {
-		if (!owner->received || !is_current(&owner->receiver, preempted))
+		if (!owner->received || !place || owner->receiver.place != place)
 			received_by(owner);
-	} else if (!owner->sent || !is_current(&owner->sender, preempted)) {
+	} else if (!owner->sent || !place || owner->sender.place != place) {
 		sent_by(owner);
 	}
 	if (owner->inherited || owner->held.packets)
@@ -709,14 +714,18 @@ static __always_inline int use(enum direction direction, struct sock *sk, bool p
  * its, whoever makes the kernel send that. */
 static __always_inline int begins_to_send(struct sock *sk, bool preempted)
 {
-	struct owner *owner = shows_current(preempted) ? OWNER(sk, FIND) : NULL;
+	__u64 place = current_place(preempted);
+	struct owner *owner = place ? OWNER(sk, FIND) : NULL;
 
-	if (owner && owner->sent && is_current(&owner->sender, preempted)) {
+	if (owner && owner->sent && owner->sender.place == place) {
 		next_byte(sk, &owner->end);
 		return 0;
 	}
 	owner = is_user() ? OWNER(sk, CREATE) : NULL;
-	return owner && next_byte(sk, &owner->end) ? sent_by(owner) : 0;
+	if (!owner || !next_byte(sk, &owner->end))
+		return 0;
+	sent_by(owner);
+	return release(owner);
 }
 
 /* For each part that it gives; Linux 6.16. */
@@ -788,7 +797,7 @@ static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner, 
 
 	return read_packet(&source, TX, &packet) && packet.payload &&
 	       (!owner->sent ||
-		(!subflow && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
+		(!subflow && !tells_sender && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns

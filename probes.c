@@ -826,6 +826,14 @@ static bool is_plain(const struct probes_options *options)
 	       !(options->parts & PARTS_CALLER) && !(options->filter.kinds & FILTER_CGROUP);
 }
 
+static bool tells_sender(const enum way chosen[HOOKS])
+{
+	for (int i = 0; i < HOOKS; i++)
+		if (hooks[i].role == SENDER && chosen[i] == TP_BTF)
+			return !tracing_is_preempted();
+	return false;
+}
+
 static __u64 mask(__u32 parts, __u32 part, __u64 bits)
 {
 	return parts & part ? bits : 0;
@@ -857,6 +865,10 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->own_shares = own;
 	skeleton->rodata->share_mask = own ? ~0U : probes->shares - 1;
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
+	skeleton->rodata->tells_sender = tells_sender(probes->chosen);
+	skeleton->rodata->shows_current = probes->kernel.cast && options->parts & PART_PROCESS &&
+					  !(needs(options) & (PART_UID | PART_CGROUP)) &&
+					  !(options->filter.kinds & FILTERS_OF_PROCESS) && !options->follow;
 	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
