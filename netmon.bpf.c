@@ -108,7 +108,7 @@ struct {
  * for in slot_of. */
 enum { LAST_SLOTS_BITS = 16 };
 
-static volatile __u32 last_slots[1 << LAST_SLOTS_BITS];
+static volatile __u32 last_slots[1 << LAST_SLOTS_BITS] __attribute__((aligned(64)));
 
 /* The slots to be had, longest free first; filled before the first event. */
 struct {
@@ -241,7 +241,7 @@ static __always_inline struct task_struct *only_read(struct task_struct *task)
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
 /* Each CPU's run queue (struct rq), 0 until it is known. */
-static volatile __u64 run_queues[MAX_SHARES];
+static volatile __u64 run_queues[MAX_SHARES] __attribute__((aligned(64)));
 
 /* Processes */
 
@@ -261,8 +261,9 @@ static __noinline __u32 look_for_run_queue(__u32 cpu)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
-/* The current process, of a program that is not preempted.  Who runs on a CPU is in its run queue: to
- * read it there takes no call, where that of a helper costs more than all the rest of counting. */
+/* The current process.  Who runs on a CPU is in its run queue, and that a program stays on its CPU holds
+ * also where it is preempted (migrate_disable()): to read it there takes no call, where that of a helper
+ * costs more than all the rest of counting. */
 static __always_inline __u32 find_pid(__u32 cpu)
 {
 	__u64 known = cpu < MAX_SHARES ? run_queues[cpu] : 0;
@@ -892,7 +893,7 @@ static __always_inline struct slot *find_quickly(struct sock *sk, int family, __
 }
 
 /* Layer ip: the current process uses the socket. */
-static __always_inline int use(enum direction direction, struct sock *sk, bool preempted);
+static __always_inline int use(enum direction direction, struct sock *sk);
 
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
@@ -911,7 +912,7 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 		take_peer(&hints.peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
-	pid = typed && casts && !preempted ? find_pid(cpu) : bpf_get_current_pid_tgid() >> 32;
+	pid = typed && casts ? find_pid(cpu) : bpf_get_current_pid_tgid() >> 32;
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return 0;
 	if (parts == PART_PROCESS && !(filter.kinds & ~FILTER_PIDS)) {
@@ -944,7 +945,7 @@ static __always_inline int sent(struct sock *sk, int family, bool typed, bool pr
 	if (!is_ip(family) && family != AF_PACKET)
 		return 0;
 	if (by_packet)
-		return typed && bytes >= 0 ? use(TX, sk, preempted) : 0;
+		return typed && bytes >= 0 ? use(TX, sk) : 0;
 	return count(TX, sk, family, typed, preempted, bytes, true);
 }
 
@@ -954,7 +955,7 @@ static __always_inline int received(struct sock *sk, int family, bool typed, boo
 	if (!is_ip(family))
 		return 0;
 	if (by_packet)
-		return typed && bytes >= 0 ? use(RX, sk, preempted) : 0;
+		return typed && bytes >= 0 ? use(RX, sk) : 0;
 	return count(RX, sk, family, typed, preempted, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }
 

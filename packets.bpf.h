@@ -38,8 +38,8 @@ const volatile __u64 wanted_cgroup_id;
 /* Whether each send by TCP tells so before its first byte, without fail: tcp_sendmsg_locked, where it
  * is a tracepoint whose programs are not preempted. */
 const volatile bool tells_sender;
-/* Whether the current process can be known without a call of a helper, where a program is not preempted,
- * and nothing is noted of it but its place. */
+/* Whether the current process can be known without a call of a helper, and nothing is noted of it but
+ * its place. */
 const volatile bool shows_current;
 
 /* A packet, or a bundle of them, as on the wire. */
@@ -664,9 +664,9 @@ static __noinline int sent_by(struct owner *owner)
 }
 
 /* The place of the current process, as in struct user; 0 where it takes more than a look to know it. */
-static __always_inline __u64 current_place(bool preempted)
+static __always_inline __u64 current_place(void)
 {
-	return shows_current && !preempted ? last_place(find_pid(bpf_get_smp_processor_id())) : 0;
+	return shows_current ? last_place(find_pid(bpf_get_smp_processor_id())) : 0;
 }
 
 /* Where in its stream TCP puts the next byte that is sent. */
@@ -684,7 +684,7 @@ static __always_inline bool next_byte(struct sock *sk, __u32 *number)
 	return tcp;
 }
 
-static __always_inline int use(enum direction direction, struct sock *sk, bool preempted)
+static __always_inline int use(enum direction direction, struct sock *sk)
 {
 	struct owner *owner;
 	__u64 place;
@@ -693,7 +693,7 @@ static __always_inline int use(enum direction direction, struct sock *sk, bool p
 	if (tells_sender && direction == TX && sk->sk_protocol == IPPROTO_TCP &&
 	    !CAST(inet_connection_sock, sk)->icsk_ulp_ops)
 		return 0;
-	place = current_place(preempted);
+	place = current_place();
 	owner = OWNER_BY(sk->sk_protocol, sk, CREATE);
 	if (!owner)
 		return 0;
@@ -712,9 +712,9 @@ static __always_inline int use(enum direction direction, struct sock *sk, bool p
 
 /* A call has the socket's lock, and is about to give TCP what it sends: from the next byte on all is
  * its, whoever makes the kernel send that. */
-static __always_inline int begins_to_send(struct sock *sk, bool preempted)
+static __always_inline int begins_to_send(struct sock *sk)
 {
-	__u64 place = current_place(preempted);
+	__u64 place = current_place();
 	struct owner *owner = place ? OWNER(sk, FIND) : NULL;
 
 	if (owner && owner->sent && owner->sender.place == place) {
@@ -732,13 +732,13 @@ static __always_inline int begins_to_send(struct sock *sk, bool preempted)
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked_btf, struct sock *sk)
 {
-	return begins_to_send(sk, btf_is_preempted);
+	return begins_to_send(sk);
 }
 
 SEC("fentry/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked_fentry, struct sock *sk)
 {
-	return begins_to_send(sk, true);
+	return begins_to_send(sk);
 }
 
 SEC("cgroup/sock_create")
@@ -795,9 +795,23 @@ static __noinline bool is_new(struct __sk_buff *skb, const struct owner *owner, 
 	struct source source = { .context = skb, .length = skb->len };
 	struct packet packet = { 0 };
 
+	if (owner->sent && (subflow || tells_sender))
+		return false;
 	return read_packet(&source, TX, &packet) && packet.payload &&
-	       (!owner->sent ||
-		(!subflow && !tells_sender && (__s32)(packet.sequence + packet.payload - owner->end) > 0));
+	       (!owner->sent || (__s32)(packet.sequence + packet.payload - owner->end) > 0);
+}
+
+/* Whether there is nothing to note of who sends, nor of what is held for him. */
+static __always_inline bool is_settled(const struct owner *owner, __u32 protocol, bool subflow)
+{
+	__u64 place;
+
+	if (!owner->sent || owner->inherited || owner->held.packets)
+		return false;
+	if (protocol == IPPROTO_TCP)
+		return subflow || tells_sender;
+	place = current_place();
+	return place && owner->sender.place == place;
 }
 
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
@@ -824,7 +838,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 		note_answer(skb, owner);
 		return 1;
 	}
-	if (!is_user())
+	if (is_settled(owner, sk->protocol, subflow) || !is_user())
 		return 1;
 	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
 	 * the kernel may skip (Linux 7.0) */
