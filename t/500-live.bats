@@ -222,14 +222,22 @@ memory() {
 		others+=("$netmon")
 	done
 	python3 - <<-'END'
-		import socket, time
+		import os, re, socket, time
 		names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",
 		         b"back\\slash", b"\\t", b"caf\xc3\xa9", b"fifteen bytes !", b"\r", b" "]
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-		for name in names:
+
+		def rows():
+		    return [len(re.findall(rb"\b%d\b" % os.getpid(), open("reports." + format, "rb").read()))
+		            for format in ("csv", "tsv", "jsonl")]
+
+		for number, name in enumerate(names, 1):
 		    open("/proc/self/comm", "wb").write(name)
 		    s.sendto(b"x", ("127.0.0.1", 9))
-		    time.sleep(0.45)  # one report at the least with this name
+		    end = time.monotonic() + 30
+		    while min(rows()) < number:  # one report with this name
+		        assert time.monotonic() < end, name
+		        time.sleep(0.05)
 	END
 	for netmon in "${others[@]}"; do stop; done
 	for format in csv tsv jsonl; do
