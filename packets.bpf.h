@@ -116,11 +116,13 @@ struct arrival {
 struct batch {
 	__u64 address[2];        /* of what has another type here: of a task, and in a softirq */
 	struct user listener;    /* of the socket that has just got a packet: see inherit() */
+	struct user early_user;  /* the same when it got the packet `early` */
 	bool in_softirq;         /* whatever the current task is, it is not it that runs */
 	/* The packet that just is sent, comes, is claimed.  Not on the stack: here its numbers are
 	 * any for the verifier, which else would go through what follows for each way to get
 	 * them. */
 	struct packet sending, arriving, claimed;
+	struct packet early;     /* bytes to a listening socket, which may make the connection's own */
 	__u32 count, kept;
 	struct arrival arrivals[BATCH];
 };
@@ -1073,6 +1075,15 @@ static __always_inline void hold(struct owner *owner, const struct packet *packe
 		release(owner); /* somebody does just now */
 }
 
+/* Counts what came for a connection and made none. */
+static __always_inline void settle_early(struct batch *batch)
+{
+	if (!batch->early.packets)
+		return;
+	count_packet(RX, &batch->early, &batch->early_user);
+	batch->early.packets = 0;
+}
+
 /* The owner of what is accepted from a subflow that listens, and does not speak MPTCP. */
 static __always_inline void hand_down(struct bpf_sock *sk, const struct owner *above)
 {
@@ -1114,10 +1125,17 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	packet = &batch->claimed;
 	if (!read_packet(&source, RX, packet) || !take_arrival(batch, packet))
 		return 1;
-	if (owner->inherited && sk->state != TCP_LISTEN)
+	if (owner->inherited && sk->state != TCP_LISTEN) {
 		hold(owner, packet);
-	else
+	} else if (sk->state == TCP_LISTEN && packet->key.proto == IPPROTO_TCP && packet->payload && !subflow) {
+		/* the acknowledgement before it is late or waited for (TCP_DEFER_ACCEPT), or it is not
+		 * needed (TCP Fast Open) */
+		settle_early(batch);
+		batch->early = *packet;
+		batch->early_user = owner->receiver;
+	} else {
 		count_packet(RX, packet, is_answer(packet) ? &owner->sender : &owner->receiver);
+	}
 	return 1;
 }
 
@@ -1134,6 +1152,18 @@ static __always_inline void inherit(struct sock *sk)
 	owner->inherited = 1;
 }
 
+/* The packet that has just made this connection is for who uses it. */
+static __always_inline void take_early(struct sock *sk)
+{
+	struct owner *owner = OWNER(sk, FIND);
+	struct batch *batch = this_batch();
+
+	if (!owner || !batch || !batch->early.packets)
+		return;
+	hold(owner, &batch->early);
+	batch->early.packets = 0;
+}
+
 /* A connection that is accepted, or that ends and nobody has used. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
@@ -1143,6 +1173,8 @@ int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 	if (before == TCP_LISTEN && after != TCP_CLOSE &&
 	    (!HAS_STORAGE || sk->sk_protocol == IPPROTO_MPTCP))
 		inherit(sk);
+	if (before == TCP_LISTEN && after == TCP_SYN_RECV && sk->sk_protocol == IPPROTO_TCP)
+		take_early(sk);
 	/* what accepts makes a socket of its own (sctp_sock_migrate()) */
 	if (sk->sk_protocol == IPPROTO_SCTP && after == TCP_ESTABLISHED && is_user() &&
 	    (owner = OWNER(sk, RENEW))) {
@@ -1162,7 +1194,10 @@ int BPF_PROG(napi_poll_btf)
 {
 	struct batch *batch = this_batch();
 
-	if (batch && batch->count)
+	if (!batch)
+		return 0;
+	settle_early(batch);
+	if (batch->count)
 		settle(batch);
 	return 0;
 }

@@ -114,6 +114,41 @@ in_turn() {
 @test "workers that accept on one socket: each has its connections" { traffic prefork; }
 @test "a socket that is passed on: each process has what it sends" { in_turn fd-pass; }
 @test "a socket that is inherited: each process has what it sends" { in_turn fork-then; }
+# The acknowledgement before them may also come late, from another CPU.
+@test "bytes that make a connection: of who accepts it, not of who listens" {
+	"$NETMON" --layer ip -i 600 -f jsonl --proto tcp -o pid,comm,rx_bytes,rx_calls \
+		--to reports -- python3 - <<-'END'
+		import os, socket, time
+
+		def process(name, work):
+		    if not (pid := os.fork()):
+		        open("/proc/self/comm", "w").write(name)
+		        work()
+		        os._exit(0)
+		    return pid
+
+		def accept():
+		    connection = listener.accept()[0]
+		    while connection.recv(65536):
+		        pass
+
+		def send():
+		    socket.create_connection(listener.getsockname()).send(bytes(5000))
+
+		open("/proc/self/comm", "w").write("listener")
+		listener = socket.socket()
+		listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 9)
+		listener.bind(("127.0.0.1", 0))
+		listener.listen()
+		for pid in process("acceptor", accept), process("client", send):
+		    os.waitpid(pid, 0)
+		time.sleep(0.5)  # the last acknowledgements
+	END
+	# its packets after the handshake have headers of 52 bytes
+	equal "$(jq -c 'select(.comm == "acceptor") | .rx_bytes - 52 * .rx_calls' reports)" 5000
+	equal "$(jq -c 'select(.comm == "listener") | [.rx_bytes, .rx_calls]' reports)" '[112,2]'
+}
+
 @test "threads, and a process that execs itself" {
 	traffic threads
 	traffic exec
