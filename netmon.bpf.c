@@ -400,7 +400,7 @@ static __noinline bool look_for_place(__u32 pid, struct place *place, struct tas
 	return true;
 }
 
-/* The same as one number; 0 where it was not looked for last, or has none. */
+/* The place of the process as one number; 0 where another one was last looked for, or it has none. */
 static __always_inline __u64 last_place(__u32 pid)
 {
 	__u64 index = last_places[pid % LAST_PLACES].index;

@@ -1117,6 +1117,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	if (!owner)
 		return 1;
 	if (sk->state == TCP_LISTEN) {
+		settle_early(batch); /* what this packet makes is not of that one */
 		owner->inherited = 1; /* by those that are accepted from it */
 		batch->listener = owner->receiver;
 		if (subflow)
@@ -1130,7 +1131,6 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	} else if (sk->state == TCP_LISTEN && packet->key.proto == IPPROTO_TCP && packet->payload && !subflow) {
 		/* the acknowledgement before it is late or waited for (TCP_DEFER_ACCEPT), or it is not
 		 * needed (TCP Fast Open) */
-		settle_early(batch);
 		batch->early = *packet;
 		batch->early_user = owner->receiver;
 	} else {
