@@ -27,7 +27,7 @@ enum { PACKET_LOOPBACK = 5 };          /* pkt_type of a multicast that comes bac
 enum { GSO_BY_FRAGS = 0xffff };        /* gso_size: SCTP */
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
 enum { PF_KTHREAD = 0x200000 };
-enum { BATCH = 64, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
+enum { BATCH = 64, STRIDE = 8, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 
 /* How long fragments wait for the others of their datagram: nanoseconds. */
 #define FRAGMENTS_WAIT 1000000000ULL
@@ -48,6 +48,8 @@ struct packet {
 	__u64 bytes;
 	__u32 packets;           /* 0: not IP, or not there any more */
 	__u32 fragment;          /* of which datagram it is one; 0: none */
+	__u32 proto, at;         /* of the header above IP, and where that is */
+	__u32 later;             /* not 0: a fragment but the first, without ports */
 	__u32 payload;           /* how much there is above the headers */
 	__u32 sequence;          /* TCP: of the first byte of it */
 };
@@ -220,33 +222,36 @@ static __always_inline bool look(const struct source *source, __u32 offset, __u3
 
 /* Packets */
 
-/* Passes by the extension headers of IPv6.  Returns where the next header is; `proto` is
- * then its. */
-static __always_inline __u32 skip_extensions(const struct source *source, struct packet *packet,
-					     __u32 *proto, bool *later)
+/* As it is in memory: any number for the verifier, which else goes through what follows for each way to
+ * get it. */
+#define ANY(number) (*(volatile typeof(number) *)&(number))
+
+/* Passes by the extension headers of IPv6. */
+static __always_inline void skip_extensions(const struct source *source, struct packet *packet)
 {
-	__u32 at = sizeof(struct ipv6hdr), word, id;
+	__u32 proto, at, word, id;
 
 #pragma unroll
 	for (int i = 0; i < EXTENSIONS_MOST; i++) {
-		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING &&
-		    *proto != IPPROTO_DSTOPTS && *proto != IPPROTO_FRAGMENT)
+		proto = ANY(packet->proto);
+		at = ANY(packet->at);
+		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING && proto != IPPROTO_DSTOPTS &&
+		    proto != IPPROTO_FRAGMENT)
 			break;
 		if (!look(source, at, &word, 1))
 			break;
 		word = bpf_ntohl(word);
-		if (*proto == IPPROTO_FRAGMENT) {
+		if (proto == IPPROTO_FRAGMENT) {
 			if (!look(source, at + 4, &id, 1))
 				break;
 			packet->fragment = id ? id : 1;
-			*later = word & 0xfff8;
-			at += 8;
+			packet->later = word & 0xfff8;
+			packet->at = at + 8;
 		} else {
-			at += ((word >> 16 & 0xff) + 1) * 8;
+			packet->at = at + ((word >> 16 & 0xff) + 1) * 8;
 		}
-		*proto = word >> 24;
+		packet->proto = word >> 24;
 	}
-	return at;
 }
 
 /* How long the header above IP is that each segment of a bundle repeats. */
@@ -272,35 +277,38 @@ static __always_inline void count_segments(const struct source *source, struct p
 		packet->bytes += (__u64)(packet->packets - 1) * header;
 }
 
-static __always_inline __u32 read_ip4(const struct source *source, struct packet *packet,
-				      __u32 *from, __u32 *to, __u32 *proto, bool *later)
+static __always_inline bool read_ip4(const struct source *source, struct packet *packet, __u32 *from,
+				     __u32 *to)
 {
 	__u32 head[5];
 
 	if (!look(source, 0, head, 5))
-		return 0;
+		return false;
 	packet->key.family = 4;
 	packet->bytes = bpf_ntohl(head[0]) & 0xffff;
-	*later = bpf_ntohl(head[1]) & 0x1fff;
+	packet->later = bpf_ntohl(head[1]) & 0x1fff;
 	if (bpf_ntohl(head[1]) & 0x3fff)
 		packet->fragment = bpf_ntohl(head[1]) >> 16 | 0x10000;
-	*proto = bpf_ntohl(head[2]) >> 16 & 0xff;
+	packet->proto = bpf_ntohl(head[2]) >> 16 & 0xff;
+	packet->at = (bpf_ntohl(head[0]) >> 24 & 0xf) * 4;
 	from[0] = head[3];
 	to[0] = head[4];
-	return (bpf_ntohl(head[0]) >> 24 & 0xf) * 4;
+	return true;
 }
 
-static __always_inline __u32 read_ip6(const struct source *source, struct packet *packet,
-				      __u32 *from, __u32 *to, __u32 *proto, bool *later)
+static __always_inline bool read_ip6(const struct source *source, struct packet *packet, __u32 *from,
+				     __u32 *to)
 {
 	__u32 head[2];
 
 	if (!look(source, 0, head, 2) || !look(source, 8, from, 4) || !look(source, 24, to, 4))
-		return 0;
+		return false;
 	packet->key.family = 6;
 	packet->bytes = (bpf_ntohl(head[1]) >> 16) + sizeof(struct ipv6hdr);
-	*proto = bpf_ntohl(head[1]) >> 8 & 0xff;
-	return skip_extensions(source, packet, proto, later);
+	packet->proto = bpf_ntohl(head[1]) >> 8 & 0xff;
+	packet->at = sizeof(struct ipv6hdr);
+	skip_extensions(source, packet);
+	return true;
 }
 
 /* Fills in what the packet itself tells.  Returns false where it is no IP packet. */
@@ -309,15 +317,17 @@ static __noinline bool read_packet(const struct source *source, enum direction d
 {
 	__u32 *from = direction == RX ? packet->key.raddr : packet->key.laddr;
 	__u32 *to = direction == RX ? packet->key.laddr : packet->key.raddr;
-	__u32 word, proto = 0, at, header;
-	bool later = false; /* a fragment but the first: without ports */
+	__u32 word, proto, at, header;
 
 	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!look(source, 0, &word, 1))
 		return false;
 	word = bpf_ntohl(word) >> 28;
-	at = word == 4 ? read_ip4(source, packet, from, to, &proto, &later)
-	   : word == 6 ? read_ip6(source, packet, from, to, &proto, &later) : 0;
+	if (word == 4 ? !read_ip4(source, packet, from, to)
+		      : word != 6 || !read_ip6(source, packet, from, to))
+		return false;
+	proto = ANY(packet->proto);
+	at = ANY(packet->at);
 	if (!at)
 		return false;
 	/* jumbograms have 0; a short Ethernet frame is padded */
@@ -325,7 +335,7 @@ static __noinline bool read_packet(const struct source *source, enum direction d
 		packet->bytes = source->length;
 	packet->packets = 1;
 	packet->key.proto = proto == ICMPV6 ? IPPROTO_ICMP : proto;
-	if (has_ports(proto) && !later && look(source, at, &word, 1)) {
+	if (has_ports(proto) && !packet->later && look(source, at, &word, 1)) {
 		word = bpf_ntohl(word);
 		packet->key.lport = direction == RX ? word & 0xffff : word >> 16;
 		packet->key.rport = direction == RX ? word >> 16 : word & 0xffff;
@@ -335,7 +345,7 @@ static __noinline bool read_packet(const struct source *source, enum direction d
 	if (source->inner)
 		header = source->inner + header_size(source, source->inner, source->inner_proto);
 	else
-		header = at + (later ? 0 : header_size(source, at, proto));
+		header = at + (packet->later ? 0 : header_size(source, at, proto));
 	packet->payload = packet->bytes > header ? packet->bytes - header : 0;
 	count_segments(source, packet, header);
 	return true;
@@ -555,14 +565,17 @@ static __always_inline void add_packets(enum direction direction, __u32 index, _
 	}
 }
 
-/* `its`: what the packets themselves tell; `user`: NULL for the kernel's own. */
-static __noinline int count_packets(enum direction direction, const struct stats_key *its,
-				    __u64 bytes, __u32 packets, struct user *user)
+/* `its`: what the packets themselves tell; `user`: NULL for the kernel's own.  As those others that are
+ * not static, the verifier goes through it once, not once for each state at each call: see probes.c. */
+__noinline int count_packets(enum direction direction, const struct stats_key *its, __u64 bytes,
+			     __u32 packets, struct user *user)
 {
 	struct place place = { PLACE_KERNEL, 1 };
 	struct stats_key key;
 	__u32 index;
 
+	if (!its)
+		return 0;
 	if (filter.kinds & FILTERS_OF_PROCESS && !(user && user->wanted))
 		return 0;
 	if (user && parts & PART_PROCESS && !find_user(user, &place)) {
@@ -927,63 +940,50 @@ int BPF_PROG(net_dev_start_xmit_btf, struct sk_buff *skb, struct net_device *dev
 	return packet_passes(packet) ? count_xmit(packet, skb) : 0;
 }
 
-/* What nobody claimed is the kernel's.  Fragments wait a while for the others. */
+/* What nobody claimed is the kernel's.  Fragments wait a while for the others.  (Returns nothing of use:
+ * such a function has to return a number.) */
+__noinline int settle_one(struct batch *batch, __u64 index, __u64 now)
+{
+	struct arrival *arrival;
+	__u32 kept;
+
+	if (!batch)
+		return 0;
+	arrival = &batch->arrivals[index % BATCH];
+	if (!arrival->packet.packets)
+		return 0;
+	if (!arrival->packet.fragment || now - arrival->time > FRAGMENTS_WAIT)
+		return count_packet(RX, &arrival->packet, NULL);
+	kept = batch->kept;
+	if (kept < BATCH) {
+		batch->arrivals[kept] = *arrival;
+		batch->kept = kept + 1;
+	}
+	return 0;
+}
+
 static __noinline int settle(struct batch *batch)
 {
 	__u64 now = bpf_ktime_get_ns();
-	__u32 kept;
 
 	batch->kept = 0;
 	for (__u32 i = 0; i < BATCH; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
 		if (i >= batch->count)
 			break;
-		if (!arrival->packet.packets)
-			continue;
-		if (!arrival->packet.fragment || now - arrival->time > FRAGMENTS_WAIT) {
-			count_packet(RX, &arrival->packet, NULL);
-			continue;
-		}
-		kept = *(volatile __u32 *)&batch->kept; /* any number for the verifier: the */
-		if (kept < BATCH) {                     /* same state whatever was kept so far */
-			batch->arrivals[kept] = *arrival;
-			batch->kept = kept + 1;
-		}
+		settle_one(batch, i, now);
 	}
 	batch->count = batch->kept;
 	return 0;
 }
 
+/* Whether protocol, family and addresses are the same: by one comparison, since each is a way more for the
+ * verifier. */
 static __always_inline bool is_same_pair(const struct stats_key *a, const struct stats_key *b)
 {
 	const __u64 *x = (const __u64 *)a->laddr, *y = (const __u64 *)b->laddr;
 
-	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] &&
-	       a->proto == b->proto && a->family == b->family;
-}
-
-static __always_inline bool is_same_flow(const struct stats_key *a, const struct stats_key *b)
-{
-	return is_same_pair(a, b) && a->lport == b->lport && a->rport == b->rport;
-}
-
-/* Adds a fragment to those of its datagram.  False where it is the first one to come. */
-static __noinline bool add_fragment(struct batch *batch, const struct packet *packet)
-{
-	for (__u32 i = 0; i < BATCH; i++) {
-		struct packet *arrived = &batch->arrivals[i].packet;
-
-		if (i >= batch->count)
-			break;
-		if (!arrived->packets || arrived->fragment != packet->fragment ||
-		    !is_same_pair(&arrived->key, &packet->key))
-			continue;
-		arrived->bytes += packet->bytes;
-		arrived->packets += packet->packets;
-		return true;
-	}
-	return false;
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (a->proto ^ b->proto) |
+		 (a->family ^ b->family));
 }
 
 /* How long the datagram is that they make: with one IP header. */
@@ -992,6 +992,62 @@ static __always_inline __u64 reassembled(const struct packet *fragments)
 	__u32 each = fragments->key.family == 4 ? 20 : 48, once = fragments->key.family == 4 ? 20 : 40;
 
 	return fragments->bytes - (__u64)fragments->packets * each + once;
+}
+
+/* Whether what has arrived is the packet that a socket gets, or all of its fragments; `adds`: whether the
+ * packet is one more of them. */
+static __always_inline bool belongs(const struct packet *arrived, const struct packet *packet, bool adds)
+{
+	if (!arrived->packets || !is_same_pair(&arrived->key, &packet->key))
+		return false;
+	if (adds)
+		return arrived->fragment == packet->fragment;
+	if (arrived->fragment)
+		return reassembled(arrived) == packet->bytes;
+	return arrived->key.lport == packet->key.lport && arrived->key.rport == packet->key.rport;
+}
+
+/* The first of STRIDE arrivals, from a multiple of that on, to which the packet belongs; BATCH where there is
+ * none.  (A limit that is compared may be seen by the verifier in a copy only, a mask is not.) */
+__noinline __u64 find_arrival(struct batch *batch, const struct packet *packet, __u64 first, bool adds)
+{
+	if (!batch || !packet)
+		return BATCH;
+	first &= BATCH - STRIDE;
+	for (__u64 i = 0; i < STRIDE; i++) {
+		if (first + i >= batch->count)
+			break;
+		if (belongs(&batch->arrivals[first + i].packet, packet, adds))
+			return first + i;
+	}
+	return BATCH;
+}
+
+/* The first arrival to which the packet belongs; NULL where there is none. */
+static __always_inline struct packet *arrival_of(struct batch *batch, const struct packet *packet, bool adds)
+{
+	__u64 found;
+
+	for (__u32 i = 0; i < BATCH; i += STRIDE) {
+		if (i >= batch->count)
+			break;
+		found = find_arrival(batch, packet, i, adds);
+		if (found < BATCH)
+			return &batch->arrivals[found].packet;
+	}
+	return NULL;
+}
+
+/* Adds a fragment to those of its datagram.  False where it is the first one to come. */
+static __noinline bool add_fragment(struct batch *batch, const struct packet *packet)
+{
+	struct packet *arrived = arrival_of(batch, packet, true);
+
+	if (!arrived)
+		return false;
+	arrived->bytes += packet->bytes;
+	arrived->packets += packet->packets;
+	return true;
 }
 
 SEC("tp_btf/netif_receive_skb")
@@ -1035,33 +1091,23 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
  * one has it.  False where nothing is left. */
 static __noinline bool take_arrival(struct batch *batch, struct packet *packet)
 {
-	for (__u32 i = 0; i < BATCH; i++) {
-		struct packet *arrived = &batch->arrivals[i].packet;
+	struct packet *arrived = arrival_of(batch, packet, false);
 
-		if (i >= batch->count)
-			break;
-		if (!arrived->packets)
-			continue;
-		if (arrived->fragment) {
-			if (!is_same_pair(&arrived->key, &packet->key) ||
-			    reassembled(arrived) != packet->bytes)
-				continue;
-			packet->packets = arrived->packets;
-			packet->bytes = arrived->bytes;
-		} else if (!is_same_flow(&arrived->key, &packet->key)) {
-			continue;
-		}
-		__builtin_memcpy(packet->key.iface, arrived->key.iface, IFACE_LEN);
-		packet->key.netns = arrived->key.netns;
-		if (packet->packets > arrived->packets)
-			packet->packets = arrived->packets;
-		if (packet->bytes > arrived->bytes)
-			packet->bytes = arrived->bytes;
-		arrived->packets -= packet->packets;
-		arrived->bytes -= packet->bytes;
-		return true;
+	if (!arrived)
+		return false;
+	if (arrived->fragment) {
+		packet->packets = arrived->packets;
+		packet->bytes = arrived->bytes;
 	}
-	return false;
+	__builtin_memcpy(packet->key.iface, arrived->key.iface, IFACE_LEN);
+	packet->key.netns = arrived->key.netns;
+	if (packet->packets > arrived->packets)
+		packet->packets = arrived->packets;
+	if (packet->bytes > arrived->bytes)
+		packet->bytes = arrived->bytes;
+	arrived->packets -= packet->packets;
+	arrived->bytes -= packet->bytes;
+	return true;
 }
 
 /* Keeps a packet for who will use its socket. */
@@ -1111,6 +1157,9 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || (!batch->count && sk->state != TCP_LISTEN))
 		return 1;
+	packet = &batch->claimed;
+	if (!read_packet(&source, RX, packet)) /* first, so that the verifier does so once */
+		return 1;
 	subflow = sk->protocol == IPPROTO_TCP && is_subflow(sk, &owner);
 	if (!subflow)
 		owner = OWNER(sk, FIND);
@@ -1123,8 +1172,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 		if (subflow)
 			hand_down(sk, owner);
 	}
-	packet = &batch->claimed;
-	if (!read_packet(&source, RX, packet) || !take_arrival(batch, packet))
+	if (!take_arrival(batch, packet))
 		return 1;
 	if (owner->inherited && sk->state != TCP_LISTEN) {
 		hold(owner, packet);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "filter.h"
 #include "types.h"
@@ -123,6 +124,7 @@ struct kernel {
 	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
 	__u32 skb_recv_udp_arguments;
 	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
+	bool pointers;             /* functions that it verifies by themselves may take some (Linux 5.12) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 };
 
@@ -536,6 +538,8 @@ static int look_at_kernel(struct kernel *kernel)
 	kernel->skb_recv_udp_arguments = types_arguments(types, wanted[find_hook("__skb_recv_udp")].id);
 	/* both came with the same version */
 	kernel->storage = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_sock_from_file");
+	/* a helper that came one version later */
+	kernel->pointers = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_for_each_map_elem");
 	kernel->cast = wanted[CAST].id;
 	types_close(types);
 	return found ? 0 : -1;
@@ -1097,6 +1101,22 @@ failed:
 	return NULL;
 }
 
+/* Functions that the kernel verifies once, not at each call, which takes several times as long.  That is
+ * what a global one is: where it may take no pointers, they become static. */
+static void make_static(const struct bpf_object *object)
+{
+	static const char *const functions[] = { "count_packets", "settle_one", "find_arrival" };
+	struct btf *btf = bpf_object__btf(object);
+
+	for (size_t i = 0; i < LENGTH(functions); i++) {
+		__s32 id = btf__find_by_name_kind(btf, functions[i], BTF_KIND_FUNC);
+
+		if (id > 0)
+			((struct btf_type *)btf__type_by_id(btf, (__u32)id))->info =
+				BTF_KIND_FUNC << 24 | BTF_FUNC_STATIC;
+	}
+}
+
 static int start(struct probes *probes)
 {
 	struct netmon_bpf *skeleton;
@@ -1110,6 +1130,8 @@ static int start(struct probes *probes)
 		cannot("load", "probes", errno, NULL);
 		return -1;
 	}
+	if (!probes->kernel.pointers)
+		make_static(skeleton->obj);
 	error = load(probes, skeleton);
 	if (error)
 		cannot("load", "probes", -error, advice(-error, probes->options.layer));

@@ -149,6 +149,54 @@ in_turn() {
 	equal "$(jq -c 'select(.comm == "listener") | [.rx_bytes, .rx_calls]' reports)" '[112,2]'
 }
 
+# One waits by then, which is all that may: the kernel drops the bytes of the other one.
+@test "bytes that come while no more connections may wait: of who listens, and again of who accepts" {
+	"$NETMON" --layer ip -i 600 -f jsonl --proto tcp -o pid,comm,rx_bytes,rx_calls \
+		--to reports -- python3 - <<-'END'
+		import os, socket, time
+
+		def process(name, work):
+		    if not (pid := os.fork()):
+		        open("/proc/self/comm", "w").write(name)
+		        work()
+		        os._exit(0)
+		    return pid
+
+		def accept():
+		    for _ in range(2):
+		        connection = listener.accept()[0]
+		        while connection.recv(65536):
+		            pass
+
+		def send():
+		    clients = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+		    for client in clients:
+		        client.send(bytes(5000))
+		        client.shutdown(socket.SHUT_WR)
+		    os.write(sent, b".")
+		    os.read(accepted, 1)
+
+		open("/proc/self/comm", "w").write("listener")
+		listener = socket.socket()
+		listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 9)
+		listener.bind(("127.0.0.1", 0))
+		listener.listen(0)
+		ready, sent = os.pipe()
+		accepted, done = os.pipe()
+		client = process("client", send)
+		os.read(ready, 1)
+		os.waitpid(process("acceptor", accept), 0)
+		time.sleep(0.5)  # the last acknowledgements
+		os.write(done, b".")
+		os.waitpid(client, 0)
+	END
+	# the packets of the clients have headers of 52 bytes, the first ones of 60
+	equal "$(jq -c 'select(.comm == "acceptor") | .rx_bytes - 52 * .rx_calls' reports)" 10000
+	# sent again until there is room
+	equal "$(jq -c 'select(.comm == "listener") | .rx_bytes - 52 * .rx_calls - 2 * 8 |
+		. > 0 and . % 5000 == 0' reports)" true
+}
+
 @test "threads, and a process that execs itself" {
 	traffic threads
 	traffic exec

@@ -135,6 +135,7 @@ def run(table):
     add_reports(table, "peers", "connections", CONNECTIONS, counts, {100000: 100})
     table.add("reader", "from exec to the first row", first_tick([]), "ms", ".0f", most=100)
     table.add("reader", "the same, connections", first_tick(CONNECTIONS[:2]), "ms", ".0f")
+    table.add("reader", "the same, layer ip", first_tick(["--layer", "ip"]), "ms", ".0f")
     table.add("reader", "idle at -i 1", idle(), "% of a core", ".3f", most=0.1)
     add_binary(table, "plain", NETMON)
     static = f"{BUILD}/static/netmon"
