@@ -13,6 +13,7 @@ LAYER_IP = ["--layer", "ip"]
 TIMES = 4  # that all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe", "fentry": "fentry"}
+IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn
 
 
 def ways(options):
@@ -108,7 +109,7 @@ def run(table):
     table.note("event", "way of attaching", kind)
     starts = [doing_nothing(command), *map(counting, KEYS.values())]
     by_packet = [doing_nothing(empty(LAYER_IP)[1]), counting(LAYER_IP)]
-    in_turns = kind in ("btf", "fexit")
+    in_turns = kind in IN_TURNS
     with contextlib.ExitStack() as stack:
         if in_turns:
             starts = list(map(stack.enter_context(Turns()).hold, starts))

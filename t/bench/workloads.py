@@ -6,15 +6,19 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
 from common import BUILD, CPUS, QUICK, NETMON, Program, Spread, several, wait_until
-from events import empty
+from events import IN_TURNS, Turns, counting, doing_nothing, empty
 
 PORTS = {"redis": "16379", "iperf": "15201", "nginx": "18080"}
-WINDOW = 0.3   # seconds that throughput is taken over,
-SETTLED = 0.1  # and how long after a tool has come or gone
+# Seconds that throughput is taken over, and how long after what it is taken beside has come or gone: a
+# program that starts and ends, or programs that are only attached.  The shorter, the less of what else
+# the host does comes between two windows.
+WHOLE = (0.3, 0.1)
+ATTACHED = (0.04, 0.005)
 
 
 def redis(*options):
@@ -87,11 +91,11 @@ def moved():
         return int(file.read())
 
 
-def throughput():
+def throughput(window, settled):
     """Bytes per second over loopback, where nothing else moves: each request has as many."""
-    time.sleep(SETTLED)
+    time.sleep(settled)
     begin, before = time.monotonic(), moved()
-    time.sleep(WINDOW)
+    time.sleep(window)
     return (moved() - before) / (time.monotonic() - begin)
 
 
@@ -105,7 +109,7 @@ def loading(command):
     tries = 10
     try:
         time.sleep(0.5)
-        while throughput() < 1e6:
+        while throughput(*WHOLE) < 1e6:
             if not tries:
                 raise RuntimeError(f"{command[0]} moves nothing")
             tries -= 1
@@ -146,9 +150,10 @@ tracepoint:sock:sock_recv_length /args->ret > 0/ { @rx[pid] = sum(args->ret); }"
 WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'test -d /sys/kernel/tracing/events || '
                 'mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"', "sh"]
 
-# name, its command, what it says when it is ready, how to read its bytes
+# name, its command, what it says when it is ready, how to read its bytes; netmon has some reports in
+# each window
 TOOLS = [
-    ("netmon", [NETMON, "-v", "-i", "1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes", netmon_bytes),
+    ("netmon", [NETMON, "-v", "-i", "0.1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes", netmon_bytes),
     ("nethogs", ["nethogs", "-a", "-t", "-v", "2", "-d", "1"], "Refreshing", nethogs_bytes),
     ("bpftrace", [*WITH_TRACEFS, "bpftrace", "-e", BPFTRACE], "ready", bpftrace_bytes),
     ("tcptop (libbpf-tools)", ["/usr/sbin/tcptop", "-C", "1"], "PID", tcptop_bytes),
@@ -178,26 +183,50 @@ def usable(table):
     return found
 
 
-def compare(table, name, least, tools, often):
-    """Without, with the first tool, without, with the second ..., without: each beside the two windows
-    around it.  Those of `often` come more often: they are near to one another."""
-    kept = {tool[0]: [] for tool in tools}
-    used, ran = {tool[0]: 0 for tool in tools}, {tool[0]: 0 for tool in tools}
-    before = throughput()
-    for _ in range(several(10)):
-        for tool in 6 * often + [tool for tool in tools if tool not in often]:
-            with start(tool) as it:
-                begin, cpu = time.monotonic(), it.cpu()
-                with_it = throughput()
-                used[tool[0]] += it.cpu() - cpu
-                ran[tool[0]] += time.monotonic() - begin
-            after = throughput()
-            kept[tool[0]].append(2 * with_it / (before + after))
+def kept_beside(starts, rounds, times):
+    """For each of these what is kept of the throughput: in turn without, with the first, without, with the
+    second ..., without; each beside the two windows around it."""
+    kept = [[] for _ in starts]
+    before = throughput(*times)
+    for _ in range(several(rounds)):
+        for start_one, its in zip(starts, kept):
+            with start_one():
+                during = throughput(*times)
+            after = throughput(*times)
+            its.append(2 * during / (before + after))
             before = after
-    for tool in kept:
-        table.add("workload", f"{name}: kept with {tool}", Spread(kept[tool]), "x without", ".3f",
-                  least=least if tool == "netmon" else None,
-                  remark=f"the tool takes {100 * used[tool] / ran[tool]:.2f} % of a core")
+    return kept
+
+
+def metered(tool, used):
+    """What starts it and adds to `used` the part of a core that it took."""
+    @contextlib.contextmanager
+    def run_it():
+        with start(tool) as it:
+            begin, cpu = time.monotonic(), it.cpu()
+            yield
+            used.append((it.cpu() - cpu) / (time.monotonic() - begin))
+    return run_it
+
+
+def compare(table, name, tools):
+    """Whole programs, which come and go."""
+    used = [[] for _ in tools]
+    kept = kept_beside(list(map(metered, tools, used)), 12, WHOLE)
+    for tool, its, its_used in zip(tools, kept, used):
+        table.add("workload", f"{name}: kept with {tool[0]}", Spread(its), "x without", ".3f",
+                  remark=f"the tool takes {100 * statistics.mean(its_used):.2f} % of a core")
+
+
+def floor(table, name, least, kind, starts):
+    """netmon's programs and those that do nothing, which are near to one another: attached in turn where
+    that can be had, without netmon's reports, whose cost the reader's lines have."""
+    rounds, times = (600, ATTACHED) if kind in IN_TURNS else (60, WHOLE)
+    counting_kept, floor_kept = kept_beside(starts, rounds, times)
+    table.add("workload", f"{name}: kept with netmon's programs", Spread(counting_kept), "x without", ".3f",
+              least=least, remark=f"median of {len(counting_kept)} pairs")
+    table.add("workload", f"{name}: kept with programs that do nothing", Spread(floor_kept), "x without",
+              ".3f")
 
 
 def truth(text):
@@ -227,12 +256,16 @@ def exactness(table, tools):
 def run(table):
     tools = usable(table)
     exactness(table, tools)
-    # the floor of whatever looks at each call
-    tools.insert(1, ("programs that do nothing", empty()[1], "attached", None))
-    with servers():
-        for name, command, least in WORKLOADS[:1] if QUICK else WORKLOADS:
-            if not shutil.which(command[0]):
-                table.note("workload", name, f"{command[0]} is not installed")
+    kind, command = empty()
+    starts = [counting(()), doing_nothing(command)]
+    with contextlib.ExitStack() as stack:
+        if kind in IN_TURNS:
+            starts = list(map(stack.enter_context(Turns()).hold, starts))
+        stack.enter_context(servers())
+        for name, load, least in WORKLOADS[:1] if QUICK else WORKLOADS:
+            if not shutil.which(load[0]):
+                table.note("workload", name, f"{load[0]} is not installed")
                 continue
-            with loading(command):
-                compare(table, name, least, tools, tools[:2])
+            with loading(load):
+                floor(table, name, least, kind, starts)
+                compare(table, name, tools)
