@@ -117,7 +117,7 @@ def run(table):
             for threads in sorted({1, CPUS}):
                 with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
                     rounds = rounds_of(hammer, starts, *(400, 4) if in_turns else (12, 60))
-                    # too many programs to hold; loading them takes long
-                    whole = rounds_of(hammer, by_packet, 12, 60)
+                    # too many programs to hold
+                    whole = rounds_of(hammer, by_packet, 40, 40)
                 report(table, rounds, KEYS, mode, threads)
                 report(table, whole, ["layer ip"], mode, threads)
