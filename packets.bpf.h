@@ -566,7 +566,8 @@ static __always_inline void add_packets(enum direction direction, __u32 index, _
 }
 
 /* `its`: what the packets themselves tell; `user`: NULL for the kernel's own.  As those others that are
- * not static, the verifier goes through it once, not once for each state at each call: see probes.c. */
+ * not static, the verifier goes through it once, not once for each state at each call, and with any
+ * pointer that may be NULL: see make_static(). */
 __noinline int count_packets(enum direction direction, const struct stats_key *its, __u64 bytes,
 			     __u32 packets, struct user *user)
 {

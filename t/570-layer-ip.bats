@@ -114,11 +114,12 @@ in_turn() {
 @test "workers that accept on one socket: each has its connections" { traffic prefork; }
 @test "a socket that is passed on: each process has what it sends" { in_turn fd-pass; }
 @test "a socket that is inherited: each process has what it sends" { in_turn fork-then; }
-# The acknowledgement before them may also come late, from another CPU.
-@test "bytes that make a connection: of who accepts it, not of who listens" {
-	"$NETMON" --layer ip -i 600 -f jsonl --proto tcp -o pid,comm,rx_bytes,rx_calls \
-		--to reports -- python3 - <<-'END'
-		import os, socket, time
+# deferring BACKLOG: a listener that has a connection once bytes have come; what runs then is on
+# standard input
+deferring() {
+	local begin
+	begin=$(cat <<-'END'
+		import os, socket, sys, time
 
 		def process(name, work):
 		    if not (pid := os.fork()):
@@ -127,6 +128,20 @@ in_turn() {
 		        os._exit(0)
 		    return pid
 
+		open("/proc/self/comm", "w").write("listener")
+		listener = socket.socket()
+		listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 9)
+		listener.bind(("127.0.0.1", 0))
+		listener.listen(int(sys.argv[1]))
+	END
+	)
+	"$NETMON" --layer ip -i 600 -f jsonl --proto tcp -o pid,comm,rx_bytes,rx_calls \
+		--to reports -- python3 -c "$begin"$'\n'"$(cat)" "$1"
+}
+
+# The acknowledgement before them may also come late, from another CPU.
+@test "bytes that make a connection: of who accepts it, not of who listens" {
+	deferring 9 <<-'END'
 		def accept():
 		    connection = listener.accept()[0]
 		    while connection.recv(65536):
@@ -135,11 +150,6 @@ in_turn() {
 		def send():
 		    socket.create_connection(listener.getsockname()).send(bytes(5000))
 
-		open("/proc/self/comm", "w").write("listener")
-		listener = socket.socket()
-		listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 9)
-		listener.bind(("127.0.0.1", 0))
-		listener.listen()
 		for pid in process("acceptor", accept), process("client", send):
 		    os.waitpid(pid, 0)
 		time.sleep(0.5)  # the last acknowledgements
@@ -151,17 +161,7 @@ in_turn() {
 
 # One waits by then, which is all that may: the kernel drops the bytes of the other one.
 @test "bytes that come while no more connections may wait: of who listens, and again of who accepts" {
-	"$NETMON" --layer ip -i 600 -f jsonl --proto tcp -o pid,comm,rx_bytes,rx_calls \
-		--to reports -- python3 - <<-'END'
-		import os, socket, time
-
-		def process(name, work):
-		    if not (pid := os.fork()):
-		        open("/proc/self/comm", "w").write(name)
-		        work()
-		        os._exit(0)
-		    return pid
-
+	deferring 0 <<-'END'
 		def accept():
 		    for _ in range(2):
 		        connection = listener.accept()[0]
@@ -176,11 +176,6 @@ in_turn() {
 		    os.write(sent, b".")
 		    os.read(accepted, 1)
 
-		open("/proc/self/comm", "w").write("listener")
-		listener = socket.socket()
-		listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 9)
-		listener.bind(("127.0.0.1", 0))
-		listener.listen(0)
 		ready, sent = os.pipe()
 		accepted, done = os.pipe()
 		client = process("client", send)

@@ -209,12 +209,13 @@ def metered(tool, used):
     return run_it
 
 
-def compare(table, name, tools):
-    """Whole programs, which come and go."""
+def compare(table, name, least, tools):
+    """Whole programs, which come and go: netmon with its reports."""
     used = [[] for _ in tools]
     kept = kept_beside(list(map(metered, tools, used)), 12, WHOLE)
     for tool, its, its_used in zip(tools, kept, used):
         table.add("workload", f"{name}: kept with {tool[0]}", Spread(its), "x without", ".3f",
+                  least=least if tool[0] == "netmon" else None,
                   remark=f"the tool takes {100 * statistics.mean(its_used):.2f} % of a core")
 
 
@@ -268,4 +269,4 @@ def run(table):
                 continue
             with loading(load):
                 floor(table, name, least, kind, starts)
-                compare(table, name, tools)
+                compare(table, name, least, tools)
