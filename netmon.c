@@ -207,16 +207,21 @@ static int add_entry(void *tick, const struct entry *entry)
 	return -1;
 }
 
-/* Milliseconds.  A reader tells reports apart by their time: no two have the same, even where
- * the last one comes at once after another. */
-static __u64 time_after(__u64 last)
+/* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
+ * between the two, or for a slow clock, they are read again.  A reader tells reports apart by
+ * their time: no two have the same, even where the last one comes at once after another. */
+static void set_time(struct tick *tick, __u64 last)
 {
-	const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
-	__u64 time;
+	static const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
 
-	while ((time = now(CLOCK_REALTIME) / MILLISECOND) == last)
-		nanosleep(&pause, NULL);
-	return time;
+	for (;;) {
+		tick->clock = now(CLOCK_MONOTONIC);
+		tick->time = now(CLOCK_REALTIME) / MILLISECOND;
+		if (tick->time == last)
+			nanosleep(&pause, NULL);
+		else if (now(CLOCK_MONOTONIC) - tick->clock <= MILLISECOND)
+			return;
+	}
 }
 
 static enum outcome report(struct netmon *netmon)
@@ -225,8 +230,7 @@ static enum outcome report(struct netmon *netmon)
 	struct history *history = netmon->history;
 	struct tick *tick = history_push(history);
 
-	tick->time = time_after(history_tick(history, history_count(history) - 2)->time);
-	tick->clock = now(CLOCK_MONOTONIC);
+	set_time(tick, history_tick(history, history_count(history) - 2)->time);
 	if (probes_read(netmon->probes, add_entry, tick))
 		return FAILED;
 	tick_sort(tick);

@@ -115,6 +115,12 @@ bytes_both_ways() {
 	equal "$(cat reports)" ''
 }
 
+# The lengths of the reports are those between their times, which are in milliseconds.
+true_lengths() {
+	equal "$(reported 'map([.time, .dt]) | unique | [.[1:], .[:-1]] | transpose
+		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
+}
+
 @test "reports lie on a fixed grid and tell their true length" {
 	start -f jsonl -i 0.2 -n 40 -a
 	"$BUILD/t/traffic" steady -r 1000000 -s 9 >/dev/null
@@ -133,9 +139,29 @@ bytes_both_ways() {
 		    hits = [on_grid(start, time) for time in times[i:i + quarter]]
 		    assert sum(hits) > quarter / 2, (start, times[i:i + quarter])
 	END
-	# the lengths are those between the reports
-	equal "$(reported 'map([.time, .dt]) | unique | [.[1:], .[:-1]] | transpose
-		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
+	true_lengths
+}
+
+@test "a clock that is late makes no length wrong" {
+	"${CC:-clang}" -shared -fPIC -x c -o late.so - <<-'END'
+		#include <sys/syscall.h>
+		#include <time.h>
+		#include <unistd.h>
+
+		int clock_gettime(clockid_t clock, struct timespec *time)
+		{
+			static unsigned reads;
+			int error = syscall(SYS_clock_gettime, clock, time);
+
+			if (++reads % 7 == 0)
+				usleep(5000); /* as if preempted */
+			return error;
+		}
+	END
+	LD_PRELOAD=$PWD/late.so start -f jsonl -i 0.05 -n 40 --total
+	finish
+	equal "$(reported length)" 40
+	true_lengths
 }
 
 @test "no two reports have the same time, however close they are" {
