@@ -67,18 +67,22 @@ static __always_inline bool in_nets(const volatile struct filter *filter,
 	return in || !any;
 }
 
-/* A packet to an address of this host never leaves it; its source is that address too. */
+static __always_inline bool is_loopback_address(const __u32 address[4], __u8 family)
+{
+	if (family == 4)
+		return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return family == 6 && !(address[0] | address[1] | address[2]) && address[3] == bpf_htonl(1);
+}
+
+/* A packet to an address of this host never leaves it; its source is that address too.  Where the
+ * peer is not known, the local address may tell as much. */
 static __always_inline bool is_loopback(const struct stats_key *key)
 {
 	const __u32 *a = key->laddr, *b = key->raddr;
 
-	if (no_address(b))
-		return false;
-	if (key->family == 4 && (b[0] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
+	if (is_loopback_address(no_address(b) ? a : b, key->family))
 		return true;
-	if (key->family == 6 && !(b[0] | b[1] | b[2]) && b[3] == bpf_htonl(1))
-		return true;
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+	return !no_address(b) && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
 /* All kinds but FILTER_PIDS, FILTER_CGROUP and FILTER_IFACE, and but those of `without`. */

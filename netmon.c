@@ -24,6 +24,7 @@
 
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
 enum { MILLISECOND = 1000000, SECOND = 1000000000 }; /* nanoseconds */
+enum { TRIES = 100 }; /* to read both clocks at once */
 
 enum outcome { GO_ON, DONE, FAILED };
 
@@ -214,12 +215,12 @@ static void set_time(struct tick *tick, __u64 last)
 {
 	static const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
 
-	for (;;) {
+	for (int tries = 0;; tries++) {
 		tick->clock = now(CLOCK_MONOTONIC);
 		tick->time = now(CLOCK_REALTIME) / MILLISECOND;
 		if (tick->time == last)
 			nanosleep(&pause, NULL);
-		else if (now(CLOCK_MONOTONIC) - tick->clock <= MILLISECOND)
+		else if (now(CLOCK_MONOTONIC) - tick->clock <= MILLISECOND || tries == TRIES)
 			return;
 	}
 }
@@ -298,16 +299,20 @@ static enum outcome run(struct netmon *netmon)
 				return last_report(netmon);
 			continue;
 		}
-		if (read(netmon->timer, &ticks, sizeof(ticks)) != sizeof(ticks))
+		if (!wait[0].revents || read(netmon->timer, &ticks, sizeof(ticks)) != sizeof(ticks))
 			continue;
 		outcome = report(netmon);
-		if (outcome == GO_ON && ++reports == netmon->options.count)
+		if (outcome != GO_ON || ++reports != netmon->options.count)
+			continue;
+		if (!netmon->command.pid)
 			return DONE;
+		wait[0].fd = -1; /* none until the command's end */
 	}
 	return outcome;
 }
 
-/* Where the rows go: what a command writes is not to be mixed with them. */
+/* Where the rows go: what a command writes is not to be mixed with them.  A file keeps what it
+ * has until there are rows to come: see empty_output(). */
 static int open_output(struct netmon *netmon)
 {
 	const char *to = netmon->options.to;
@@ -316,7 +321,7 @@ static int open_output(struct netmon *netmon)
 	netmon->output = netmon->options.command ? STDERR_FILENO : STDOUT_FILENO;
 	netmon->output_name = netmon->options.command ? "standard error" : "standard output";
 	if (to) {
-		netmon->output = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		netmon->output = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		netmon->output_name = to;
 	}
 	if (netmon->output < 0 || fstat(netmon->output, &status)) {
@@ -325,6 +330,15 @@ static int open_output(struct netmon *netmon)
 	}
 	netmon->regular = S_ISREG(status.st_mode);
 	return 0;
+}
+
+/* What the file of --to has is not to be mixed with the rows either. */
+static int empty_output(const struct netmon *netmon)
+{
+	if (!netmon->options.to || !netmon->regular || !ftruncate(netmon->output, 0))
+		return 0;
+	failed("empty", netmon->output_name, errno);
+	return -1;
 }
 
 /* Everything that turns ticks into rows. */
@@ -355,6 +369,14 @@ static int check_namespace(void)
 	return -1;
 }
 
+/* Processes have other numbers in a container than in the rows, and for the probes. */
+static void say_pids(const struct options *options)
+{
+	if (options->probes.filter.kinds & FILTER_PIDS && !pids_are_initial())
+		fputs("netmon: cannot tell the processes of --pid by their numbers in this pid namespace: "
+		      "it takes those of the initial one, as the column 'pid' has them\n", stderr);
+}
+
 /* Whether to read what somebody has pinned.  A command and layer ip have probes of their own,
  * as have those who ask for them. */
 static bool is_pinned(const struct options *options)
@@ -377,16 +399,18 @@ static __u32 parts_wanted(const struct options *options)
 static int check_parts(const struct options *options, __u32 parts)
 {
 	__u32 missing = parts_wanted(options) & ~parts;
-	char names[256];
+	char names[256], all[256];
 
 	if (!missing)
 		return 0;
 	/* an address takes its family with it */
-	parts_columns(missing & (PART_LADDR | PART_RADDR) ? missing | PART_FAMILY : missing, names,
-		      sizeof(names));
+	if (missing & (PART_LADDR | PART_RADDR))
+		missing |= PART_FAMILY;
+	parts_columns(missing, names, sizeof(names));
+	parts_columns(parts | missing, all, sizeof(all));
 	fprintf(stderr, "netmon: cannot tell apart '%s': the probes pinned in '%s' do not: "
-		"pin them anew with 'netmon --pin %s --replace -o +%s', or add --no-pin\n", names,
-		options->pin.dir, options->pin.dir, names);
+		"pin them anew with 'netmon --pin %s --replace -o %s', or add --no-pin\n", names,
+		options->pin.dir, options->pin.dir, all);
 	return -1;
 }
 
@@ -446,6 +470,7 @@ static int start(struct netmon *netmon)
 
 	if (open_output(netmon))
 		return -1;
+	say_pids(options);
 	if (options->command && check_namespace())
 		return -1;
 	if (options->command && command_make(&netmon->command, options->command))
@@ -464,6 +489,7 @@ static enum outcome pin(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 
+	say_pids(options);
 	if (pin_check(&options->pin))
 		return FAILED;
 	netmon->probes = probes_open(&options->probes);
@@ -480,14 +506,9 @@ static enum outcome status(struct netmon *netmon)
 	if (open_output(netmon))
 		return FAILED;
 	netmon->signals = open_signals(false);
-	if (!pin_exists(options->pin.dir)) {
-		fprintf(stderr, "netmon: nothing is pinned in '%s'\n", options->pin.dir);
-		return FAILED;
-	}
 	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
-	if (!netmon->probes ||
-	    status_write(&netmon->text, options->format, options->header, options->view.iso,
-			 options->pin.dir, netmon->probes))
+	if (!netmon->probes || status_write(&netmon->text, options, netmon->probes) ||
+	    empty_output(netmon))
 		return FAILED;
 	outcome = write_text(netmon);
 	return outcome == GO_ON ? DONE : outcome;
@@ -498,7 +519,7 @@ static enum outcome read_probes(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 	enum outcome outcome;
 
-	if (start(netmon))
+	if (start(netmon) || empty_output(netmon))
 		return FAILED;
 	if (options->header)
 		format_header(&netmon->text, options->format, &options->view);
@@ -524,11 +545,25 @@ static enum outcome act(struct netmon *netmon)
 	}
 }
 
+/* Where one of the three is closed, nothing else may get its number: messages would go to the file of
+ * the rows.  What cannot be written to stays an error, and a command finds it closed. */
+static void keep_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct netmon netmon = { .timer = -1, .signals = -1 };
 	enum outcome outcome;
 
+	keep_standard();
 	options_parse(&netmon.options, argc, argv);
 	outcome = act(&netmon);
 	if (netmon.command.pid)

@@ -130,10 +130,7 @@ static const char help_tail[] =
 	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
 	"but to read what is pinned for your group.  Everything else: man netmon\n";
 
-enum time_format { EPOCH, ISO, NO_TIME };
-
 static const char default_columns[] = "time,pid,comm,rx_rate,tx_rate";
-static const char command_columns[] = "rx_total,tx_total";
 
 __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
 {
@@ -235,6 +232,16 @@ static void add_columns(struct view *view, const char *list)
 	}
 }
 
+/* What a command adds to the default, but for what the list names itself. */
+static void add_command_columns(struct view *view, const char *list)
+{
+	static const char *const names[] = { "rx_total", "tx_total" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (!list || !strstr(list, names[i]))
+			add_columns(view, names[i]);
+}
+
 /* NULL: the default. */
 static void choose_columns(struct options *options, const char *list)
 {
@@ -250,7 +257,7 @@ static void choose_columns(struct options *options, const char *list)
 	if (!list || *list == '+') {
 		add_columns(view, default_columns);
 		if (options->command)
-			add_columns(view, command_columns);
+			add_command_columns(view, list);
 	}
 	if (list)
 		add_columns(view, list + (*list == '+'));
@@ -434,17 +441,38 @@ static void need_cgroups(struct options *options)
 		options->probes.cgroup_root = cgroup_root_open();
 }
 
+/* Copies a path as the column has it, but for the slash at its begin. */
+static void plain_path(char plain[PATH_MAX], const char *path)
+{
+	char *end = plain;
+
+	for (const char *name = path, *next; *name; name = next + (*next == '/')) {
+		next = strchrnul(name, '/');
+		if (next == name || (next - name == 1 && *name == '.'))
+			continue;
+		if (end > plain)
+			*end++ = '/';
+		end = mempcpy(end, name, (size_t)(next - name));
+	}
+	*end = '\0';
+}
+
 static void parse_cgroup(struct options *options, const char *path)
 {
+	static char plain[PATH_MAX];
 	struct probes_options *probes = &options->probes;
 
+	if (!*path || strlen(path) >= PATH_MAX)
+		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
+		      *path ? strerror(ENAMETOOLONG) : "it is empty");
+	plain_path(plain, path);
 	need_cgroups(options);
 	if (probes->cgroup >= 0)
 		close(probes->cgroup);
-	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, path);
-	if (!*path || probes->cgroup < 0)
-		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
-		      *path ? strerror(errno) : "it is empty");
+	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, plain);
+	if (probes->cgroup < 0)
+		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
+	options->view.cgroup = plain;
 }
 
 /* The options that choose what is counted; false where it is none of them. */
@@ -467,7 +495,6 @@ static bool parse_filter(struct options *options, int option, const char *text)
 		return true;
 	case CGROUP_OPTION:
 		parse_cgroup(options, text);
-		options->view.cgroup = text;
 		filter->kinds |= FILTER_CGROUP;
 		return true;
 	case PROTO:
@@ -644,7 +671,7 @@ static void check_layer(const struct options *options)
 }
 
 /* What depends on several options. */
-static void combine(struct options *options, const char *output, enum time_format time)
+static void combine(struct options *options, const char *output)
 {
 	struct view *view = &options->view;
 	struct probes_options *probes = &options->probes;
@@ -652,9 +679,9 @@ static void combine(struct options *options, const char *output, enum time_forma
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: it is the process to report");
 	choose_columns(options, output);
-	if (time == NO_TIME)
+	if (options->time == NO_TIME)
 		drop_time(view);
-	view->iso = time == ISO;
+	view->iso = options->time == ISO;
 	check_sort(view);
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
@@ -721,18 +748,25 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 		wrong("cannot use --from with a command: it needs probes of its own");
 }
 
-/* A directory without a slash at its end. */
+/* An absolute path, whose parents can be found, without a slash at its end. */
 static void check_dir(struct options *options)
 {
-	char *dir = (char *)options->pin.dir;
-	size_t length = strlen(dir);
+	static char path[PATH_MAX];
+	const char *dir = options->pin.dir;
+	size_t length;
 
-	if (!length)
+	if (!*dir)
 		wrong("cannot use '' for a directory: it is empty");
-	if (length > PATH_MAX - 128)
+	if (*dir != '/' && !getcwd(path, sizeof(path)))
+		wrong("cannot use '%s' for a directory: %s", dir, strerror(errno));
+	length = strlen(path);
+	if (length + strlen(dir) > PATH_MAX - 128)
 		wrong("cannot use '%s' for a directory: %s", dir, strerror(ENAMETOOLONG));
-	while (length > 1 && dir[length - 1] == '/')
-		dir[--length] = '\0';
+	snprintf(path + length, sizeof(path) - length, "%s%s", length > 1 ? "/" : "", dir);
+	length = strlen(path);
+	while (length > 1 && path[length - 1] == '/')
+		path[--length] = '\0';
+	options->pin.dir = path;
 }
 
 static void join(char *text, size_t size, char **words)
@@ -744,9 +778,7 @@ static void join(char *text, size_t size, char **words)
 void options_parse(struct options *options, int argc, char **argv)
 {
 	static const char *const times[] = { "epoch", "iso", "none", NULL };
-	static char pin_dir[] = PIN_DIR;
 	const char *output = NULL, *last_argument = NULL;
-	enum time_format time = EPOCH;
 	bool given[OPTIONS] = { false };
 	int option;
 
@@ -755,7 +787,7 @@ void options_parse(struct options *options, int argc, char **argv)
 			    .max_entries = MAX_ENTRIES,
 			    .cgroup = -1,
 			    .cgroup_root = -1 },
-		.pin = { .dir = pin_dir },
+		.pin = { .dir = PIN_DIR },
 		.view = { .window = 1 },
 		.format = CSV,
 		.header = true,
@@ -772,7 +804,8 @@ void options_parse(struct options *options, int argc, char **argv)
 		if (option == 'o')
 			choose_columns(options, output = optarg);
 		else if (option == TIME_OPTION)
-			time = (enum time_format)word("--time", optarg, times, "epoch, iso or none");
+			options->time = (enum time_format)word("--time", optarg, times,
+							       "epoch, iso or none");
 		else
 			parse_option(options, option, optarg);
 	}
@@ -782,7 +815,7 @@ void options_parse(struct options *options, int argc, char **argv)
 		options->command = &argv[optind];
 	check_mode(options, given);
 	check_dir(options);
-	combine(options, output, time);
+	combine(options, output);
 	options->pin.verbose = options->probes.verbose;
 }
 

@@ -11,6 +11,8 @@
 
 enum { MAX_PIDS = 1024 };
 
+enum time_format { EPOCH, ISO, NO_TIME };
+
 /* What netmon is to do. */
 enum mode { READ, PIN, UNPIN, STATUS };
 
@@ -24,6 +26,7 @@ struct options {
 	struct view view;
 	enum format format;
 	bool header;
+	enum time_format time;
 	__u64 interval;      /* nanoseconds; 0: one report at the end of the command */
 	__u64 count;         /* reports; 0: no end */
 	const char *to;      /* a file for the rows */

@@ -19,11 +19,10 @@
 #include "pin.h"
 
 static const char about_name[] = "map_about";
+static const char not_netmons[] = "what is pinned there is not netmon's";
+static const char not_bpf[] = "not in a BPF file system";
 
 _Static_assert(sizeof(struct about) <= 4096, "it is mapped by readers of all builds");
-
-static const char half_made[] =
-	"another netmon is pinning, or was stopped while it did: 'netmon --unpin' removes it";
 
 static int cannot(const char *verb, const char *object, const char *reason, const char *advice)
 {
@@ -86,15 +85,26 @@ int pin_open(const char *dir, const char *name)
 
 /* Reading about */
 
-const char *pin_advice(int error)
+int pin_cannot(const char *verb, const char *dir, int error)
 {
+	char advice[PATH_MAX + 64];
+
 	if (error == EPERM)
-		return "before Linux 5.19 only root, or CAP_BPF, may read what is pinned";
+		return cannot(verb, dir, strerror(error),
+			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
 	if (error == EACCES)
-		return "run it as root, or as a member of the group that --pin-group named";
-	if (error == ENOENT)
-		return "it is not whole: 'netmon --unpin' removes it";
-	return NULL;
+		return cannot(verb, dir, strerror(error),
+			      "run it as root, or as a member of the group that --pin-group named");
+	if (error == EINVAL)
+		return cannot(verb, dir, not_netmons, NULL);
+	if (error != ENOENT)
+		return cannot(verb, dir, strerror(error), NULL);
+	if (!pin_exists(dir))
+		return cannot(verb, dir, "nothing is pinned there", NULL);
+	if (!is_bpf(dir))
+		return cannot(verb, dir, not_bpf, NULL);
+	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", dir);
+	return cannot(verb, dir, strerror(error), advice);
 }
 
 static bool is_netmon(const struct about *about)
@@ -128,15 +138,16 @@ static const struct about *map_about(const char *dir)
 const struct about *pin_about(const char *dir, __u64 build)
 {
 	const struct about *about = map_about(dir);
-	char reason[64];
+	char reason[64], advice[PATH_MAX + 64];
 
 	if (!about) {
-		cannot("read the pin", dir, strerror(errno), pin_advice(errno));
+		pin_cannot("read the pin", dir, errno);
 	} else if (about->build != build) {
 		snprintf(reason, sizeof(reason), "made by another build of netmon, %.*s",
 			 (int)sizeof(about->version), about->version);
-		cannot("read the pin", dir, reason,
-		       "'netmon --pin --replace' makes it anew, --no-pin does without");
+		snprintf(advice, sizeof(advice),
+			 "'netmon --pin %s --replace' makes it anew, --no-pin does without", dir);
+		cannot("read the pin", dir, reason, advice);
 		pin_about_free(about);
 		about = NULL;
 	}
@@ -161,29 +172,36 @@ static bool is_dot(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-/* A directory of others' is not touched. */
-static int check_ours(const char *dir, DIR *files)
+/* A directory of others' is not touched: what lacks map_about must at least have the map of the
+ * counters, or be empty. */
+static int check_ours(const char *verb, const char *dir, DIR *files)
 {
 	const struct about *about = map_about(dir);
-	bool others = !about && errno == EINVAL;
+	int error = about ? 0 : errno;
+	bool counters = false, any = false;
 	struct dirent *file;
 
 	pin_about_free(about);
-	if (others)
-		return cannot("unpin", dir, "what is pinned there is not netmon's", NULL);
 	rewinddir(files);
-	while ((file = readdir(files)))
-		if (!is_dot(file->d_name) && !is_ours(file->d_name)) {
-			char reason[PATH_MAX];
+	while ((file = readdir(files))) {
+		char reason[PATH_MAX];
 
-			snprintf(reason, sizeof(reason), "'%s' in it is not netmon's", file->d_name);
-			return cannot("unpin", dir, reason, NULL);
-		}
+		if (is_dot(file->d_name))
+			continue;
+		any = true;
+		counters |= !strcmp(file->d_name, "map_packet_stats");
+		if (is_ours(file->d_name))
+			continue;
+		snprintf(reason, sizeof(reason), "'%s' in it is not netmon's", file->d_name);
+		return cannot(verb, dir, reason, NULL);
+	}
+	if (error == EINVAL || (error == ENOENT && any && !counters))
+		return cannot(verb, dir, not_netmons, NULL);
 	return 0;
 }
 
-/* Removes the files whose names begin so; the directory's order is not to be relied on while
- * it changes. */
+/* Removes the files whose names begin so, what tells whose they are only by its whole name; the
+ * directory's order is not to be relied on while it changes. */
 static int remove_files(const char *dir, DIR *files, const char *prefix, bool verbose)
 {
 	struct dirent *file;
@@ -195,7 +213,8 @@ static int remove_files(const char *dir, DIR *files, const char *prefix, bool ve
 		while ((file = readdir(files))) {
 			char path[PATH_MAX];
 
-			if (is_dot(file->d_name) || !has_prefix(file->d_name, prefix))
+			if (is_dot(file->d_name) || !has_prefix(file->d_name, prefix) ||
+			    (!strcmp(file->d_name, about_name) && strcmp(prefix, about_name)))
 				continue;
 			path_of(path, dir, file->d_name);
 			if (unlink(path))
@@ -219,10 +238,11 @@ static int remove_dir(const char *dir, bool verbose)
 	if (!files)
 		return cannot("unpin", dir, strerror(errno), errno == EACCES ? "run it as root" : NULL);
 	if (!is_bpf(dir))
-		cannot("unpin", dir, "not in a BPF file system", NULL);
-	else if (!check_ours(dir, files) && !remove_files(dir, files, "link_", verbose) &&
+		cannot("unpin", dir, not_bpf, NULL);
+	else if (!check_ours("unpin", dir, files) && !remove_files(dir, files, "link_", verbose) &&
 		 !remove_files(dir, files, "prog_", verbose) &&
-		 !remove_files(dir, files, "map_", verbose))
+		 !remove_files(dir, files, "map_", verbose) &&
+		 !remove_files(dir, files, about_name, verbose))
 		error = 0;
 	closedir(files);
 	if (!error && rmdir(dir))
@@ -262,6 +282,29 @@ static int already_pinned(const char *dir)
 	return cannot("pin to", dir, reason, "--replace takes its place, --unpin removes it");
 }
 
+static int half_made(const char *dir, const char *new)
+{
+	char advice[PATH_MAX + 128];
+
+	snprintf(advice, sizeof(advice),
+		 "another netmon is pinning, or was stopped while it did: 'netmon --unpin %s' removes it",
+		 new);
+	return cannot("pin to", dir, "it is half made", advice);
+}
+
+/* What is there goes when the new pin is made, if it is netmon's. */
+static int check_old(const char *dir)
+{
+	DIR *files = opendir(dir);
+	int error;
+
+	if (!files)
+		return cannot("pin to", dir, strerror(errno), NULL);
+	error = check_ours("pin to", dir, files);
+	closedir(files);
+	return error;
+}
+
 int pin_check(const struct pin_options *options)
 {
 	char parent[PATH_MAX], half[PATH_MAX];
@@ -273,16 +316,16 @@ int pin_check(const struct pin_options *options)
 		return cannot("pin to", options->dir, strerror(errno),
 			      errno == EACCES ? "run it as root" : NULL);
 	if (!is_bpf(parent))
-		return cannot("pin to", options->dir, "not in a BPF file system",
+		return cannot("pin to", options->dir, not_bpf,
 			      "mount one: 'mount -t bpf bpf /sys/fs/bpf'");
 	if (!statvfs(parent, &status) && status.f_flag & ST_RDONLY)
 		return cannot("pin to", options->dir, strerror(EROFS),
 			      "'mount -o remount,rw' it first");
 	if (!access(half, F_OK))
-		return cannot("pin to", options->dir, "it is half made", half_made);
-	if (pin_exists(options->dir) && !options->replace)
-		return already_pinned(options->dir);
-	return 0;
+		return half_made(options->dir, half);
+	if (!pin_exists(options->dir))
+		return 0;
+	return options->replace ? check_old(options->dir) : already_pinned(options->dir);
 }
 
 /* Members of the group must come through the directories above, whatever their own group;
@@ -346,12 +389,11 @@ static int try_group(const struct pin_options *options, const char *dir)
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		return cannot("pin to", options->dir, strerror(errno), NULL);
-	if (status)
-		return cannot("let the group read", options->dir,
-			      strerror(WIFEXITED(status) ? WEXITSTATUS(status) : EINTR),
-			      WEXITSTATUS(status) == EACCES ? "a directory above is closed to it"
-							    : pin_advice(WEXITSTATUS(status)));
-	return 0;
+	status = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+	if (status == EACCES)
+		return cannot("let the group read", options->dir, strerror(status),
+			      "a directory above is closed to it");
+	return status ? pin_cannot("let the group read", options->dir, status) : 0;
 }
 
 static int pin_object(const char *dir, const struct pin_object *object, bool verbose)
@@ -379,8 +421,12 @@ static int take_place(const struct pin_options *options, const char *new)
 		return cannot("pin to", options->dir, strerror(errno), NULL);
 	if (!options->replace)
 		return already_pinned(options->dir);
-	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE))
-		return remove_dir(new, options->verbose);
+	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE)) {
+		if (!remove_dir(new, options->verbose))
+			return 0;
+		renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE);
+		return -1;
+	}
 	if (remove_dir(options->dir, options->verbose) < 0)
 		return -1;
 	return rename(new, options->dir) ? cannot("pin to", options->dir, strerror(errno), NULL) : 0;
@@ -393,8 +439,8 @@ int pin_make(const struct pin_options *options, const struct pin_object *objects
 
 	path_new(new, options->dir);
 	if (mkdir(new, 0700))
-		return cannot("pin to", options->dir, strerror(errno),
-			      errno == EEXIST ? half_made : NULL);
+		return errno == EEXIST ? half_made(options->dir, new)
+				       : cannot("pin to", options->dir, strerror(errno), NULL);
 	for (size_t i = 0; i < count && !error; i++)
 		error = pin_object(new, &objects[i], options->verbose);
 	if (error || let_group(options, new, objects, count) || try_group(options, new) ||

@@ -73,8 +73,9 @@ int pin_remove(const char *dir, bool verbose);
  * does not allow that; the map is frozen instead.  Returns a descriptor, or -1 with errno. */
 int pin_open(const char *dir, const char *name);
 
-/* What to do where that failed; NULL where nothing is known. */
-const char *pin_advice(int error);
+/* Says that it failed so, with what to do where that is known, in the words "cannot `verb` 'DIR'".
+ * Returns -1. */
+int pin_cannot(const char *verb, const char *dir, int error);
 
 /* Maps what is said of the pin of such a build into memory.  NULL with a message where it is
  * another one's, or can't be read; pin_about_free() when done. */

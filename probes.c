@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <malloc.h>
@@ -1374,7 +1375,7 @@ static int open_programs(struct probes *probes, const char *dir)
 
 	memcpy(names, probes->about->programs, sizeof(names));
 	while ((name = strsep(&rest, " ")) && *name && probes->count < LENGTH(probes->programs)) {
-		char file[64], path[256];
+		char file[64], path[PATH_MAX];
 
 		snprintf(file, sizeof(file), "link_%s", name);
 		snprintf(path, sizeof(path), "%s/%s", dir, file);
@@ -1445,7 +1446,7 @@ struct probes *probes_open_pinned(const char *dir, bool verbose)
 	if (!is_still(pin, dir)) {
 		cannot("read the pin", dir, ESTALE, "it has just been replaced: try again");
 	} else if (error) {
-		cannot("read the pin", dir, error, pin_advice(error));
+		pin_cannot("read the pin", dir, error);
 	} else if (!map_all(probes)) {
 		say_holes(&about->holes);
 		return probes;
@@ -1728,10 +1729,10 @@ static int read_again(const struct probes *probes, struct seen *seen, const stru
 	return known ? found(context, &seen->entry) : 0;
 }
 
-static void say_full(size_t limit, const char *what, const char *option)
+static void say_full(__u32 limit, const char *what, const char *option)
 {
-	fprintf(stderr, "netmon: cannot add to 'packet_stats': full with %zu %s: the rest is "
-		"summed in the row '(other)': raise it with %s\n", limit - 1, what, option);
+	fprintf(stderr, "netmon: cannot add to 'packet_stats': full with %u %s: the rest is "
+		"summed in the row '(other)': raise it with %s\n", limit, what, option);
 }
 
 static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
@@ -1752,11 +1753,11 @@ static int read_other(struct probes *probes, int (*found)(void *, const struct e
 	if (is_zero(&more) || (probes->about && !probes->read_before))
 		return found(context, &other);
 	if (!probes->processes_said && (probes->watch->processes_full || of_processes)) {
-		say_full(probes->processes.limit, "processes", "--max-processes");
+		say_full(probes->options.max_processes, "processes", "--max-processes");
 		probes->processes_said = true;
 	}
 	if (!probes->entries_said && (probes->watch->entries_full || (lost && !of_processes))) {
-		say_full(probes->stats.limit, "entries", "--max-entries");
+		say_full(probes->options.max_entries, "entries", "--max-entries");
 		probes->entries_said = true;
 	}
 	return found(context, &other);

@@ -584,11 +584,9 @@ static bool in_cgroup(const struct report *report, const struct entry *entry)
 {
 	const struct names *names = report->names;
 	const char *path = names->cgroup(names->context, entry->key.cgroup);
-	const char *wanted = report->view->cgroup + strspn(report->view->cgroup, "/");
+	const char *wanted = report->view->cgroup;
 	size_t length = strlen(wanted);
 
-	while (length && wanted[length - 1] == '/')
-		length--;
 	return path && !strncmp(path + 1, wanted, length) &&
 	       (!length || !path[1 + length] || path[1 + length] == '/');
 }

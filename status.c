@@ -2,6 +2,8 @@
 #include <string.h>
 #include "status.h"
 
+enum { SINCE = 2 }; /* its place among the fields */
+
 static struct field text_field(const char *name, const char *text, size_t size)
 {
 	return (struct field){ name, { .type = TEXT, .text = text, .length = strnlen(text, size) } };
@@ -12,20 +14,20 @@ static struct field number_field(const char *name, __u64 number)
 	return (struct field){ name, { .type = INTEGER, .number = number } };
 }
 
-int status_write(struct text *text, enum format format, bool header, bool iso, const char *dir,
-		 struct probes *probes)
+int status_write(struct text *text, const struct options *options, struct probes *probes)
 {
 	const struct about *about = probes_about(probes);
 	__u32 max_entries = about->parts == PART_PROCESS ? about->max_processes : about->max_entries;
 	struct probes_use use;
 	char keys[256];
+	size_t count;
 
 	if (probes_use(probes, &use))
 		return -1;
 	parts_columns(about->parts, keys, sizeof(keys));
 
-	const struct field fields[] = {
-		text_field("dir", dir, strlen(dir)),
+	struct field fields[] = {
+		text_field("dir", options->pin.dir, strlen(options->pin.dir)),
 		text_field("version", about->version, sizeof(about->version)),
 		{ "since", { .type = TIME, .number = about->since } },
 		text_field("command", about->command, sizeof(about->command)),
@@ -42,6 +44,10 @@ int status_write(struct text *text, enum format format, bool header, bool iso, c
 		number_field("missed_calls", probes_missed(probes)),
 	};
 
-	format_fields(text, format, header, iso, fields, sizeof(fields) / sizeof(*fields));
+	count = sizeof(fields) / sizeof(*fields);
+
+	if (options->time == NO_TIME)
+		memmove(fields + SINCE, fields + SINCE + 1, (--count - SINCE) * sizeof(*fields));
+	format_fields(text, options->format, options->header, options->time == ISO, fields, count);
 	return 0;
 }

@@ -5,12 +5,9 @@
 #ifndef STATUS_H
 #define STATUS_H
 
-#include "format.h"
-#include "probes.h"
+#include "options.h"
 
-/* Appends the row, with a header where that is asked for; times as dates where `iso` is set.  Returns 0, or -1
- * with a message. */
-int status_write(struct text *text, enum format format, bool header, bool iso, const char *dir,
-		 struct probes *probes);
+/* Appends the row as the options have it.  Returns 0, or -1 with a message. */
+int status_write(struct text *text, const struct options *options, struct probes *probes);
 
 #endif

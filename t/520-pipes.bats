@@ -24,7 +24,8 @@ teardown() {
 }
 
 @test "netmon -n 10 > log.csv" {
-	"$NETMON" -i 0.3 -n 10 >log.csv
+	"$NETMON" -i 0.3 -n 10 --total >log.csv
+	[ "$(grep -c ,steady-send, log.csv)" -gt 1 ]
 	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
 	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
 }
@@ -35,14 +36,12 @@ teardown() {
 }
 
 @test "a report is flushed at once" {
-	"$NETMON" -i 0.1 -n 600 -f jsonl >pipe.out 3>&- &
-	netmon=$!
-	disown
-	for _ in $(seq 50); do
-		[ ! -s pipe.out ] || return 0
+	start -i 2 -f jsonl
+	until [ -s reports ]; do
+		kill -0 "$netmon"
 		sleep 0.1
 	done
-	fail "nothing was written"
+	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer
 }
 
 @test "netmon | head -2 ends quietly" {
@@ -117,6 +116,26 @@ teardown() {
 @test "a closed standard output" {
 	run -1 --separate-stderr bash -c '"$0" -i 0.1 >&-' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
+}
+
+@test "a closed standard error: its messages are not in the file of the rows" {
+	bash -c '"$0" -v -i 0.05 -n 2 --total -o dt --to rows 2>&-' "$NETMON"
+	equal "$(grep -vxc '[0-9.]*' rows)" 1
+	equal "$(head -1 rows)" dt
+	# a command has it closed too
+	run -1 bash -c '"$0" --to rows -- bash -c ": >&2" 2>&-' "$NETMON"
+}
+
+@test "--to empties the file when there are rows to come, not before" {
+	for size in 100000 0; do
+		head -c $size /dev/zero >rows
+		"$NETMON" -i 0.05 -n 1 --total -o dt --to rows
+		equal "$(grep -vxac '[0-9.]*' rows)" 1
+		cp rows before
+		run -1 "$NETMON" --from "$PWD/none" --to rows
+		run -1 "$NETMON" --status "$PWD/none" --to rows
+		cmp before rows
+	done
 }
 
 @test "a reader that stalls does not keep netmon from being ended" {

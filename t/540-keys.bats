@@ -283,6 +283,14 @@ rejected() {
 
 # Filters, most of them beside columns that the filter does not look at
 
+@test "-p in another pid namespace: it is said that the numbers are the initial one's" {
+	start -f jsonl -i 0.2 -p 1
+	stop
+	equal "$(grep -c 'pid namespace' messages)" 0
+	run -0 --separate-stderr unshare -pf --mount-proc "$NETMON" -p 1 -i 0.01 -n 1
+	contains "$stderr" 'netmon: cannot tell the processes of --pid by their numbers in this pid namespace'
+}
+
 @test "filters by number and by name, and several values" {
 	filter+=(
 		[uid]='--user 1'
@@ -322,8 +330,22 @@ with_others() {
 @test "--net !CIDR alone, and with the filter below" { with_others not-net; }
 @test "--no-loopback alone" { with_others no-loopback; }
 
+@test "--no-loopback also where the peer of a datagram is not known, but the socket's own address" {
+	start -f jsonl --no-loopback -i 0.2
+	for way in udp-sendto 'udp-sendto -6' udp-connected; do
+		# shellcheck disable=SC2086	# a name and an option
+		"$BUILD/t/traffic" $way >>account
+	done
+	stop
+	[ "$(awk '$3 > 0' account | wc -l)" -ge 3 ]
+	cut -f 1 account | while read -r pid; do
+		equal "$(reported "map(select(.pid == $pid)) | length")" 0
+	done
+}
+
 # nine_netmons [OPTION]...: one with -p alone, and one with each other filter as well, at once
 nine_netmons() {
+	filter[cgroup]='--cgroup ./netmon-keys//'
 	mkfifo go
 	"$here/keys" run --wait $ask account <go >pids 3>&- &
 	runner=$!
@@ -471,8 +493,9 @@ else:
 	sent_by '
 client = connection(ports[0])
 for number in range(1, 20):
-    child("child", client, bytes(number))
-    time.sleep(0.3) # until what it sent is in a report' --max-processes 3
+    reported = "%d\tchild\t" % child("child", client, bytes(number))
+    while reported not in open("reports").read():
+        time.sleep(0.05)' --max-processes 3
 	equal "$(cat got)" "$(cat wanted)"
 	equal "$(wc -l <got)" 19
 }

@@ -111,9 +111,22 @@ serve() {
 	exact jsonl
 }
 
-@test "-n ends the reports, not the command" {
-	run -3 --separate-stderr "$NETMON" -i 0.1 -n 2 --total --to reports -- sh -c 'sleep 1; exit 3'
-	equal "$(grep -c '(total)' reports)" 2
+@test "-n ends the reports but the last, not the command" {
+	run -3 --separate-stderr "$NETMON" -i 0.1 -n 2 -f jsonl --to reports \
+		-o dt,pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total --total -- \
+		sh -c 'until [ "$(grep -c total reports)" = 2 ]; do sleep 0.1; done; sleep 0.5; "$0" up -b 5000 >account; exit 3' "$BUILD/t/traffic"
+	exact jsonl
+	equal "$(reported 'map(select(.comm == "(total)")) | [length, last.rx_total, last.tx_total, last.dt > 0.3] | @csv')" \
+		3,5000,5000,true
+}
+
+@test "-o +COLUMNS may name what a command adds" {
+	for names in rx_total,dt:tx_total,rx_total,dt dt,tx_total,rx_total:dt,tx_total,rx_total dt:rx_total,tx_total,dt; do
+		"$NETMON" -o "+${names%:*}" --to reports -- true
+		equal "$(head -1 reports)" "time,pid,comm,rx_rate,tx_rate,${names#*:}"
+	done
+	run -2 "$NETMON" -o +rx_total,rx_total -- true
+	contains "$output" "cannot use column 'rx_total' twice"
 }
 
 @test "SIGTERM goes on to the command, whose end is netmon's" {

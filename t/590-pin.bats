@@ -247,26 +247,26 @@ as_member() {
 }
 
 @test "--pin twice names the first; --replace loses nothing of what is counted meanwhile" {
-	local begun=$SECONDS
 	pin
-	took=$((SECONDS - begun)) # an emulated machine takes seconds to load the probes
 	since=$("$NETMON" --status "$pin" --time iso -f jsonl 2>/dev/null | jq -r .since)
 	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, --unpin removes it" \
 		--pin "$pin"
 	reader old -i 0.1
-	"$BUILD/t/traffic" steady -r 5000000 -s $((6 + 3 * took)) >account 3>&- &
+	"$BUILD/t/traffic" steady -r 5000000 -s 8 >account 3>&- &
 	traffic=$!
 	sleep 2
 	pin --replace -o +proto
 	end_readers 1
 	reader new -i 0.1
 	wait $traffic
+	"$BUILD/t/traffic" steady -r 1000000 -s 1 >>account # also where it took long to load the probes
 	end_readers 0
 	equal "$(status_of columns)" pid,proto
 	equal "$(pinned)" netmon
-	total=$(awk '$4 > 0 { print $4 }' account)
-	old=$(jq -s 'map(select(.comm == "steady-send")) | last.tx_total' reports.old)
-	new=$(jq -s 'map(select(.comm == "steady-send")) | last.tx_total' reports.new)
+	total=$(awk '$4 > 0 { sum += $4 } END { print sum }' account)
+	of() { jq -s 'map(select(.comm == "steady-send")) | group_by(.pid) | map(last.tx_total) | add // 0' "reports.$1"; }
+	old=$(of old)
+	new=$(of new)
 	[ "$old" -lt "$total" ]
 	[ "$new" -lt "$total" ]
 	[ $((old + new)) -ge "$total" ]
@@ -286,7 +286,7 @@ as_member() {
 		run -1 --separate-stderr ./other $mode "$pin"
 		equal "$output" ''
 		equal "$stderr" "netmon: cannot read the pin '$pin': made by another build of netmon, $(
-			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin --replace' makes it anew, --no-pin does without"
+			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin $pin --replace' makes it anew, --no-pin does without"
 	done
 	run -1 ./other --pin "$pin"
 	contains "$output" 'is pinned there since'
@@ -311,7 +311,7 @@ as_member() {
 	pin
 	mv "$pin" "$pin-new"
 	rm "$pin-new/map_about"
-	refused 1 "cannot pin to '$pin': it is half made: another netmon is pinning, or was stopped while it did: 'netmon --unpin' removes it" \
+	refused 1 "cannot pin to '$pin': it is half made: another netmon is pinning, or was stopped while it did: 'netmon --unpin $pin-new' removes it" \
 		--pin "$pin"
 	"$NETMON" --unpin "$pin"
 	equal "$(pinned)" ''
@@ -334,12 +334,60 @@ as_member() {
 	refused 1 "cannot unpin '$pin': 'others' in it is not netmon's" --unpin "$pin"
 	rmdir "$pin/others"
 	bpftool map create "$pin/map_about" type array key 4 value 4 entries 1 name others
-	refused 1 "cannot unpin '$pin': what is pinned there is not netmon's" --unpin "$pin"
-	refused 1 "cannot read the pin '$pin': Invalid argument" --status "$pin"
-	[ -e "$pin/map_about" ]
+	others="what is pinned there is not netmon's"
+	refused 1 "cannot unpin '$pin': $others" --unpin "$pin"
+	refused 1 "cannot pin to '$pin': $others" --pin "$pin" --replace
+	refused 1 "cannot read the pin '$pin': $others" --status "$pin"
+	mv "$pin/map_about" "$pin/map_others" # names that begin as netmon's do
+	refused 1 "cannot unpin '$pin': $others" --unpin "$pin"
+	refused 1 "cannot pin to '$pin': $others" --pin "$pin" --replace
+	equal "$(ls "$pin")" map_others
+	equal "$(pinned)" netmon
 	refused 1 "cannot unpin '$PWD': not in a BPF file system" --unpin "$PWD"
-	refused 1 "nothing is pinned in '$bpf/nothing'" --status "$bpf/nothing"
-	refused 1 "cannot read the pin '$bpf/nothing': No such file or directory: it is not whole: 'netmon --unpin' removes it" --from "$bpf/nothing"
+	for mode in --status --from; do
+		refused 1 "cannot read the pin '$bpf/nothing': nothing is pinned there" $mode "$bpf/nothing"
+		refused 1 "cannot read the pin '$PWD': not in a BPF file system" $mode "$PWD"
+		refused 1 "cannot read the pin '$pin': No such file or directory: it is not whole: 'netmon --unpin $pin' removes it" \
+			$mode "$pin"
+	done
+}
+
+@test "--replace beside one that is half made: the pin stays, and what is said to do helps" {
+	pin
+	since=$(status_of since)
+	mkdir "$pin-new"
+	run -1 --separate-stderr "$NETMON" --pin "$pin" --replace
+	advice=$(grep -o "netmon --unpin [^']*" <<<"$stderr")
+	equal "$(status_of since)" "$since"
+	"$NETMON" ${advice#netmon }
+	equal "$(status_of since)" "$since"
+	pin --replace
+}
+
+@test "a path may be relative, and as long as the kernel takes it" {
+	long=$bpf/$(printf '%0200d/%060d' 0 0)
+	mkdir -m 700 "${long%/*}"
+	cd "${long%/*}"
+	if ! "$NETMON" --pin "${long##*/}" --pin-group 4242 2>"$BATS_TEST_TMPDIR/said"; then
+		grep -q 'before Linux 5.19' "$BATS_TEST_TMPDIR/said"
+		"$NETMON" --pin "${long##*/}" 2>/dev/null
+	else
+		as_member /proc/self/fd/9 --from "$long" -n 1 -i 0.01 9<"$NETMON" >/dev/null 2>&1
+	fi
+	cd /
+	"$NETMON" --from "$long" -n 1 -i 0.01 >/dev/null 2>&1
+	equal "$("$NETMON" --status "$long" -f jsonl 2>/dev/null | jq -r .dir)" "$long"
+	"$NETMON" --unpin "$long"
+	[ ! -e "$long" ]
+}
+
+@test "without rights --status and --from say so" {
+	pin
+	for mode in --status --from; do
+		run -1 --separate-stderr setpriv --reuid=65534 --regid=65534 --clear-groups -- \
+			/proc/self/fd/9 $mode "$pin" 9<"$NETMON"
+		contains "$stderr" "cannot read the pin '$pin': Permission denied: run it as root, or as a member"
+	done
 }
 
 @test "where nothing can be pinned: a message for each" {
@@ -361,9 +409,12 @@ as_member() {
 	unshare -m bash -euc '
 		mount -t bpf bpf /sys/fs/bpf
 		"$NETMON" --pin
-		"$BUILD/t/traffic" up -b 1000 --linger < <(sleep 3) >account &
+		mkfifo hold
+		"$BUILD/t/traffic" up -b 1000 --linger <hold >account &
+		exec 8>hold
 		until [ -s account ]; do sleep 0.1; done
 		"$NETMON" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
+		exec 8>&-
 		"$NETMON" --no-pin -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
 		"$NETMON" -f jsonl -o comm,rx_total --to command -- true
 		wait
@@ -397,6 +448,7 @@ as_member() {
 		assert "sched_process_exit=" in line["attached"], line
 	END
 	equal "$(jq '.since | . > now - 3600 and . <= now' jsonl)" true
+	"$NETMON" --status "$pin" -f csv --time none 2>/dev/null | diff <(cut -d , -f 1,2,4- csv) -
 	files=$(cd "$pin" && ls)
 	"$NETMON" --unpin "$pin" -v 2>said
 	for file in $files; do
@@ -425,10 +477,16 @@ as_member() {
 
 @test "what the pin does not tell apart is an error that says how to pin anew" {
 	pin -o +proto
-	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o +family,raddr', or add --no-pin" \
+	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
 		--from "$pin" -o pid,raddr
-	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o +uid', or add --no-pin" \
+	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,uid,proto', or add --no-pin" \
 		--from "$pin" --user root
+	pin --replace -o user
+	refused 1 "cannot tell apart 'pid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,uid', or add --no-pin" \
+		--from "$pin"
+	pin --replace -o pid,uid
+	"$NETMON" --from "$pin" -o +user -n 1 -i 0.01 >/dev/null 2>&1
+	pin --replace -o +proto
 	refused 1 "cannot use --attach: the probes pinned in '$pin' are as they are: add --no-pin" \
 		--from "$pin" --attach auto
 	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
