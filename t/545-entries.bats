@@ -113,12 +113,15 @@ for port in range(20000, 20100):
 		    for _ in range(count):
 		        sender.sendto(b"x" * 100, ("127.0.0.1", 9))
 		        time.sleep(0.1)
-		    time.sleep(0.5)  # in a report before its cgroup goes
 		    os._exit(0)
 		for number, (wait, count) in enumerate(((0, 20), (0.5, 10), (1, 5))):
 		    start("/netmon-late-%d" % number, wait, count)
 		for _ in range(3):
 		    os.wait()
+		for _ in range(600):  # in a report before they go
+		    if len({line for line in open("reports").read().split('"') if "/netmon-late" in line}) == 3:
+		        break
+		    time.sleep(0.05)
 		for number in range(3):
 		    os.rmdir(sys.argv[1] + "/netmon-late-%d" % number)
 	END

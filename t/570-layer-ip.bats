@@ -193,8 +193,8 @@ deferring() {
 }
 
 @test "threads, and a process that execs itself" {
-	traffic threads
-	traffic exec
+	in_turn threads
+	in_turn exec
 }
 @test "processes that live for milliseconds" { traffic short-tcp -P 60; }
 
@@ -264,6 +264,7 @@ used() {
 @test "SCTP" { used sctp sctp; }
 
 @test "connections that were there before" {
+	local interval=60 # as in_turn
 	mkfifo input
 	alone "$BUILD/t/traffic" before <input >account 3>&- &
 	traffic=$!
@@ -359,6 +360,7 @@ for _ in range(5):
 			link set end up
 			route add default via 10.79.${side%:*}.1
 		END
+		until ip -n "${side#*:}" link show end | grep -q 'state UP'; do sleep 0.02; done
 	done
 	"$NETMON" --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
 		-o comm,iface,rx_calls,tx_calls >all 2>messages 3>&- &

@@ -24,9 +24,31 @@ start() {
 	"$NETMON" -v -o "$columns" $NETMON_OPTIONS "$@" >reports 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
-		kill -0 "$netmon" || fail "netmon did not start:" "$(cat messages)"
+		kill -0 "$netmon" || grep -qx 'netmon: counting' messages ||
+			fail "netmon did not start:" "$(cat messages)"
 		sleep 0.02
 	done
+}
+
+# start_stamped [OPTION]...: the same in jsonl; each row has in ./stamped when it arrived as well
+start_stamped() {
+	mkfifo rows
+	python3 "$here/rates.py" stamp <rows >stamped 3>&- &
+	stamping=$!
+	start -f jsonl --to rows "$@"
+}
+
+# stop_stamped: ends it, with what arrived in ./reports
+stop_stamped() {
+	stop
+	wait $stamping
+	mv stamped reports
+}
+
+# rates_hold [WINDOW]: of the process that has sent, by its log `sending`
+rates_hold() {
+	jq -c "select(.pid == $(awk '$4 > 0 { print $1 }' account))" reports |
+		python3 "$here/rates.py" check sending "${1-1}"
 }
 
 # stalled PID: returns when netmon, which counts, can write no more for two seconds

@@ -311,8 +311,10 @@ static void send_refused(void *context)
 
 void udp_refused(void)
 {
-	int receiver = datagram_receiver();
+	int receiver;
 
+	own_network(); /* where nobody else gets the port */
+	receiver = datagram_receiver();
 	own_address(receiver, &peer);
 	close(receiver);
 	start("refused-send", send_refused, NULL);
