@@ -93,7 +93,7 @@ foreign() {
 }
 
 @test "layer ip too says how many there are" {
-	start -f jsonl -i 0.2 --layer ip --max-processes 8
+	NETMON_OPTIONS="" start -f jsonl -i 0.2 --layer ip --max-processes 8
 	traffic short -P 100
 	stop
 	equal "$(grep -c "cannot add to 'packet_stats': full with 8 processes.*--max-processes" messages)" 1
