@@ -209,8 +209,9 @@ static int add_entry(void *tick, const struct entry *entry)
 }
 
 /* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
- * between the two, or for a slow clock, they are read again.  A reader tells reports apart by
- * their time: no two have the same, even where the last one comes at once after another. */
+ * between the two, or for a slow clock, they are read again, so often as is sensible.  A reader
+ * tells reports apart by their time: no two have the same, even where the last one comes at once after
+ * another. */
 static void set_time(struct tick *tick, __u64 last)
 {
 	static const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
@@ -220,7 +221,7 @@ static void set_time(struct tick *tick, __u64 last)
 		tick->time = now(CLOCK_REALTIME) / MILLISECOND;
 		if (tick->time == last)
 			nanosleep(&pause, NULL);
-		else if (now(CLOCK_MONOTONIC) - tick->clock <= MILLISECOND || tries == TRIES)
+		else if (now(CLOCK_MONOTONIC) - tick->clock <= MILLISECOND || tries >= TRIES)
 			return;
 	}
 }
@@ -311,6 +312,17 @@ static enum outcome run(struct netmon *netmon)
 	return outcome;
 }
 
+/* With errno, as where it is closed: see keep_standard(). */
+static bool is_read_only(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+		return false;
+	errno = EBADF;
+	return true;
+}
+
 /* Where the rows go: what a command writes is not to be mixed with them.  A file keeps what it
  * has until there are rows to come: see empty_output(). */
 static int open_output(struct netmon *netmon)
@@ -324,7 +336,7 @@ static int open_output(struct netmon *netmon)
 		netmon->output = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		netmon->output_name = to;
 	}
-	if (netmon->output < 0 || fstat(netmon->output, &status)) {
+	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status)) {
 		failed(to ? "open" : "write", netmon->output_name, errno);
 		return -1;
 	}
@@ -406,8 +418,8 @@ static int check_parts(const struct options *options, __u32 parts)
 	/* an address takes its family with it */
 	if (missing & (PART_LADDR | PART_RADDR))
 		missing |= PART_FAMILY;
-	parts_columns(missing, names, sizeof(names));
-	parts_columns(parts | missing, all, sizeof(all));
+	parts_columns(parts | missing, parts, names, sizeof(names));
+	parts_columns(parts | missing, 0, all, sizeof(all));
 	fprintf(stderr, "netmon: cannot tell apart '%s': the probes pinned in '%s' do not: "
 		"pin them anew with 'netmon --pin %s --replace -o %s', or add --no-pin\n", names,
 		options->pin.dir, options->pin.dir, all);

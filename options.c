@@ -442,7 +442,7 @@ static void need_cgroups(struct options *options)
 }
 
 /* Copies a path as the column has it, but for the slash at its begin. */
-static void plain_path(char plain[PATH_MAX], const char *path)
+static void plain_path(char *plain, const char *path)
 {
 	char *end = plain;
 
@@ -692,8 +692,11 @@ static void combine(struct options *options, const char *output)
 		need_cgroups(options);
 	if (!options->interval && !options->command)
 		options->interval = options->mode == PIN ? PINNED_INTERVAL : 1000000000;
-	/* a report must come between the last bytes of what is idle and the loss of its place */
-	probes->idle_after = options->interval ? options->interval + 1000000000 : ~0ULL;
+	/* a report must come between the last bytes of what is idle and the loss of its place: of a
+	 * command it may be the last one */
+	probes->idle_after = options->interval && !(options->command && options->count)
+				     ? options->interval + 1000000000
+				     : ~0ULL;
 }
 
 /* Which modes the option is for: a bit for each. */
@@ -751,21 +754,20 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 /* An absolute path, whose parents can be found, without a slash at its end. */
 static void check_dir(struct options *options)
 {
-	static char path[PATH_MAX];
+	static char path[PATH_MAX] = "/";
+	char whole[PATH_MAX] = "";
 	const char *dir = options->pin.dir;
 	size_t length;
 
 	if (!*dir)
 		wrong("cannot use '' for a directory: it is empty");
-	if (*dir != '/' && !getcwd(path, sizeof(path)))
+	if (*dir != '/' && !getcwd(whole, sizeof(whole)))
 		wrong("cannot use '%s' for a directory: %s", dir, strerror(errno));
-	length = strlen(path);
+	length = strlen(whole);
 	if (length + strlen(dir) > PATH_MAX - 128)
 		wrong("cannot use '%s' for a directory: %s", dir, strerror(ENAMETOOLONG));
-	snprintf(path + length, sizeof(path) - length, "%s%s", length > 1 ? "/" : "", dir);
-	length = strlen(path);
-	while (length > 1 && path[length - 1] == '/')
-		path[--length] = '\0';
+	snprintf(whole + length, sizeof(whole) - length, "/%s", dir);
+	plain_path(path + 1, whole);
 	options->pin.dir = path;
 }
 

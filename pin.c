@@ -85,28 +85,6 @@ int pin_open(const char *dir, const char *name)
 
 /* Reading about */
 
-int pin_cannot(const char *verb, const char *dir, int error)
-{
-	char advice[PATH_MAX + 64];
-
-	if (error == EPERM)
-		return cannot(verb, dir, strerror(error),
-			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
-	if (error == EACCES)
-		return cannot(verb, dir, strerror(error),
-			      "run it as root, or as a member of the group that --pin-group named");
-	if (error == EINVAL)
-		return cannot(verb, dir, not_netmons, NULL);
-	if (error != ENOENT)
-		return cannot(verb, dir, strerror(error), NULL);
-	if (!pin_exists(dir))
-		return cannot(verb, dir, "nothing is pinned there", NULL);
-	if (!is_bpf(dir))
-		return cannot(verb, dir, not_bpf, NULL);
-	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", dir);
-	return cannot(verb, dir, strerror(error), advice);
-}
-
 static bool is_netmon(const struct about *about)
 {
 	return !memcmp(about->program, "netmon", sizeof("netmon"));
@@ -133,6 +111,78 @@ static const struct about *map_about(const char *dir)
 	munmap(about, sizeof(struct about));
 	errno = EINVAL;
 	return NULL;
+}
+
+static bool is_ours(const char *name)
+{
+	return has_prefix(name, "map_") || has_prefix(name, "prog_") || has_prefix(name, "link_");
+}
+
+static bool is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+/* Whether the directory is not netmon's, or cannot be told to be, and the reason: what lacks map_about
+ * must at least have the map of the counters, or be empty. */
+static bool is_others(const char *dir, DIR *files, char reason[PATH_MAX])
+{
+	const struct about *about = map_about(dir);
+	int error = about ? 0 : errno;
+	bool counters = false, any = false;
+	struct dirent *file;
+
+	pin_about_free(about);
+	rewinddir(files);
+	while ((file = readdir(files))) {
+		if (is_dot(file->d_name))
+			continue;
+		if (!is_ours(file->d_name)) {
+			snprintf(reason, PATH_MAX, "'%s' in it is not netmon's", file->d_name);
+			return true;
+		}
+		any = true;
+		counters |= !strcmp(file->d_name, "map_packet_stats");
+	}
+	if (!error || (error == ENOENT && (counters || !any)))
+		return false;
+	snprintf(reason, PATH_MAX, "%s",
+		 error == ENOENT || error == EINVAL ? not_netmons : strerror(error));
+	return true;
+}
+
+static int cannot_read_whole(const char *verb, const char *dir)
+{
+	char reason[PATH_MAX], advice[PATH_MAX + 64];
+	DIR *files = opendir(dir);
+	bool others = files && is_others(dir, files, reason);
+
+	if (files)
+		closedir(files);
+	if (others)
+		return cannot(verb, dir, reason, NULL);
+	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", dir);
+	return cannot(verb, dir, strerror(ENOENT), advice);
+}
+
+int pin_cannot(const char *verb, const char *dir, int error)
+{
+	switch (error) {
+	case EPERM:
+		return cannot(verb, dir, strerror(error),
+			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
+	case EACCES:
+		return cannot(verb, dir, strerror(error),
+			      "run it as root, or as a member of the group that --pin-group named");
+	case EINVAL:
+		return cannot(verb, dir, not_netmons, NULL);
+	case ENOENT:
+		return !pin_exists(dir) ? cannot(verb, dir, "nothing is pinned there", NULL)
+		       : !is_bpf(dir)	? cannot(verb, dir, not_bpf, NULL)
+					: cannot_read_whole(verb, dir);
+	default:
+		return cannot(verb, dir, strerror(error), NULL);
+	}
 }
 
 const struct about *pin_about(const char *dir, __u64 build)
@@ -162,42 +212,12 @@ void pin_about_free(const struct about *about)
 
 /* Removing */
 
-static bool is_ours(const char *name)
-{
-	return has_prefix(name, "map_") || has_prefix(name, "prog_") || has_prefix(name, "link_");
-}
-
-static bool is_dot(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..");
-}
-
-/* A directory of others' is not touched: what lacks map_about must at least have the map of the
- * counters, or be empty. */
+/* A directory of others' is not touched. */
 static int check_ours(const char *verb, const char *dir, DIR *files)
 {
-	const struct about *about = map_about(dir);
-	int error = about ? 0 : errno;
-	bool counters = false, any = false;
-	struct dirent *file;
+	char reason[PATH_MAX];
 
-	pin_about_free(about);
-	rewinddir(files);
-	while ((file = readdir(files))) {
-		char reason[PATH_MAX];
-
-		if (is_dot(file->d_name))
-			continue;
-		any = true;
-		counters |= !strcmp(file->d_name, "map_packet_stats");
-		if (is_ours(file->d_name))
-			continue;
-		snprintf(reason, sizeof(reason), "'%s' in it is not netmon's", file->d_name);
-		return cannot(verb, dir, reason, NULL);
-	}
-	if (error == EINVAL || (error == ENOENT && any && !counters))
-		return cannot(verb, dir, not_netmons, NULL);
-	return 0;
+	return is_others(dir, files, reason) ? cannot(verb, dir, reason, NULL) : 0;
 }
 
 /* Removes the files whose names begin so, what tells whose they are only by its whole name; the
@@ -267,7 +287,7 @@ int pin_remove(const char *dir, bool verbose)
 static int already_pinned(const char *dir)
 {
 	const struct about *about = map_about(dir);
-	char reason[128] = "something is there", date[64] = "";
+	char reason[128] = "something is there", date[64] = "", advice[PATH_MAX + 64];
 	time_t since;
 	struct tm tm;
 
@@ -279,7 +299,8 @@ static int already_pinned(const char *dir)
 			 (int)sizeof(about->version), about->version, date);
 		pin_about_free(about);
 	}
-	return cannot("pin to", dir, reason, "--replace takes its place, --unpin removes it");
+	snprintf(advice, sizeof(advice), "--replace takes its place, 'netmon --unpin %s' removes it", dir);
+	return cannot("pin to", dir, reason, advice);
 }
 
 static int half_made(const char *dir, const char *new)
@@ -292,7 +313,7 @@ static int half_made(const char *dir, const char *new)
 	return cannot("pin to", dir, "it is half made", advice);
 }
 
-/* What is there goes when the new pin is made, if it is netmon's. */
+/* What is there may go when a new pin is made. */
 static int check_old(const char *dir)
 {
 	DIR *files = opendir(dir);
@@ -325,7 +346,9 @@ int pin_check(const struct pin_options *options)
 		return half_made(options->dir, half);
 	if (!pin_exists(options->dir))
 		return 0;
-	return options->replace ? check_old(options->dir) : already_pinned(options->dir);
+	if (check_old(options->dir))
+		return -1;
+	return options->replace ? 0 : already_pinned(options->dir);
 }
 
 /* Members of the group must come through the directories above, whatever their own group;
@@ -411,8 +434,8 @@ static int pin_object(const char *dir, const struct pin_object *object, bool ver
 	return 0;
 }
 
-/* The new pin gets its place at once where the kernel can exchange directories (Linux 5.16);
- * else there is none for a moment. */
+/* The new pin gets its place at once where the kernel can exchange directories (Linux 5.16), and the
+ * old one that of the new one; else there is none for a moment. */
 static int take_place(const struct pin_options *options, const char *new)
 {
 	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_NOREPLACE))
@@ -421,12 +444,8 @@ static int take_place(const struct pin_options *options, const char *new)
 		return cannot("pin to", options->dir, strerror(errno), NULL);
 	if (!options->replace)
 		return already_pinned(options->dir);
-	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE)) {
-		if (!remove_dir(new, options->verbose))
-			return 0;
-		renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE);
-		return -1;
-	}
+	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE))
+		return 0;
 	if (remove_dir(options->dir, options->verbose) < 0)
 		return -1;
 	return rename(new, options->dir) ? cannot("pin to", options->dir, strerror(errno), NULL) : 0;
@@ -448,5 +467,5 @@ int pin_make(const struct pin_options *options, const struct pin_object *objects
 		remove_dir(new, false);
 		return -1;
 	}
-	return 0;
+	return remove_dir(new, options->verbose) < 0; /* the old one, if there is one */
 }

@@ -61,7 +61,8 @@ bool pin_exists(const char *dir);
  * or -1 with a message. */
 int pin_check(const struct pin_options *options);
 
-/* Pins the objects.  Returns 0, or -1 with a message, and nothing new is pinned. */
+/* Pins the objects.  Returns 0, or -1 with a message, and nothing new is pinned, or 1 with a message
+ * where it is but the pin that it replaces cannot be removed. */
 int pin_make(const struct pin_options *options, const struct pin_object *objects, size_t count);
 
 /* Removes what is pinned there, whole or not, by whatever netmon: its probes end unless

@@ -1363,7 +1363,7 @@ int probes_pin(struct probes *probes, const struct pin_options *pin, const char 
 	}
 	error = error ? error : pin_make(pin, objects, count);
 	close(about);
-	for (size_t i = 0; i < probes->count && !error; i++)
+	for (size_t i = 0; i < probes->count && error >= 0; i++)
 		bpf_link__disconnect(probes->links[i]); /* else closing it would detach it */
 	return error;
 }

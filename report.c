@@ -329,10 +329,8 @@ __u32 view_parts(const struct view *view)
 	return parts;
 }
 
-void parts_columns(__u32 parts, char *names, size_t size)
+void parts_columns(__u32 parts, __u32 named, char *names, size_t size)
 {
-	__u32 named = 0;
-
 	*names = '\0';
 	for (size_t i = 0; i < columns_count; i++) {
 		size_t length = strlen(names);

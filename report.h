@@ -99,8 +99,9 @@ bool view_has(const struct view *view, const char *name);
 /* The parts of the kernel's key that it takes to make these rows: enum part. */
 __u32 view_parts(const struct view *view);
 
-/* Writes the names of the columns that these parts make, separated by commas; as many as fit. */
-void parts_columns(__u32 parts, char *names, size_t size);
+/* Writes the names of the columns that these parts make, but for those that the parts `named` make
+ * already, separated by commas; as many as fit. */
+void parts_columns(__u32 parts, __u32 named, char *names, size_t size);
 
 /* `parts` is what the entries are told apart by.  The view and the names must live as long as
  * the report.  NULL where memory is short. */

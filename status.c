@@ -24,7 +24,7 @@ int status_write(struct text *text, const struct options *options, struct probes
 
 	if (probes_use(probes, &use))
 		return -1;
-	parts_columns(about->parts, keys, sizeof(keys));
+	parts_columns(about->parts, 0, keys, sizeof(keys));
 
 	struct field fields[] = {
 		text_field("dir", options->pin.dir, strlen(options->pin.dir)),

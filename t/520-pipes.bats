@@ -37,10 +37,7 @@ teardown() {
 
 @test "a report is flushed at once" {
 	start -i 2 -f jsonl
-	until [ -s reports ]; do
-		kill -0 "$netmon"
-		sleep 0.1
-	done
+	eventually [ -s reports ]
 	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer
 }
 
@@ -114,8 +111,11 @@ teardown() {
 }
 
 @test "a closed standard output" {
-	run -1 --separate-stderr bash -c '"$0" -i 0.1 >&-' "$NETMON"
-	contains "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
+	run -1 --separate-stderr bash -c '"$0" -i 3600 -f jsonl >&-' "$NETMON"
+	equal "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
+	# and a closed standard error, where the rows of a command go
+	run -1 bash -c '"$0" -- touch ran 2>&-' "$NETMON"
+	[ ! -e ran ]
 }
 
 @test "a closed standard error: its messages are not in the file of the rows" {
@@ -123,7 +123,7 @@ teardown() {
 	equal "$(grep -vxc '[0-9.]*' rows)" 1
 	equal "$(head -1 rows)" dt
 	# a command has it closed too
-	run -1 bash -c '"$0" --to rows -- bash -c ": >&2" 2>&-' "$NETMON"
+	run -7 bash -c '"$0" --to rows -- bash -c ": >&2 || exit 7" 2>&-' "$NETMON"
 }
 
 @test "--to empties the file when there are rows to come, not before" {

@@ -73,10 +73,7 @@ foreign() {
 		kill -STOP "$netmon" # all of these come and go in one interval
 		traffic short -P 2500
 		kill -CONT "$netmon"
-		until [ "$(grep -c '"(other)"' reports)" -ge $seen ]; do
-			kill -0 "$netmon"
-			sleep 0.1
-		done
+		eventually reports_with $seen '"(other)"'
 	done
 	stop
 	kill $everything
@@ -93,7 +90,7 @@ foreign() {
 }
 
 @test "layer ip too says how many there are" {
-	NETMON_OPTIONS="" start -f jsonl -i 0.2 --layer ip --max-processes 8
+	NETMON_OPTIONS="" start -f jsonl -i 86400 --layer ip --max-processes 8
 	traffic short -P 100
 	stop
 	equal "$(grep -c "cannot add to 'packet_stats': full with 8 processes.*--max-processes" messages)" 1

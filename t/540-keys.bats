@@ -493,8 +493,10 @@ else:
 	sent_by '
 client = connection(ports[0])
 for number in range(1, 20):
-    reported = "%d\tchild\t" % child("child", client, bytes(number))
-    while reported not in open("reports").read():
+    row = "%d\tchild\t" % child("child", client, bytes(number))
+    for _ in range(600):
+        if row in open("reports").read():
+            break
         time.sleep(0.05)' --max-processes 3
 	equal "$(cat got)" "$(cat wanted)"
 	equal "$(wc -l <got)" 19

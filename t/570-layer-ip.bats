@@ -430,7 +430,7 @@ for _ in range(100):
 @test "without a mounted cgroup v2" {
 	unshare --mount bash -euc '
 		umount --all --types cgroup2
-		! findmnt --types cgroup2
+		[ -z "$(findmnt --types cgroup2)" ]
 		"$NETMON" --layer ip -f jsonl --iface lo --to rows -o rx_calls,tx_calls -- \
 			unshare --net sh -c "ip link set lo up; exec $1/t/traffic udp-sendto -b 100000" >account
 		cat rows' - "$BUILD"

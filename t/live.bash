@@ -10,10 +10,25 @@ live_setup() {
 	[ "$(id -u)" = 0 ] || fail "the live tests need root: run 'sudo make check'"
 	cd "$BATS_TEST_TMPDIR" || return
 	netmon=
+	stamping=
 }
 
 live_teardown() {
-	[ -z "$netmon" ] || kill -KILL "$netmon" 2>/dev/null || true
+	for pid in $netmon $stamping; do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+# eventually COMMAND...: returns when it succeeds; fails where it does not within a minute
+eventually() {
+	for _ in {1..1200}; do
+		! "$@" || return 0
+		sleep 0.05
+	done
+	fail "never: $*"
+}
+
+# reports_with NUMBER TEXT: whether as many lines of ./reports have it
+reports_with() {
+	[ "$(grep -cF "$2" reports)" -ge "$1" ]
 }
 
 # start [OPTION]...: netmon in the background; its reports go to ./reports.  Returns when
@@ -33,7 +48,7 @@ start() {
 # start_stamped [OPTION]...: the same in jsonl; each row has in ./stamped when it arrived as well
 start_stamped() {
 	mkfifo rows
-	python3 "$here/rates.py" stamp <rows >stamped 3>&- &
+	python3 "$here/rates.py" stamp 3>&- <rows >stamped &
 	stamping=$!
 	start -f jsonl --to rows "$@"
 }
@@ -42,6 +57,7 @@ start_stamped() {
 stop_stamped() {
 	stop
 	wait $stamping
+	stamping=
 	mv stamped reports
 }
 
