@@ -470,7 +470,7 @@ static __noinline int check_idle(__u32 index)
 	if (dead || idle) {
 		its = bpf_map_lookup_elem(&slot_of, &slot->key); /* nobody changes it until it is free */
 		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &slot->key))
-			give_back(index, slot, !dead);
+			give_back(index, slot, !dead || by_packet);
 	}
 	return 0;
 }
@@ -495,9 +495,9 @@ static __always_inline void look_for_idle(void)
 /* Gives the key a slot and returns its index, SLOT_OTHER where there is none. */
 static __noinline __u32 add_key(struct stats_key *key)
 {
-	__u64 now = bpf_ktime_get_ns();
 	__u32 index = SLOT_OTHER, *winner;
 	struct slot *slot;
+	__u64 now;
 
 	look_for_idle();
 	if (bpf_map_pop_elem(&free_slots, &index)) {
@@ -507,7 +507,8 @@ static __noinline __u32 add_key(struct stats_key *key)
 	slot = bpf_map_lookup_elem(&packet_stats, &index);
 	if (!slot)
 		return SLOT_OTHER;
-	if (slot->free && now - slot->checked_at < QUARANTINE) {
+	now = bpf_ktime_get_ns();
+	if (slot->free && (__s64)(now - slot->checked_at) < (__s64)QUARANTINE) {
 		bpf_map_push_elem(&free_slots, &index, 0);
 		entries_full = 1;
 		return SLOT_OTHER;

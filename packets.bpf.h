@@ -6,7 +6,8 @@
  *   sent       net_dev_start_xmit is where a packet is handed to its interface: after
  *              fragmentation, queueing and loss there, with its socket.
  *   received   netif_receive_skb is where it comes from the interface.  Its socket is found
- *              later: cgroup_skb/ingress sees the packet there.  Until then it is in a
+ *              later: cgroup_skb/ingress sees the packet there, by then perhaps with other
+ *              addresses (NAT), or as another one (a clone, a segment).  Until then it is in a
  *              batch, one for each CPU; what nobody claimed when the poll that brought it
  *              ends (napi_poll) is the kernel's own, what goes on to another interface
  *              (net_dev_queue) is forwarded and none of ours.
@@ -125,7 +126,7 @@ struct batch {
 	 * them. */
 	struct packet sending, arriving, claimed;
 	struct packet early;     /* bytes to a listening socket, which may make the connection's own */
-	__u32 count, kept;
+	__u32 count, kept, found;
 	struct arrival arrivals[BATCH];
 };
 
@@ -397,12 +398,16 @@ static __always_inline void read_device(struct packet *packet, const struct net_
 }
 
 /* An interface that stands on others (a bridge, a bond, a VLAN) passes the same packets on
- * to them, or has them from there: they count once, below. */
+ * to them, or has them from there: they count once, below.  VXLAN is a tunnel, on one or on none. */
 static __always_inline bool stands_on_others(const struct net_device *device)
 {
 	const struct list_head *lower = &device->adj_list.lower;
+	const struct rtnl_link_ops *link;
 
-	return lower->next != lower;
+	if (lower->next == lower)
+		return false;
+	link = device->rtnl_link_ops;
+	return !link || word_at(link->kind) != bpf_htonl(0x76786c61); /* "vxlan" */
 }
 
 static __always_inline bool packet_passes(const struct packet *packet)
@@ -830,6 +835,15 @@ static __always_inline bool is_settled(const struct owner *owner, __u32 protocol
 	return place && owner->sender.place == place;
 }
 
+/* Whether nobody uses the socket just now: a process locks it to send by these protocols, and what comes
+ * from a tunnel's device is received while the task that writes to that is current. */
+static __always_inline bool is_unused(struct batch *batch, struct bpf_sock *sk)
+{
+	if (sk->protocol != IPPROTO_TCP && sk->protocol != IPPROTO_SCTP && sk->protocol != IPPROTO_DCCP)
+		return false;
+	return !PEEK(sock, (const void *)number_of(batch, sk), sk_lock.owned);
+}
+
 /* A packet that leaves its socket while a task makes the kernel send: before the call returns
  * that tells who sends. */
 SEC("cgroup_skb/egress")
@@ -837,6 +851,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct owner *owner;
+	struct batch *batch;
 	bool subflow;
 
 	if (!sk)
@@ -855,6 +870,9 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 		return 1;
 	}
 	if (is_settled(owner, sk->protocol, subflow) || !is_user())
+		return 1;
+	batch = this_batch();
+	if (!batch || (!subflow && is_unused(batch, sk)))
 		return 1;
 	/* who makes the kernel acknowledge, or close, has received: calls alone would not do, which
 	 * the kernel may skip (Linux 7.0) */
@@ -1005,7 +1023,8 @@ static __always_inline bool belongs(const struct packet *arrived, const struct p
 		return arrived->fragment == packet->fragment;
 	if (arrived->fragment)
 		return reassembled(arrived) == packet->bytes;
-	return arrived->key.lport == packet->key.lport && arrived->key.rport == packet->key.rport;
+	return arrived->key.lport == packet->key.lport && arrived->key.rport == packet->key.rport &&
+	       (arrived->bytes == packet->bytes || arrived->packets > packet->packets);
 }
 
 /* The first of STRIDE arrivals, from a multiple of that on, to which the packet belongs; BATCH where there is
@@ -1024,6 +1043,30 @@ __noinline __u64 find_arrival(struct batch *batch, const struct packet *packet, 
 	return BATCH;
 }
 
+/* The last arrival of this address that is not claimed, since memory is used again; BATCH where there is
+ * none. */
+__noinline __u64 find_skb(struct batch *batch, __u64 skb)
+{
+	if (!batch)
+		return BATCH;
+	ANY(batch->found) = BATCH;
+	for (__u32 i = 0; i < BATCH; i++) {
+		if (i >= batch->count)
+			break;
+		if (batch->arrivals[i].skb == skb && batch->arrivals[i].packet.packets)
+			ANY(batch->found) = i;
+	}
+	return ANY(batch->found);
+}
+
+/* The arrival of this address; NULL where there is none. */
+static __always_inline struct packet *arrival_at(struct batch *batch, const void *skb)
+{
+	__u64 found = find_skb(batch, number_of(batch, skb));
+
+	return found < BATCH ? &batch->arrivals[found & (BATCH - 1)].packet : NULL;
+}
+
 /* The first arrival to which the packet belongs; NULL where there is none. */
 static __always_inline struct packet *arrival_of(struct batch *batch, const struct packet *packet, bool adds)
 {
@@ -1039,8 +1082,9 @@ static __always_inline struct packet *arrival_of(struct batch *batch, const stru
 	return NULL;
 }
 
-/* Adds a fragment to those of its datagram.  False where it is the first one to come. */
-static __noinline bool add_fragment(struct batch *batch, const struct packet *packet)
+/* Adds a fragment to those of its datagram, which may go on as the one that came last.  False where it is
+ * the first one to come. */
+static __noinline bool add_fragment(struct batch *batch, const struct packet *packet, __u64 skb)
 {
 	struct packet *arrived = arrival_of(batch, packet, true);
 
@@ -1048,6 +1092,7 @@ static __noinline bool add_fragment(struct batch *batch, const struct packet *pa
 		return false;
 	arrived->bytes += packet->bytes;
 	arrived->packets += packet->packets;
+	((struct arrival *)arrived)->skb = skb;
 	return true;
 }
 
@@ -1075,7 +1120,7 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
 	read_device(packet, device);
 	if (!packet_passes(packet))
 		return 0;
-	if (packet->fragment && add_fragment(batch, packet))
+	if (packet->fragment && add_fragment(batch, packet, (__u64)skb))
 		return 0;
 	index = batch->count;
 	if (index >= BATCH)
@@ -1087,27 +1132,48 @@ int BPF_PROG(netif_receive_skb_btf, struct sk_buff *skb)
 	return 0;
 }
 
-/* Takes what has arrived of the packet that a socket gets.  A bundle may come to the socket in
- * parts, fragments come as one, and a packet may come to several sockets, of which the first
- * one has it.  False where nothing is left. */
-static __noinline bool take_arrival(struct batch *batch, struct packet *packet)
+/* Gives up the place of the last one, if nothing of it is left: what comes outside of polls, as from a
+ * tunnel's device, is claimed one by one. */
+static __always_inline void drop_last(struct batch *batch)
 {
-	struct packet *arrived = arrival_of(batch, packet, false);
+	__u32 last = batch->count - 1;
 
+	if (last < BATCH && !batch->arrivals[last & (BATCH - 1)].packet.packets)
+		batch->count = last;
+}
+
+/* Whether what had its address is the packet, whatever NAT made of its addresses and ports. */
+static __always_inline bool is_it(const struct packet *arrived, const struct packet *packet)
+{
+	return arrived->key.proto == packet->key.proto && arrived->key.family == packet->key.family &&
+	       (arrived->fragment ? reassembled(arrived) : arrived->bytes) == packet->bytes;
+}
+
+/* Takes what has arrived of the packet that a socket gets, by the address that it has, else by what it
+ * says of itself.  A bundle may come to the socket in parts, fragments come as one, and a packet may
+ * come to several sockets, of which the first one has it.  False where nothing is left. */
+static __noinline bool take_arrival(struct batch *batch, struct packet *packet, const void *skb)
+{
+	struct packet *arrived = arrival_at(batch, skb);
+
+	if (!arrived || !is_it(arrived, packet))
+		arrived = arrival_of(batch, packet, false);
 	if (!arrived)
 		return false;
 	if (arrived->fragment) {
+		__builtin_memcpy(packet->key.iface, arrived->key.iface, IFACE_LEN);
+		packet->key.netns = arrived->key.netns;
 		packet->packets = arrived->packets;
-		packet->bytes = arrived->bytes;
+	} else {
+		packet->key = arrived->key;
 	}
-	__builtin_memcpy(packet->key.iface, arrived->key.iface, IFACE_LEN);
-	packet->key.netns = arrived->key.netns;
 	if (packet->packets > arrived->packets)
 		packet->packets = arrived->packets;
-	if (packet->bytes > arrived->bytes)
-		packet->bytes = arrived->bytes;
+	if (packet->bytes > arrived->bytes || packet->packets == arrived->packets)
+		packet->bytes = arrived->bytes; /* all that is left */
 	arrived->packets -= packet->packets;
 	arrived->bytes -= packet->bytes;
+	drop_last(batch);
 	return true;
 }
 
@@ -1173,7 +1239,7 @@ int skb_ingress_cgroup(struct __sk_buff *skb)
 		if (subflow)
 			hand_down(sk, owner);
 	}
-	if (!take_arrival(batch, packet))
+	if (!take_arrival(batch, packet, skb))
 		return 1;
 	if (owner->inherited && sk->state != TCP_LISTEN) {
 		hold(owner, packet);
@@ -1225,7 +1291,7 @@ int BPF_PROG(inet_sock_set_state_btf, struct sock *sk, int before, int after)
 	if (before == TCP_LISTEN && after == TCP_SYN_RECV && sk->sk_protocol == IPPROTO_TCP)
 		take_early(sk);
 	/* what accepts makes a socket of its own (sctp_sock_migrate()) */
-	if (sk->sk_protocol == IPPROTO_SCTP && after == TCP_ESTABLISHED && is_user() &&
+	if (sk->sk_protocol == IPPROTO_SCTP && after == TCP_ESTABLISHED && sk->sk_lock.owned && is_user() &&
 	    (owner = OWNER(sk, RENEW))) {
 		set_current(&owner->receiver);
 		owner->sender = owner->receiver;
@@ -1275,17 +1341,16 @@ SEC("tp_btf/net_dev_queue")
 int BPF_PROG(net_dev_queue_btf, struct sk_buff *skb)
 {
 	struct batch *batch;
+	struct packet *arrived;
 
 	if (!skb->skb_iif)
 		return 0;
 	batch = this_batch();
 	if (!batch)
 		return 0;
-	for (__u32 i = 0; i < BATCH; i++) {
-		if (i >= batch->count)
-			break;
-		if (batch->arrivals[i].skb == (__u64)skb)
-			batch->arrivals[i].packet.packets = 0;
-	}
+	arrived = arrival_at(batch, skb);
+	if (arrived)
+		arrived->packets = 0;
+	drop_last(batch);
 	return 0;
 }

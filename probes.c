@@ -1106,7 +1106,7 @@ failed:
  * what a global one is: where it may take no pointers, they become static. */
 static void make_static(const struct bpf_object *object)
 {
-	static const char *const functions[] = { "count_packets", "settle_one", "find_arrival" };
+	static const char *const functions[] = { "count_packets", "settle_one", "find_arrival", "find_skb" };
 	struct btf *btf = bpf_object__btf(object);
 
 	for (size_t i = 0; i < LENGTH(functions); i++) {

@@ -391,6 +391,177 @@ for _ in range(100):
 		'[["end",200,200]]'
 }
 
+@test "a tunnel on an interface has its own packets, and that has them wrapped" {
+	local a=$$-a b=$$-b
+	namespaces="$a $b"
+	ip netns add "$a"
+	ip netns add "$b"
+	ip -n "$a" link add end type veth peer name end netns "$b"
+	for side in 1:2:$a 2:1:$b; do
+		ip netns exec "${side##*:}" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
+		ip -n "${side##*:}" -batch - <<-END
+			link set lo up
+			addr add 10.79.1.${side%%:*}/24 dev end
+			link set end up
+			link add tunnel type vxlan id 1 dev end remote 10.79.1.$(cut -d : -f 2 <<<"$side") dstport 4789
+			addr add 10.79.2.${side%%:*}/24 dev tunnel
+			link set tunnel up
+		END
+	done
+	"$NETMON" --layer ip -v -i 60 -f jsonl --proto udp --net 10.79.0.0/16 \
+		-o pid,comm,iface,rx_bytes,rx_calls,tx_bytes,tx_calls >reports 2>messages 3>&- &
+	netmon=$!
+	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+	ip netns exec "$b" python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+s.bind(("10.79.2.2", 7))
+print("ready", flush=True)
+for _ in range(10):
+    data, peer = s.recvfrom(2000)
+    s.sendto(data, peer)
+' >answering 3>&- &
+	eventually grep -q ready answering
+	ip netns exec "$a" python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+for _ in range(10):
+    s.sendto(b"x" * 100, ("10.79.2.2", 7))
+    s.recv(2000)
+'
+	wait $!
+	stop
+	equal "$(reported '.[] | select(.iface == "tunnel") | [.comm, .rx_bytes, .rx_calls, .tx_bytes, .tx_calls] | @csv')" \
+		$'"python3",1280,10,1280,10\n"python3",1280,10,1280,10'
+	equal "$(reported 'map(select(.iface == "end")) | (map(.tx_calls) | add) >= 20')" true
+}
+
+# tunnel RULES: netmon beside a namespace with a tunnel's device and these rules of nftables, and what runs
+# there on standard input, after a few words of Python; ./reports has the rows of the device
+tunnel() {
+	local words
+	words=$(cat <<-'END'
+		import fcntl, os, socket, struct, sys, time
+
+		def name(text):
+		    with open("/proc/self/comm", "w") as comm:
+		        comm.write(text)
+
+		def ip(proto, data):  # from 10.79.0.2
+		    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(data), 0, 0, 64, proto, 0,
+		                       bytes((10, 79, 0, 2)), bytes((10, 79, 0, 1)))
+		    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + data
+
+		def checksum(data):
+		    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+		    while total >> 16:
+		        total = (total & 0xffff) + (total >> 16)
+		    return total ^ 0xffff
+
+		def udp(port, size):
+		    return ip(17, struct.pack("!HHHH", 5000, port, 8 + size, 0) + bytes(size))
+
+		def tcp(flags, sequence, answers, data=b""):
+		    segment = struct.pack("!HHIIBBHHH", 5000, 7, sequence, answers, 5 << 4, flags, 60000, 0, 0) + data
+		    pseudo = bytes((10, 79, 0, 2, 10, 79, 0, 1, 0, 6)) + struct.pack("!H", len(segment))
+		    return ip(6, segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:])
+
+		device = os.open("/dev/net/tun", os.O_RDWR)
+		fcntl.ioctl(device, 0x400454ca, struct.pack("16sH22x", b"tunnel", 0x1001))  # TUNSETIFF: IFF_TUN, IFF_NO_PI
+		os.system("ip addr add 10.79.0.1/24 dev tunnel && ip link set tunnel up")
+		os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+	END
+	)
+	modprobe -q tun || true
+	"$NETMON" --layer ip -v -i 60 -f jsonl --iface tunnel -o comm,netns,lport,rx_bytes,rx_calls,tx_bytes,tx_calls \
+		>all 2>messages 3>&- &
+	netmon=$!
+	until grep -qx 'netmon: counting' messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+	echo "$words
+$(cat)
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))  # a softirq here
+os.system('ip -j -s link show tunnel >counters')" >program
+	unshare --net bash -euc '
+		ip link set lo up
+		echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+		stat -Lc %i /proc/self/ns/net >namespace
+		nft -f - <<<"$1"
+		python3 program' - "$1"
+	stop
+	jq -c "select(.netns == $(cat namespace)) | del(.netns)" all >reports
+	equal "$(reported '[(map(.rx_bytes) | add), (map(.rx_calls) | add)] | @csv')" \
+		"$(jq -r '.[0].stats64.rx | [.bytes, .packets] | @csv' counters)"
+}
+
+@test "what comes outside of polls, from a tunnel's device, is of its socket, however much" {
+	tunnel '' <<-'END'
+		name("receiver")
+		receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		receiver.bind(("10.79.0.1", 7))
+		for _ in range(300):
+		    os.write(device, udp(7, 100))
+	END
+	equal "$(reported '.[] | select(.comm == "receiver") | [.rx_bytes, .rx_calls] | @csv')" 38400,300
+}
+
+@test "NAT: what a socket gets is its own, with the ports that it came with" {
+	tunnel 'table ip nat {
+		chain pre { type nat hook prerouting priority -100; udp dport 80 redirect to :7; }
+	}' <<-'END'
+		name("receiver")
+		receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		receiver.bind(("10.79.0.1", 7))
+		for _ in range(10):
+		    os.write(device, udp(80, 100))
+		    data, peer = receiver.recvfrom(1000)
+		    receiver.sendto(data, peer)
+	END
+	equal "$(reported 'map(.comm) | unique | @json')" '["receiver"]'
+	equal "$(reported '.[] | [.lport, .rx_bytes, .rx_calls, .tx_bytes, .tx_calls] | @csv')" 80,1280,10,1280,10
+}
+
+@test "of packets that look the same, those that are dropped are nobody's" {
+	tunnel 'table ip filter {
+		chain in { type filter hook input priority 0; meta length > 1000 drop; }
+	}' <<-'END'
+		name("receiver")
+		receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		receiver.bind(("10.79.0.1", 7))
+		for _ in range(10):
+		    os.write(device, udp(7, 1400))
+		    os.write(device, udp(7, 50))
+	END
+	equal "$(reported 'sort_by(.comm) | .[] | [.comm, .rx_bytes, .rx_calls] | @csv')" \
+		$'"(kernel)",14280,10\n"receiver",780,10'
+}
+
+@test "who writes to a tunnel's device is not who uses the sockets" {
+	tunnel '' <<-'END'
+		listener = socket.create_server(("10.79.0.1", 7))
+		if not os.fork():
+		    name("writer")
+		    os.write(device, tcp(0x02, 1000, 0))
+		    answer = b""
+		    while answer[9:10] != b"\6":
+		        answer = os.read(device, 2000)
+		    answers = struct.unpack("!I", answer[24:28])[0] + 1
+		    os.write(device, tcp(0x10, 1001, answers))
+		    for number in range(5):
+		        os.write(device, tcp(0x18, 1001 + number * 1000, answers, bytes(1000)))
+		    os._exit(0)
+		os.wait()
+		name("receiver")
+		connection, _ = listener.accept()
+		received = 0
+		while received < 5000:
+		    received += len(connection.recv(65536))
+	END
+	equal "$(reported 'map(.comm) | unique | @json')" '["receiver"]'
+	equal "$(reported '.[] | [.rx_bytes, .rx_calls] | @csv')" 5280,7
+}
+
 # Beside others
 
 @test "other programs at the root of cgroup v2 keep working" {
