@@ -209,9 +209,9 @@ static int add_entry(void *tick, const struct entry *entry)
 }
 
 /* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
- * between the two, or for a slow clock, they are read again, so often as is sensible.  A reader
- * tells reports apart by their time: no two have the same, even where the last one comes at once after
- * another. */
+ * between the two, or for a slow clock, they are read again, TRIES times at the most.  A reader
+ * tells reports apart by their time: no two have the same, even where the last one comes at once
+ * after another. */
 static void set_time(struct tick *tick, __u64 last)
 {
 	static const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };

@@ -441,7 +441,7 @@ static void need_cgroups(struct options *options)
 		options->probes.cgroup_root = cgroup_root_open();
 }
 
-/* Copies a path as the column has it, but for the slash at its begin. */
+/* Copies a path as the column has it, but for the slash at its beginning. */
 static void plain_path(char *plain, const char *path)
 {
 	char *end = plain;

@@ -407,7 +407,7 @@ static __always_inline bool stands_on_others(const struct net_device *device)
 	if (lower->next == lower)
 		return false;
 	link = device->rtnl_link_ops;
-	return !link || word_at(link->kind) != bpf_htonl(0x76786c61); /* "vxlan" */
+	return !link || word_at(link->kind) != bpf_htonl(0x76786c61); /* "vxla" */
 }
 
 static __always_inline bool packet_passes(const struct packet *packet)
@@ -1013,8 +1013,8 @@ static __always_inline __u64 reassembled(const struct packet *fragments)
 	return fragments->bytes - (__u64)fragments->packets * each + once;
 }
 
-/* Whether what has arrived is the packet that a socket gets, or all of its fragments; `adds`: whether the
- * packet is one more of them. */
+/* Whether what has arrived is the packet that a socket gets, a bundle that it may be a part of, or all of
+ * its fragments; `adds`: whether the packet is one more of them. */
 static __always_inline bool belongs(const struct packet *arrived, const struct packet *packet, bool adds)
 {
 	if (!arrived->packets || !is_same_pair(&arrived->key, &packet->key))
@@ -1044,7 +1044,7 @@ __noinline __u64 find_arrival(struct batch *batch, const struct packet *packet, 
 }
 
 /* The last arrival of this address that is not claimed, since memory is used again; BATCH where there is
- * none. */
+ * none.  (What is found lies in memory, where it is any number for the verifier.) */
 __noinline __u64 find_skb(struct batch *batch, __u64 skb)
 {
 	if (!batch)
@@ -1143,7 +1143,7 @@ static __always_inline void drop_last(struct batch *batch)
 }
 
 /* Whether what had its address is the packet, whatever NAT made of its addresses and ports. */
-static __always_inline bool is_it(const struct packet *arrived, const struct packet *packet)
+static __always_inline bool is_same_packet(const struct packet *arrived, const struct packet *packet)
 {
 	return arrived->key.proto == packet->key.proto && arrived->key.family == packet->key.family &&
 	       (arrived->fragment ? reassembled(arrived) : arrived->bytes) == packet->bytes;
@@ -1156,7 +1156,7 @@ static __noinline bool take_arrival(struct batch *batch, struct packet *packet, 
 {
 	struct packet *arrived = arrival_at(batch, skb);
 
-	if (!arrived || !is_it(arrived, packet))
+	if (!arrived || !is_same_packet(arrived, packet))
 		arrived = arrival_of(batch, packet, false);
 	if (!arrived)
 		return false;

@@ -74,7 +74,7 @@ struct view {
 	const struct filter *filter;
 	const __u32 *pids;
 	size_t pids_count;
-	const char *cgroup; /* its path, without the slash at its begin; "": all of them */
+	const char *cgroup; /* its path, without the slash at its beginning; "": all of them */
 };
 
 /* What the kernel's numbers stand for.  Each returns text that is good until the next

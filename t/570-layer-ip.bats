@@ -337,6 +337,36 @@ for _ in range(5):
 	equal "$(jq -sc 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)]' all)" '[5,5]'
 }
 
+# is_up NAMESPACE INTERFACE: whether it can send
+is_up() {
+	ip -n "$1" link show "$2" | grep -q 'state UP'
+}
+
+# exchange NUMBER A B: as many datagrams of 100 bytes from the one namespace to 10.79.2.2 in the other, each
+# with its answer
+exchange() {
+	ip netns exec "$3" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+s.bind(("10.79.2.2", 7))
+print("ready", flush=True)
+for _ in range(int(sys.argv[1])):
+    data, peer = s.recvfrom(2000)
+    s.sendto(data, peer)
+' "$1" >answering 3>&- &
+	eventually grep -q ready answering
+	ip netns exec "$2" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+for _ in range(int(sys.argv[1])):
+    s.sendto(b"x" * 100, ("10.79.2.2", 7))
+    s.recv(2000)
+' "$1"
+	wait $!
+}
+
 @test "what is forwarded is nobody's here" {
 	local a=$$-a b=$$-b c=$$-c
 	namespaces="$a $b $c"
@@ -360,32 +390,13 @@ for _ in range(5):
 			link set end up
 			route add default via 10.79.${side%:*}.1
 		END
-		until ip -n "${side#*:}" link show end | grep -q 'state UP'; do sleep 0.02; done
+		eventually is_up "${side#*:}" end
 	done
 	"$NETMON" --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
 		-o comm,iface,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
-	ip netns exec "$c" python3 -c '
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(30)
-s.bind(("10.79.2.2", 7))
-print("ready", flush=True)
-for _ in range(100):
-    data, peer = s.recvfrom(2000)
-    s.sendto(data, peer)
-' >answering 3>&- &
-	until grep -q ready answering; do sleep 0.02; done
-	ip netns exec "$a" python3 -c '
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(30)
-for _ in range(100):
-    s.sendto(b"x" * 100, ("10.79.2.2", 7))
-    s.recv(2000)
-'
-	wait $!
+	exchange 100 "$a" "$c"
 	stop
 	equal "$(jq -sc 'group_by(.iface) | map([.[0].iface, (map(.rx_calls) | add), (map(.tx_calls) | add)])' all)" \
 		'[["end",200,200]]'
@@ -412,26 +423,7 @@ for _ in range(100):
 		-o pid,comm,iface,rx_bytes,rx_calls,tx_bytes,tx_calls >reports 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
-	ip netns exec "$b" python3 -c '
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(30)
-s.bind(("10.79.2.2", 7))
-print("ready", flush=True)
-for _ in range(10):
-    data, peer = s.recvfrom(2000)
-    s.sendto(data, peer)
-' >answering 3>&- &
-	eventually grep -q ready answering
-	ip netns exec "$a" python3 -c '
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(30)
-for _ in range(10):
-    s.sendto(b"x" * 100, ("10.79.2.2", 7))
-    s.recv(2000)
-'
-	wait $!
+	exchange 10 "$a" "$b"
 	stop
 	equal "$(reported '.[] | select(.iface == "tunnel") | [.comm, .rx_bytes, .rx_calls, .tx_bytes, .tx_calls] | @csv')" \
 		$'"python3",1280,10,1280,10\n"python3",1280,10,1280,10'
