@@ -36,7 +36,7 @@ static __always_inline bool is_listed(const volatile __u16 *list, __u32 count, _
 	return false;
 }
 
-static __always_inline bool in_net(const volatile struct network *net, const struct stats_key *key)
+static __always_inline bool in_net(const volatile struct netmon_network *net, const struct netmon_key *key)
 {
 	bool in = net->family == key->family && !no_address(key->raddr);
 
@@ -47,8 +47,8 @@ static __always_inline bool in_net(const volatile struct network *net, const str
 }
 
 /* In one of those to be counted, if there are any, and in none of the others. */
-static __always_inline bool in_nets(const volatile struct filter *filter,
-				    const struct stats_key *key)
+static __always_inline bool in_nets(const volatile struct netmon_filter *filter,
+				    const struct netmon_key *key)
 {
 	bool in = false, any = false;
 
@@ -76,7 +76,7 @@ static __always_inline bool is_loopback_address(const __u32 address[4], __u8 fam
 
 /* A packet to an address of this host never leaves it; its source is that address too.  Where the
  * peer is not known, the local address may tell as much. */
-static __always_inline bool is_loopback(const struct stats_key *key)
+static __always_inline bool is_loopback(const struct netmon_key *key)
 {
 	const __u32 *a = key->laddr, *b = key->raddr;
 
@@ -86,8 +86,8 @@ static __always_inline bool is_loopback(const struct stats_key *key)
 }
 
 /* All kinds but FILTER_PIDS, FILTER_CGROUP and FILTER_IFACE, and but those of `without`. */
-static __always_inline bool filter_passes(const volatile struct filter *filter, __u32 without,
-					  const struct stats_key *key)
+static __always_inline bool filter_passes(const volatile struct netmon_filter *filter, __u32 without,
+					  const struct netmon_key *key)
 {
 	__u32 kinds = filter->kinds & ~without;
 

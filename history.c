@@ -119,8 +119,8 @@ static __u64 grown(__u64 before, __u64 after)
 	return after < before ? after : after - before;
 }
 
-static void add_growth(struct counters *sum, const struct counters *before,
-		       const struct counters *after)
+static void add_growth(struct netmon_counters *sum, const struct netmon_counters *before,
+		       const struct netmon_counters *after)
 {
 	sum->rx_bytes += grown(before->rx_bytes, after->rx_bytes);
 	sum->tx_bytes += grown(before->tx_bytes, after->tx_bytes);
@@ -128,7 +128,7 @@ static void add_growth(struct counters *sum, const struct counters *before,
 	sum->tx_calls += grown(before->tx_calls, after->tx_calls);
 }
 
-static bool is_zero(const struct counters *counters)
+static bool is_zero(const struct netmon_counters *counters)
 {
 	return !(counters->rx_bytes | counters->tx_bytes | counters->rx_calls |
 		 counters->tx_calls);
@@ -156,8 +156,8 @@ static bool lowest_id(const struct cursor *cursors, size_t count, __u64 *id)
 /* What the entry moved from the first of these ticks to the last; passes it over. */
 static struct change change_of(struct cursor *cursors, size_t count, __u64 id)
 {
-	static const struct counters none;
-	const struct counters *before = &none;
+	static const struct netmon_counters none;
+	const struct netmon_counters *before = &none;
 	struct change change = { .gone = true };
 
 	for (size_t i = 0; i < count; i++) {

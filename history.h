@@ -24,8 +24,8 @@ struct tick {
 struct change {
 	const struct entry *entry;   /* of the newest tick that has it */
 	bool gone;                   /* the newest tick does not */
-	struct counters interval;
-	struct counters window;
+	struct netmon_counters interval;
+	struct netmon_counters window;
 };
 
 struct history;

@@ -43,9 +43,9 @@ enum direction { RX, TX };
 /* The parts that the key is made of, and those that it or the filter needs: enum part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
-const volatile struct filter filter;
+const volatile struct netmon_filter filter;
 /* Whether the key, of no more parts than process, protocol and ends, is all that filters look at too;
- * and where in its words these parts are, see struct stats_key: as masks, since each test of `parts`
+ * and where in its words these parts are, see struct netmon_key: as masks, since each test of `parts`
  * costs as much as what it may spare. */
 const volatile bool plain;
 const volatile struct {
@@ -100,7 +100,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ENTRIES);
-	__uint(key_size, sizeof(struct stats_key));
+	__uint(key_size, sizeof(struct netmon_key));
 	__uint(value_size, sizeof(__u32));
 } slot_of SEC(".maps");
 
@@ -130,7 +130,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MAX_PROCESSES);
 	__type(key, __u32);
-	__type(value, struct process);
+	__type(value, struct netmon_process);
 } processes SEC(".maps");
 
 /* Which place a living process has there. */
@@ -199,7 +199,7 @@ struct datagram {
 };
 
 struct peer {
-	__u32 address[4];        /* as in struct stats_key */
+	__u32 address[4];        /* as in struct netmon_key */
 	__u16 port;
 	__u8 family;
 	__u8 fresh;              /* not used yet */
@@ -315,17 +315,17 @@ static __always_inline void change(__u64 *turn)
 }
 
 /* NULL only for the verifier: no CPU has such a number. */
-static __always_inline struct counters *share_of(struct slot *slot, __u32 number)
+static __always_inline struct netmon_counters *share_of(struct slot *slot, __u32 number)
 {
 	return number < shares ? &slot->shares[number].now : NULL;
 }
 
 /* All that was ever counted there. */
-static __noinline int sum_up(struct slot *slot, struct counters *sum)
+static __noinline int sum_up(struct slot *slot, struct netmon_counters *sum)
 {
 	__builtin_memset(sum, 0, sizeof(*sum));
 	for (__u32 i = 0; i < MAX_SHARES; i++) {
-		const struct counters *share = share_of(slot, i);
+		const struct netmon_counters *share = share_of(slot, i);
 
 		if (!share)
 			break;
@@ -343,7 +343,7 @@ static __noinline int sum_up(struct slot *slot, struct counters *sum)
 static __noinline bool add_process(__u32 pid, struct place *place, struct task_struct *of)
 {
 	struct place *winner;
-	struct process *process;
+	struct netmon_process *process;
 	struct slot *slot = NULL;
 	__u32 index;
 
@@ -434,10 +434,10 @@ static __always_inline void give_back(__u32 index, struct slot *slot, bool rests
 }
 
 /* Whether the process that the key is of has ended: nothing will be counted for it. */
-static __always_inline bool is_dead(const struct stats_key *key)
+static __always_inline bool is_dead(const struct netmon_key *key)
 {
 	__u32 index = key->process;
-	struct process *process;
+	struct netmon_process *process;
 
 	if (!(parts & PART_PROCESS))
 		return false;
@@ -452,7 +452,7 @@ static __noinline int check_idle(__u32 index)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
-	struct counters sum;
+	struct netmon_counters sum;
 	bool dead, idle;
 	__u32 *its;
 
@@ -493,7 +493,7 @@ static __always_inline void look_for_idle(void)
 }
 
 /* Gives the key a slot and returns its index, SLOT_OTHER where there is none. */
-static __noinline __u32 add_key(struct stats_key *key)
+static __noinline __u32 add_key(struct netmon_key *key)
 {
 	__u32 index = SLOT_OTHER, *winner;
 	struct slot *slot;
@@ -571,7 +571,7 @@ static __always_inline void unmap(__u32 address[4])
 	address[1] = address[2] = address[3] = 0;
 }
 
-static __always_inline void read_addresses(struct stats_key *key, struct sock *sk, int family, bool typed)
+static __always_inline void read_addresses(struct netmon_key *key, struct sock *sk, int family, bool typed)
 {
 	if (family == AF_INET) {
 		key->laddr[0] = GET(sk, __sk_common.skc_rcv_saddr);
@@ -611,7 +611,7 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 
 /* Fills in both ends and the IP version on the wire.  A datagram's peer is that of the
  * call, where that has one, before that of the socket. */
-static __always_inline void describe_ends(struct stats_key *key, struct sock *sk, int family, bool typed,
+static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family, bool typed,
 					  const struct peer *peer)
 {
 	read_addresses(key, sk, family, typed);
@@ -658,7 +658,7 @@ static __always_inline void take_peer(struct peer *peer, enum direction directio
 	}
 }
 
-static __noinline bool passes(const struct stats_key *key)
+static __noinline bool passes(const struct netmon_key *key)
 {
 	if (filter.kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
 		return false;
@@ -667,7 +667,7 @@ static __noinline bool passes(const struct stats_key *key)
 
 /* Counting */
 
-static __always_inline void describe(struct stats_key *key, struct sock *sk, int family, bool typed,
+static __always_inline void describe(struct netmon_key *key, struct sock *sk, int family, bool typed,
 				     const struct peer *peer)
 {
 	if (needs & (PART_PROTO | PARTS_ENDS))
@@ -683,7 +683,7 @@ static __always_inline void describe(struct stats_key *key, struct sock *sk, int
 }
 
 /* Only filters may have needed the rest. */
-static __always_inline void leave_parts(struct stats_key *key)
+static __always_inline void leave_parts(struct netmon_key *key)
 {
 	if (!(parts & PART_PROTO))
 		key->proto = 0;
@@ -701,7 +701,7 @@ static __always_inline void leave_parts(struct stats_key *key)
 		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
 }
 
-static __always_inline bool is_same(const struct stats_key *a, const struct stats_key *b)
+static __always_inline bool is_same(const struct netmon_key *a, const struct netmon_key *b)
 {
 	const __u64 *x = (const void *)a, *y = (const void *)b;
 	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
@@ -713,7 +713,7 @@ static __always_inline bool is_same(const struct stats_key *a, const struct stat
 	return !differ;
 }
 
-static __always_inline __u32 hash_of_key(const struct stats_key *key)
+static __always_inline __u32 hash_of_key(const struct netmon_key *key)
 {
 	__u64 sum = key->process + ((__u64)key->proto << 52);
 
@@ -727,7 +727,7 @@ static __always_inline __u32 hash_of_key(const struct stats_key *key)
 }
 
 /* Finds the key's slot by the hash map, which is always right, and notes it. */
-static __noinline __u32 look_for_slot(struct stats_key *key, volatile __u32 *last)
+static __noinline __u32 look_for_slot(struct netmon_key *key, volatile __u32 *last)
 {
 	__u32 *known = bpf_map_lookup_elem(&slot_of, key);
 	__u32 index = known ? *known : add_key(key);
@@ -751,7 +751,7 @@ static __always_inline bool is_still(const struct slot *slot, __u64 turn)
 	return *(volatile __u64 *)&slot->turn == turn;
 }
 
-static __always_inline __u32 find_key(struct stats_key *key)
+static __always_inline __u32 find_key(struct netmon_key *key)
 {
 	volatile __u32 *last = &last_slots[hash_of_key(key)];
 	__u32 index = *last;
@@ -774,7 +774,7 @@ static __always_inline __u32 find_own_slot(__u32 pid)
 
 /* The slot of the key and process; SLOT_OTHER where a table is full.  `last`: where it is to be
  * noted, and was not; NULL: where the key's hash says. */
-static __always_inline __u32 find_slot(struct stats_key *key, __u32 pid, volatile __u32 *last)
+static __always_inline __u32 find_slot(struct netmon_key *key, __u32 pid, volatile __u32 *last)
 {
 	struct place place;
 
@@ -809,7 +809,7 @@ struct hints {
 static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
 					    const struct hints *hints)
 {
-	struct stats_key key = { 0 };
+	struct netmon_key key = { 0 };
 	__u32 index;
 
 	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
@@ -832,7 +832,7 @@ static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
 
 /* Whether describe_ends() would make another key of a TCP or UDP socket, or might: it looks further where
  * one that is closed has given its port back, and at an IPv6 one that has no peer. */
-static __always_inline __u64 ends_differ(const struct stats_key *key, const struct sock *sk, int family,
+static __always_inline __u64 ends_differ(const struct netmon_key *key, const struct sock *sk, int family,
 					 __u16 proto)
 {
 	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32,
@@ -905,7 +905,7 @@ static __always_inline int count(enum direction direction, struct sock *sk, int 
 	__u32 index, pid, cpu = bpf_get_smp_processor_id();
 	struct hints hints = { 0 };
 	struct slot *slot = NULL;
-	struct counters *now;
+	struct netmon_counters *now;
 	bool atomic;
 
 	/* a peer must not wait for a later call */
@@ -1337,7 +1337,7 @@ int __skb_recv_udp_kretprobe(struct pt_regs *ctx)
 
 /* The life of a process: its name, its children, and its end. */
 
-static __always_inline struct process *find_process(__u32 pid)
+static __always_inline struct netmon_process *find_process(__u32 pid)
 {
 	struct place *place = bpf_map_lookup_elem(&place_of, &pid);
 
@@ -1347,7 +1347,7 @@ static __always_inline struct process *find_process(__u32 pid)
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 {
-	struct process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
+	struct netmon_process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
 
 	if (process)
 		bpf_probe_read_kernel_str(process->comm, COMM_LEN, comm);
@@ -1358,7 +1358,7 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 SEC("fexit/__set_task_comm")
 int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
 {
-	struct process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
+	struct netmon_process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
 
 	if (process)
 		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
@@ -1370,7 +1370,7 @@ SEC("tracepoint/task/task_rename")
 int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct process *process = (__u32)ctx->pid == pid ? find_process(pid) : NULL;
+	struct netmon_process *process = (__u32)ctx->pid == pid ? find_process(pid) : NULL;
 
 	if (process)
 		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN);
@@ -1408,7 +1408,7 @@ int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
 static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
-	struct process *process;
+	struct netmon_process *process;
 	struct place *known;
 
 	if (by_kprobe)

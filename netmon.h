@@ -58,7 +58,7 @@ enum part {
 };
 
 /* What is not asked for is 0.  The map of keys is as wide as the last part that is asked for. */
-struct stats_key {
+struct netmon_key {
 	__u32 process;           /* its place in processes, */
 	__u32 generation;        /* and how often that was given away before */
 	__u16 proto;
@@ -72,7 +72,7 @@ struct stats_key {
 	char iface[IFACE_LEN];   /* filled up with NULs */
 };
 
-struct counters {
+struct netmon_counters {
 	__u64 rx_bytes;
 	__u64 tx_bytes;
 	__u64 rx_calls;
@@ -85,7 +85,7 @@ enum { CALL_CAST = 0x6e65746d };
 /* A cache line for each CPU, or for each few, so that those that count for one key at once
  * need not wait for one another. */
 struct share {
-	struct counters now;
+	struct netmon_counters now;
 } __attribute__((aligned(64)));
 
 /* Whole cache lines, so that no two keys share one: those of the shares are written at every
@@ -93,15 +93,15 @@ struct share {
 struct slot {
 	__u64 turn;              /* odd while the occupant changes, +2 for each new one */
 	__u64 free;              /* 1: given back */
-	struct stats_key key;    /* what most keys have of it is in this cache line */
-	struct counters base;    /* `now` when the occupant came */
+	struct netmon_key key;    /* what most keys have of it is in this cache line */
+	struct netmon_counters base;    /* `now` when the occupant came */
 	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
 	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or it was */
 	                         /* given back */
 	struct share shares[];   /* all that was ever counted here; their sum is `now` */
 } __attribute__((aligned(64)));
 
-struct process {
+struct netmon_process {
 	__u64 turn;              /* as above */
 	__u32 pid;               /* thread group in the initial pid namespace */
 	__u32 ppid;              /* its parent, when it came and when it ended */
@@ -111,8 +111,8 @@ struct process {
 } __attribute__((aligned(64)));
 
 /* A network and whether to leave it out. */
-struct network {
-	__u32 address[4], mask[4];   /* as in struct stats_key */
+struct netmon_network {
+	__u32 address[4], mask[4];   /* as in struct netmon_key */
 	__u8 family;
 	__u8 leave_out;
 };
@@ -130,12 +130,12 @@ enum filter_kind {
 };
 
 /* What to count; a call must pass each kind that is set. */
-struct filter {
+struct netmon_filter {
 	__u32 kinds;
 	__u32 uid;
 	__u32 protos_count, ports_count, nets_count, ifaces_count;
 	__u16 protos[MAX_LISTED], ports[MAX_LISTED];
-	struct network nets[MAX_LISTED];
+	struct netmon_network nets[MAX_LISTED];
 	char ifaces[MAX_LISTED][IFACE_LEN];
 };
 
@@ -146,8 +146,8 @@ struct entry {
 	__u32 pid, ppid;
 	__u32 ended;             /* its process has: the last reading of it */
 	char comm[COMM_LEN];     /* not terminated where it fills the field */
-	struct stats_key key;
-	struct counters total;   /* since the probes began to count */
+	struct netmon_key key;
+	struct netmon_counters total;   /* since the probes began to count */
 };
 
 #endif

@@ -352,7 +352,7 @@ static void add_pid(struct options *options, const char *text)
 
 static void add_proto(struct options *options, const char *text)
 {
-	struct filter *filter = &options->probes.filter;
+	struct netmon_filter *filter = &options->probes.filter;
 	int proto = proto_find(text, strlen(text));
 
 	if (proto < 0 && strspn(text, "0123456789") != strlen(text))
@@ -366,7 +366,7 @@ static void add_proto(struct options *options, const char *text)
 
 static void add_port(struct options *options, const char *text)
 {
-	struct filter *filter = &options->probes.filter;
+	struct netmon_filter *filter = &options->probes.filter;
 	__u16 port = (__u16)number("--port", text, 0, 1, 65535, "from 1 to 65535");
 
 	if (filter->ports_count == MAX_LISTED)
@@ -386,8 +386,8 @@ static void set_mask(__u32 mask[4], unsigned bits)
 static void add_net(struct options *options, const char *text)
 {
 	static const char form[] = "it takes ADDRESS or ADDRESS/BITS";
-	struct filter *filter = &options->probes.filter;
-	struct network *net = &filter->nets[filter->nets_count];
+	struct netmon_filter *filter = &options->probes.filter;
+	struct netmon_network *net = &filter->nets[filter->nets_count];
 	const char *address = text + (*text == '!'), *slash = strchrnul(address, '/');
 	char copy[INET6_ADDRSTRLEN];
 	unsigned most;
@@ -398,7 +398,7 @@ static void add_net(struct options *options, const char *text)
 		wrong("cannot use '%s' for --net: %s", text, form);
 	memcpy(copy, address, (size_t)(slash - address));
 	copy[slash - address] = '\0';
-	*net = (struct network){ .leave_out = *text == '!' };
+	*net = (struct netmon_network){ .leave_out = *text == '!' };
 	if (inet_pton(AF_INET, copy, net->address) == 1)
 		net->family = 4;
 	else if (inet_pton(AF_INET6, copy, net->address) == 1)
@@ -420,7 +420,7 @@ static void add_net(struct options *options, const char *text)
 
 static void add_iface(struct options *options, const char *text)
 {
-	struct filter *filter = &options->probes.filter;
+	struct netmon_filter *filter = &options->probes.filter;
 
 	if (filter->ifaces_count == MAX_LISTED)
 		too_many(text, "--iface", MAX_LISTED);
@@ -478,7 +478,7 @@ static void parse_cgroup(struct options *options, const char *path)
 /* The options that choose what is counted; false where it is none of them. */
 static bool parse_filter(struct options *options, int option, const char *text)
 {
-	struct filter *filter = &options->probes.filter;
+	struct netmon_filter *filter = &options->probes.filter;
 
 	switch (option) {
 	case 'p':

@@ -45,7 +45,7 @@ const volatile bool shows_current;
 
 /* A packet, or a bundle of them, as on the wire. */
 struct packet {
-	struct stats_key key;    /* what the packet itself tells of it */
+	struct netmon_key key;    /* what the packet itself tells of it */
 	__u64 bytes;
 	__u32 packets;           /* 0: not IP, or not there any more */
 	__u32 fragment;          /* of which datagram it is one; 0: none */
@@ -531,7 +531,7 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 static __always_inline bool find_user(const struct user *user, struct place *place)
 {
 	__u64 known = user->place;
-	struct process *process;
+	struct netmon_process *process;
 
 	*place = *(struct place *)&known;
 	if (place->index == SLOT_OTHER)
@@ -542,7 +542,7 @@ static __always_inline bool find_user(const struct user *user, struct place *pla
 }
 
 /* Only filters may have needed the rest. */
-static __always_inline void leave_packet_parts(struct stats_key *key)
+static __always_inline void leave_packet_parts(struct netmon_key *key)
 {
 	leave_parts(key);
 	if (!(parts & PART_NETNS))
@@ -557,7 +557,7 @@ static __always_inline void add_packets(enum direction direction, __u32 index, _
 					__u32 packets)
 {
 	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
-	struct counters *now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
+	struct netmon_counters *now = slot ? share_of(slot, bpf_get_smp_processor_id() & share_mask) : NULL;
 
 	if (!now)
 		return;
@@ -573,11 +573,11 @@ static __always_inline void add_packets(enum direction direction, __u32 index, _
 /* `its`: what the packets themselves tell; `user`: NULL for the kernel's own.  As those others that are
  * not static, the verifier goes through it once, not once for each state at each call, and with any
  * pointer that may be NULL: see make_static(). */
-__noinline int count_packets(enum direction direction, const struct stats_key *its, __u64 bytes,
+__noinline int count_packets(enum direction direction, const struct netmon_key *its, __u64 bytes,
 			     __u32 packets, struct user *user)
 {
 	struct place place = { PLACE_KERNEL, 1 };
-	struct stats_key key;
+	struct netmon_key key;
 	__u32 index;
 
 	if (!its)
@@ -997,7 +997,7 @@ static __noinline int settle(struct batch *batch)
 
 /* Whether protocol, family and addresses are the same: by one comparison, since each is a way more for the
  * verifier. */
-static __always_inline bool is_same_pair(const struct stats_key *a, const struct stats_key *b)
+static __always_inline bool is_same_pair(const struct netmon_key *a, const struct netmon_key *b)
 {
 	const __u64 *x = (const __u64 *)a->laddr, *y = (const __u64 *)b->laddr;
 

@@ -133,7 +133,7 @@ struct kernel {
 struct seen {
 	__u64 turn;
 	bool over;                /* its process's end was reported */
-	struct counters now;
+	struct netmon_counters now;
 	struct entry entry;
 };
 
@@ -156,7 +156,7 @@ struct probes {
 	int programs[2 * HOOKS];   /* descriptors, for their misses */
 	size_t count;              /* of both */
 	struct table stats;        /* struct slot, seen as struct seen */
-	struct table processes;    /* struct process, seen as the same */
+	struct table processes;    /* struct netmon_process, seen as the same */
 	int wanted_pids;           /* descriptor of the map, as the next one */
 	int watch_fd;
 	struct netmon_bpf__bss *watch;
@@ -167,8 +167,8 @@ struct probes {
 	const struct about *about; /* of the pin; NULL: all is ours */
 	int pin;                   /* its directory, a descriptor */
 	bool read_before;
-	struct counters other;     /* of what found no room, at the reading before */
-	struct counters lost;      /* of keys that came and went between two readings */
+	struct netmon_counters other;     /* of what found no room, at the reading before */
+	struct netmon_counters lost;      /* of keys that came and went between two readings */
 	bool lost_process;         /* what was lost had a place in `processes` that was taken */
 	bool processes_said, entries_said;
 };
@@ -713,7 +713,7 @@ static __u32 first_place(const struct probes_options *options)
 /* The kernel itself has a place, and where the process is the key, a slot. */
 static int add_kernel(const struct probes *probes, const struct netmon_bpf *skeleton)
 {
-	const struct process kernel = { .turn = 2, .comm = "(kernel)" };
+	const struct netmon_process kernel = { .turn = 2, .comm = "(kernel)" };
 	const __u32 index = PLACE_KERNEL, parts = probes->options.parts;
 	struct slot *slot;
 	int error = 0;
@@ -750,13 +750,13 @@ static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_op
 	return 0;
 }
 
-/* How many bytes of struct stats_key it takes to hold these parts. */
+/* How many bytes of struct netmon_key it takes to hold these parts. */
 static __u32 key_size(__u32 parts)
 {
 	static const struct {
 		__u32 part, end;
 	} ends[] = {
-#define END_OF(field) offsetof(struct stats_key, field) + sizeof(((struct stats_key *)0)->field)
+#define END_OF(field) offsetof(struct netmon_key, field) + sizeof(((struct netmon_key *)0)->field)
 		{ PART_PROCESS, END_OF(generation) },
 		{ PART_PROTO, END_OF(unused) },
 		{ PART_FAMILY, END_OF(unused) },
@@ -1163,9 +1163,9 @@ static struct probes *probes_new(const struct probes_options *options, __u32 sha
 	if (!probes)
 		return NULL;
 	probes->options = *options;
-	probes->processes = (struct table){ "processes", -1, sizeof(struct process),
+	probes->processes = (struct table){ "processes", -1, sizeof(struct netmon_process),
 					    .limit = places(options) + 1,
-					    .seen_size = sizeof(struct process) };
+					    .seen_size = sizeof(struct netmon_process) };
 	probes->shares = shares;
 	probes->stats = (struct table){ "packet_stats", -1, slot_size(probes->shares),
 					.limit = slots(options) + 1,
@@ -1469,9 +1469,9 @@ bool probes_gone(const struct probes *probes)
 
 /* Reading */
 
-static struct counters minus(const struct counters *a, const struct counters *b)
+static struct netmon_counters minus(const struct netmon_counters *a, const struct netmon_counters *b)
 {
-	return (struct counters){
+	return (struct netmon_counters){
 		.rx_bytes = a->rx_bytes - b->rx_bytes,
 		.tx_bytes = a->tx_bytes - b->tx_bytes,
 		.rx_calls = a->rx_calls - b->rx_calls,
@@ -1479,9 +1479,9 @@ static struct counters minus(const struct counters *a, const struct counters *b)
 	};
 }
 
-static struct counters plus(const struct counters *a, const struct counters *b)
+static struct netmon_counters plus(const struct netmon_counters *a, const struct netmon_counters *b)
 {
-	return (struct counters){
+	return (struct netmon_counters){
 		.rx_bytes = a->rx_bytes + b->rx_bytes,
 		.tx_bytes = a->tx_bytes + b->tx_bytes,
 		.rx_calls = a->rx_calls + b->rx_calls,
@@ -1489,7 +1489,7 @@ static struct counters plus(const struct counters *a, const struct counters *b)
 	};
 }
 
-static bool is_zero(const struct counters *counters)
+static bool is_zero(const struct netmon_counters *counters)
 {
 	return !(counters->rx_bytes | counters->tx_bytes | counters->rx_calls |
 		 counters->tx_calls);
@@ -1505,9 +1505,9 @@ static bool is_whole(const __u64 *turn, __u64 before)
 }
 
 /* Copies it while it neither changes hands nor else.  False where it does all the time. */
-static bool copy_process(const struct process *process, struct process *copy)
+static bool copy_process(const struct netmon_process *process, struct netmon_process *copy)
 {
-	enum { MEMBERS = offsetof(struct process, comm) + COMM_LEN }; /* not what pads them */
+	enum { MEMBERS = offsetof(struct netmon_process, comm) + COMM_LEN }; /* not what pads them */
 
 	for (int tries = 0; tries < TRIES; tries++) {
 		__u64 before = __atomic_load_n(&process->turn, __ATOMIC_ACQUIRE);
@@ -1519,9 +1519,9 @@ static bool copy_process(const struct process *process, struct process *copy)
 	return false;
 }
 
-static struct counters sum_up(const struct probes *probes, const struct slot *slot)
+static struct netmon_counters sum_up(const struct probes *probes, const struct slot *slot)
 {
-	struct counters sum = { 0 };
+	struct netmon_counters sum = { 0 };
 
 	for (__u32 i = 0; i < probes->shares; i++)
 		sum = plus(&sum, &slot->shares[i].now);
@@ -1530,7 +1530,7 @@ static struct counters sum_up(const struct probes *probes, const struct slot *sl
 
 /* Copies all but the shares, and sums these up, while it does not change hands. */
 static bool copy_slot(const struct probes *probes, const struct slot *slot, struct slot *copy,
-		      struct counters *now)
+		      struct netmon_counters *now)
 {
 	for (int tries = 0; tries < TRIES; tries++) {
 		__u64 before = __atomic_load_n(&slot->turn, __ATOMIC_ACQUIRE);
@@ -1543,20 +1543,20 @@ static bool copy_slot(const struct probes *probes, const struct slot *slot, stru
 	return false;
 }
 
-static struct process *seen_process(const struct probes *probes, size_t index)
+static struct netmon_process *seen_process(const struct probes *probes, size_t index)
 {
-	return &((struct process *)probes->processes.seen)[index];
+	return &((struct netmon_process *)probes->processes.seen)[index];
 }
 
-static const struct process *kernel_process(const struct probes *probes, size_t index)
+static const struct netmon_process *kernel_process(const struct probes *probes, size_t index)
 {
-	return &((const struct process *)probes->processes.elements)[index];
+	return &((const struct netmon_process *)probes->processes.elements)[index];
 }
 
 /* Looks at the process anew; keeps what was seen where it changes right now. */
 static void look_at_process(struct probes *probes, size_t index)
 {
-	struct process copy;
+	struct netmon_process copy;
 
 	if (copy_process(kernel_process(probes, index), &copy))
 		*seen_process(probes, index) = copy;
@@ -1591,7 +1591,7 @@ static int read_processes(struct probes *probes)
 	int used;
 
 	for (size_t i = 1; (used = next_used(&probes->processes, i, &unused)) > 0; i++) {
-		const struct process *process = seen_process(probes, i);
+		const struct netmon_process *process = seen_process(probes, i);
 
 		if (unused || (process->ended &&
 			       process->turn == __atomic_load_n(&kernel_process(probes, i)->turn,
@@ -1604,14 +1604,14 @@ static int read_processes(struct probes *probes)
 
 /* Whether nothing of the process can be counted any more.  In layer ip it can until the first
  * reading after its end begins, and may just have been when that reads. */
-static bool is_over(const struct probes *probes, const struct process *process)
+static bool is_over(const struct probes *probes, const struct netmon_process *process)
 {
 	if (probes->options.layer == LAYER_SOCKET)
 		return process->ended;
 	return process->ended && probes->watch->readings - process->ended_in >= 2;
 }
 
-static bool is_of(const struct process *process, const struct stats_key *key)
+static bool is_of(const struct netmon_process *process, const struct netmon_key *key)
 {
 	return process->turn >> 1 == key->generation;
 }
@@ -1620,7 +1620,7 @@ static bool is_of(const struct process *process, const struct stats_key *key)
  * anybody looked, so that nobody knows any more who it was. */
 static int find_process(struct probes *probes, struct entry *entry, bool known, bool *over)
 {
-	const struct process *process;
+	const struct netmon_process *process;
 	size_t index = entry->key.process;
 
 	*over = false;
@@ -1656,7 +1656,7 @@ static void refresh_name(struct probes *probes, struct entry *entry)
 }
 
 /* What the kernel sends and receives itself has no user and no cgroup. */
-static __u32 known_parts(const struct probes *probes, const struct stats_key *key)
+static __u32 known_parts(const struct probes *probes, const struct netmon_key *key)
 {
 	__u32 known = probes->options.parts;
 
@@ -1671,14 +1671,14 @@ static __u32 known_parts(const struct probes *probes, const struct stats_key *ke
  * seen, the rest is the last of the key seen then; where more often, nobody can tell
  * whose it is. */
 static int read_slot(struct probes *probes, size_t index, struct seen *seen,
-		     const struct slot *slot, const struct counters *now,
+		     const struct slot *slot, const struct netmon_counters *now,
 		     int (*found)(void *, const struct entry *), void *context)
 {
 	bool known = slot->turn == seen->turn;
 	int who = 1;
 
 	if (!known) {
-		struct counters rest = minus(&slot->base, &seen->now);
+		struct netmon_counters rest = minus(&slot->base, &seen->now);
 
 		if (seen->turn && !seen->over && slot->turn == seen->turn + 2) {
 			seen->entry.total = plus(&seen->entry.total, &rest);
@@ -1701,7 +1701,7 @@ static int read_slot(struct probes *probes, size_t index, struct seen *seen,
 	if (who < 0)
 		return -1;
 	if (!who) {
-		struct counters rest = minus(now, &seen->now);
+		struct netmon_counters rest = minus(now, &seen->now);
 
 		probes->lost = plus(&probes->lost, &rest);
 		probes->lost_process = true;
@@ -1738,11 +1738,11 @@ static void say_full(__u32 limit, const char *what, const char *option)
 static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
 		      void *context)
 {
-	struct counters now = sum_up(probes, element(&probes->stats, SLOT_OTHER));
+	struct netmon_counters now = sum_up(probes, element(&probes->stats, SLOT_OTHER));
 	struct entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
 	bool of_processes = probes->lost_process || (lost && !keyed);
-	struct counters more;
+	struct netmon_counters more;
 
 	other.total = plus(&now, &probes->lost);
 	more = minus(&other.total, &probes->other);
@@ -1775,7 +1775,7 @@ static int read_stats(struct probes *probes, int (*found)(void *, const struct e
 		const struct slot *slot = element(stats, i);
 		struct seen *seen = &((struct seen *)stats->seen)[i];
 		bool same = __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) == seen->turn;
-		struct counters now;
+		struct netmon_counters now;
 		struct slot copy;
 
 		if (probes->options.parts && (unused || (same && seen->over)))
@@ -1798,7 +1798,7 @@ int probes_read(struct probes *probes, int (*found)(void *, const struct entry *
 		return -1;
 	/* what came and went before the first reading of a pin is none of its reader's */
 	if (probes->about && !probes->read_before) {
-		probes->lost = (struct counters){ 0 };
+		probes->lost = (struct netmon_counters){ 0 };
 		probes->lost_process = false;
 	}
 	if (read_other(probes, found, context))
@@ -1814,13 +1814,13 @@ int probes_use(struct probes *probes, struct probes_use *use)
 	    table_map(&probes->processes, probes->processes.limit))
 		return -1;
 	for (size_t i = 1; i < probes->processes.limit; i++) {
-		const struct process *process = kernel_process(probes, i);
+		const struct netmon_process *process = kernel_process(probes, i);
 
 		use->processes += process->turn && !process->ended;
 	}
 	for (size_t i = 0; i < probes->stats.limit; i++) {
 		const struct slot *slot = element(&probes->stats, i);
-		struct counters now = sum_up(probes, slot);
+		struct netmon_counters now = sum_up(probes, slot);
 
 		use->entries += i && slot->turn && !slot->free;
 		use->all = plus(&use->all, &now);

@@ -23,7 +23,7 @@ struct probes_options {
 	enum layer layer;
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
 	__u32 parts;               /* of the key: enum part */
-	struct filter filter;
+	struct netmon_filter filter;
 	const __u32 *pids;         /* for FILTER_PIDS, */
 	size_t pids_count;
 	bool follow;               /* with the processes that they start */
@@ -60,7 +60,7 @@ bool probes_gone(const struct probes *probes);
 /* How the tables are used. */
 struct probes_use {
 	size_t processes, entries;       /* that have a place */
-	struct counters all;             /* that was ever counted */
+	struct netmon_counters all;             /* that was ever counted */
 };
 
 /* Returns 0, or -1 with a message. */

@@ -18,7 +18,7 @@ struct group {
 	__u64 hash;
 	size_t row;                   /* in the report numbered */
 	__u64 report;
-	struct counters total;
+	struct netmon_counters total;
 };
 
 /* What a row is sorted by: 32 bytes are moved then, not the row. */
@@ -198,7 +198,7 @@ static struct value address(const struct row *row, const __u32 bytes[4])
 /* 0.0.0.0 and :: are what a socket is bound to that takes any address of the host. */
 static struct value get_laddr(const struct row *row)
 {
-	const struct stats_key *key = &row->entry->key;
+	const struct netmon_key *key = &row->entry->key;
 
 	return key->family ? address(row, key->laddr) : unknown();
 }
@@ -396,7 +396,7 @@ static void *grow(void *array, size_t count, size_t more, size_t *capacity, size
 	return array;
 }
 
-static void add(struct counters *sum, const struct counters *more)
+static void add(struct netmon_counters *sum, const struct netmon_counters *more)
 {
 	sum->rx_bytes += more->rx_bytes;
 	sum->tx_bytes += more->tx_bytes;
@@ -404,7 +404,7 @@ static void add(struct counters *sum, const struct counters *more)
 	sum->tx_calls += more->tx_calls;
 }
 
-static bool moved(const struct counters *counters)
+static bool moved(const struct netmon_counters *counters)
 {
 	return counters->rx_bytes || counters->tx_bytes;
 }
@@ -438,7 +438,7 @@ static bool put_value(struct report *report, const struct value *value)
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
-	const struct stats_key *key = &row->entry->key;
+	const struct netmon_key *key = &row->entry->key;
 	/* a reused pid is another process */
 	const struct value process = integer(!report->shows_pid ? 0 : (__u64)key->process << 32 |
 									      key->generation);

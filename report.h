@@ -16,7 +16,7 @@ enum column_kind { REPORT, KEY, MEASURE };
 enum value_type { UNKNOWN, INTEGER, DECIMAL, TIME, TEXT, ADDRESS };
 
 /* One field: an integer, a decimal fraction (number / 10^decimals), milliseconds since the
- * epoch, bytes, or an IP address (number: its version; text: as in struct stats_key). */
+ * epoch, bytes, or an IP address (number: its version; text: as in struct netmon_key). */
 struct value {
 	enum value_type type;
 	int decimals;
@@ -32,9 +32,9 @@ struct row {
 	const char *cgroup;
 	const char *cmd;
 	bool alive;                   /* the newest tick has one of them */
-	struct counters interval;
-	struct counters window;
-	struct counters total;
+	struct netmon_counters interval;
+	struct netmon_counters window;
+	struct netmon_counters total;
 	__u64 time;                   /* as in struct tick */
 	__u64 dt;                     /* nanoseconds of the interval */
 	__u64 span;                   /* nanoseconds of the window */
@@ -71,7 +71,7 @@ struct view {
 	bool iso;           /* write times as dates */
 	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
 	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
-	const struct filter *filter;
+	const struct netmon_filter *filter;
 	const __u32 *pids;
 	size_t pids_count;
 	const char *cgroup; /* its path, without the slash at its beginning; "": all of them */

@@ -65,9 +65,9 @@ static struct tick *push(struct history *history, uint64_t clock)
 }
 
 /* Counters that differ from each other, so that none can stand in for another. */
-static struct counters counters_of(uint64_t rx_bytes)
+static struct netmon_counters counters_of(uint64_t rx_bytes)
 {
-	return (struct counters){ rx_bytes, 2 * rx_bytes, 3 * rx_bytes, 5 * rx_bytes };
+	return (struct netmon_counters){ rx_bytes, 2 * rx_bytes, 3 * rx_bytes, 5 * rx_bytes };
 }
 
 /* Lives of a process, told apart by when they began. */
@@ -100,8 +100,8 @@ static const struct found *changes(const struct history *history, size_t window)
 	return &found;
 }
 
-static void check_counters(int line, const char *what, const struct counters *got,
-			   const struct counters *wanted)
+static void check_counters(int line, const char *what, const struct netmon_counters *got,
+			   const struct netmon_counters *wanted)
 {
 	char name[64];
 
@@ -119,7 +119,7 @@ static void check_counters(int line, const char *what, const struct counters *go
 static void change_at(int line, const struct found *found, size_t index, uint32_t pid,
 		      uint64_t since, uint64_t interval, uint64_t window)
 {
-	struct counters in_interval = counters_of(interval), in_window = counters_of(window);
+	struct netmon_counters in_interval = counters_of(interval), in_window = counters_of(window);
 	const struct change *change = &found->changes[index];
 
 	check_at(line, "found", index < found->count, 1);
@@ -607,11 +607,11 @@ static uint64_t model_growth(const struct model *model, size_t key, int field, s
 	return model_growth(model, key, field, from, to - 1) + (new >= old ? new - old : new);
 }
 
-static struct counters model_counters(const struct model *model, size_t key, size_t from)
+static struct netmon_counters model_counters(const struct model *model, size_t key, size_t from)
 {
 	size_t to = model->ticks - 1;
 
-	return (struct counters){
+	return (struct netmon_counters){
 		model_growth(model, key, 0, from, to), model_growth(model, key, 1, from, to),
 		model_growth(model, key, 2, from, to), model_growth(model, key, 3, from, to),
 	};
@@ -672,7 +672,7 @@ static void compare_with_model(const struct history *history, const struct model
 	CHECK(history_span(history, window), model->clock[newest] - model->clock[newest - length]);
 	for (size_t key = 0; key < MODEL_KEYS && kept > 1; key++) {
 		const struct change *change = &found->changes[count];
-		struct counters interval, in_window;
+		struct netmon_counters interval, in_window;
 
 		interval = model_counters(model, key, newest - 1);
 		in_window = model_counters(model, key, newest - length);

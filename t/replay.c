@@ -122,7 +122,7 @@ static char *read_string(const struct replay *replay, char **at)
 }
 
 /* Sets the IP version too. */
-static void read_address(const struct replay *replay, char **at, struct stats_key *key,
+static void read_address(const struct replay *replay, char **at, struct netmon_key *key,
 			 __u32 address[4])
 {
 	char *end = *at + strcspn(*at, " "), text[64] = "";
@@ -139,7 +139,7 @@ static void read_address(const struct replay *replay, char **at, struct stats_ke
 /* Reads NAME=VALUE; false at the end of the line. */
 static bool read_part(struct replay *replay, char **at, struct known *known)
 {
-	struct stats_key *key = &known->entry.key;
+	struct netmon_key *key = &known->entry.key;
 	char *name = *at + strspn(*at, " "), *value = strchrnul(name, '=');
 	size_t length = (size_t)(value - name);
 
