@@ -16,114 +16,25 @@ enum { WRONG_USAGE = 2 };
 /* How seldom pinned probes may be read, nanoseconds. */
 #define PINNED_INTERVAL 10000000000ULL
 
-enum { NO_HEADER = 256, ATTACH, MAX_PROCESSES_OPTION, MAX_ENTRIES_OPTION, COMM, USER, CGROUP_OPTION,
-       PROTO, PORT, NET, NO_LOOPBACK, LAYER, IFACE, TIME_OPTION, TOTAL, TO, PIN_OPTION, PIN_GROUP, REPLACE,
-       STATUS_OPTION, UNPIN_OPTION, FROM, NO_PIN, OPTIONS };
+/* What an option is for: reading, pinning, showing a pin, removing one. */
+enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN };
 
-static const struct option long_options[] = {
-	{ "interval", required_argument, NULL, 'i' },
-	{ "count", required_argument, NULL, 'n' },
-	{ "window", required_argument, NULL, 'w' },
-	{ "format", required_argument, NULL, 'f' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "no-header", no_argument, NULL, NO_HEADER },
-	{ "sort", required_argument, NULL, 's' },
-	{ "top", required_argument, NULL, 't' },
-	{ "all", no_argument, NULL, 'a' },
-	{ "total", no_argument, NULL, TOTAL },
-	{ "time", required_argument, NULL, TIME_OPTION },
-	{ "to", required_argument, NULL, TO },
-	{ "layer", required_argument, NULL, LAYER },
-	{ "pid", required_argument, NULL, 'p' },
-	{ "comm", required_argument, NULL, COMM },
-	{ "user", required_argument, NULL, USER },
-	{ "cgroup", required_argument, NULL, CGROUP_OPTION },
-	{ "proto", required_argument, NULL, PROTO },
-	{ "port", required_argument, NULL, PORT },
-	{ "net", required_argument, NULL, NET },
-	{ "iface", required_argument, NULL, IFACE },
-	{ "no-loopback", no_argument, NULL, NO_LOOPBACK },
-	{ "max-processes", required_argument, NULL, MAX_PROCESSES_OPTION },
-	{ "max-entries", required_argument, NULL, MAX_ENTRIES_OPTION },
-	{ "attach", required_argument, NULL, ATTACH },
-	{ "pin", optional_argument, NULL, PIN_OPTION },
-	{ "pin-group", required_argument, NULL, PIN_GROUP },
-	{ "replace", no_argument, NULL, REPLACE },
-	{ "status", optional_argument, NULL, STATUS_OPTION },
-	{ "unpin", optional_argument, NULL, UNPIN_OPTION },
-	{ "from", required_argument, NULL, FROM },
-	{ "no-pin", no_argument, NULL, NO_PIN },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+/* An option; without a name, the title of those that follow it in --help. */
+struct known_option {
+	const char *name;
+	char letter;                  /* 0: none */
+	const char *argument;         /* NULL: none; in brackets: it may be left out */
+	unsigned modes;
+	const char *help;
+	void (*parse)(struct options *options, const char *text);
 };
-
-static const char short_options[] = "+i:n:w:f:o:s:t:ap:vVh";
 
 static const char help_head[] =
 	"Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
 	"       netmon --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
 	"Writes every interval which process uses the network, and how much.\n"
 	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
-	"\n"
-	"Reports:\n"
-	"  -i, --interval SECONDS   time between reports, 0.01 to 86400 (1; with COMMAND\n"
-	"                           one report at its end)\n"
-	"  -n, --count N            end after N reports\n"
-	"  -w, --window K           average rates over K intervals, 1 to 3600 (1)\n"
-	"      --to FILE            write to FILE, not to standard output (with COMMAND:\n"
-	"                           standard error)\n"
-	"\n"
-	"Rows:\n"
-	"  -f, --format FORMAT      csv, tsv or jsonl (csv)\n"
-	"  -o, --output COLUMNS     the columns, separated by commas; +COLUMNS adds to\n"
-	"                           the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
-	"                           COMMAND, rx_total,tx_total; all: every column\n"
-	"      --no-header          no line of column names\n"
-	"      --time HOW           epoch, iso or none (epoch)\n"
-	"  -s, --sort COLUMNS       by COL, COL:asc or COL:desc, separated by commas;\n"
-	"                           measures fall, others rise (most traffic first)\n"
-	"  -t, --top N              at most N rows in a report\n"
-	"      --total              and a row (total), the sum of all rows\n"
-	"  -a, --all                also what had no traffic in the interval\n"
-	"\n"
-	"What is counted:\n"
-	"      --layer LAYER        socket: payload, at the calls; ip: whole IP packets,\n"
-	"                           as interfaces send and receive them (socket)\n"
-	"\n"
-	"Filters; what is counted passes all of them:\n"
-	"  -p, --pid PIDS           only these processes, separated by commas\n"
-	"      --comm PATTERN       only processes with such a name: * ? [...]\n"
-	"      --user USER          only this user's, by name or id\n"
-	"      --cgroup PATH        only those in this cgroup (version 2) and below\n"
-	"      --proto PROTOCOLS    only these: names or numbers, separated by commas\n"
-	"      --port PORTS         only these, at either end, separated by commas\n"
-	"      --net NETWORKS       only remote addresses in these: ADDRESS[/BITS],\n"
-	"                           separated by commas; !NETWORK: not in it\n"
-	"      --no-loopback        not what stays on this host\n"
-	"      --iface NAMES        with --layer ip: only at these interfaces\n"
-	"\n"
-	"Probes:\n"
-	"      --max-processes N    processes to tell apart, 1 to 4194304 (16384)\n"
-	"      --max-entries N      connections and the like to tell apart where -o asks\n"
-	"                           for more than processes, 1 to 4194304 (65536)\n"
-	"      --attach WAY         auto, tracepoint, fexit or kprobe (auto)\n"
-	"  -v, --verbose            say how each probe is attached\n"
-	"\n"
-	"Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:\n"
-	"      --pin [DIR]          load, attach and pin them, and end\n"
-	"      --pin-group GROUP    with --pin: its members may read without root\n"
-	"      --replace            with --pin: take the place of what is pinned there\n"
-	"      --status [DIR]       say what is pinned\n"
-	"      --unpin [DIR]        remove what is pinned\n"
-	"      --from DIR           read what is pinned in DIR\n"
-	"      --no-pin             use probes of its own, also where some are pinned\n"
-	"\n"
-	"  -h, --help               this text\n"
-	"  -V, --version            the version\n"
-	"\n"
-	"Columns:\n";
+	"\n";
 
 static const char help_tail[] =
 	"\n"
@@ -152,15 +63,6 @@ __attribute__((noreturn)) static void done(void)
 		exit(EXIT_FAILURE);
 	}
 	exit(EXIT_SUCCESS);
-}
-
-static void help(void)
-{
-	fputs(help_head, stdout);
-	for (size_t i = 0; i < columns_count; i++)
-		printf("  %-10s %s\n", columns[i].name, columns[i].help);
-	fputs(help_tail, stdout);
-	done();
 }
 
 /* The one parser of numbers: decimal digits and, where `decimals` allows, as many after a
@@ -242,10 +144,10 @@ static void add_command_columns(struct view *view, const char *list)
 			add_columns(view, names[i]);
 }
 
-/* NULL: the default. */
-static void choose_columns(struct options *options, const char *list)
+static void choose_columns(struct options *options)
 {
 	struct view *view = &options->view;
+	const char *list = options->output; /* NULL: the default */
 
 	view->columns_count = 0;
 	if (list && !strcmp(list, "all")) {
@@ -282,8 +184,10 @@ static bool ends_with(const char *text, size_t length, const char *suffix)
 	return length > wanted && !memcmp(text + length - wanted, suffix, wanted);
 }
 
-static void parse_sort(struct view *view, const char *list)
+static void parse_sort(struct options *options, const char *list)
 {
+	struct view *view = &options->view;
+
 	view->sort_count = 0;
 	for (const char *name = list, *end;; name = end + 1) {
 		struct sort_key *key = &view->sort[view->sort_count];
@@ -433,6 +337,7 @@ static void parse_user(struct options *options, const char *text)
 {
 	if (!user_find(text, &options->probes.filter.uid))
 		wrong("cannot use '%s' for --user: no such user", text);
+	options->probes.filter.kinds |= FILTER_UID;
 }
 
 static void need_cgroups(struct options *options)
@@ -473,87 +378,155 @@ static void parse_cgroup(struct options *options, const char *path)
 	if (probes->cgroup < 0)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
 	options->view.cgroup = plain;
+	probes->filter.kinds |= FILTER_CGROUP;
 }
 
-/* The options that choose what is counted; false where it is none of them. */
-static bool parse_filter(struct options *options, int option, const char *text)
+static void parse_pids(struct options *options, const char *text)
 {
-	struct netmon_filter *filter = &options->probes.filter;
-
-	switch (option) {
-	case 'p':
-		options->probes.pids_count = 0;
-		each("--pid", text, add_pid, options);
-		filter->kinds |= FILTER_PIDS;
-		return true;
-	case COMM:
-		options->view.comm = text;
-		return true;
-	case USER:
-		parse_user(options, text);
-		filter->kinds |= FILTER_UID;
-		return true;
-	case CGROUP_OPTION:
-		parse_cgroup(options, text);
-		filter->kinds |= FILTER_CGROUP;
-		return true;
-	case PROTO:
-		filter->protos_count = 0;
-		each("--proto", text, add_proto, options);
-		filter->kinds |= FILTER_PROTO;
-		return true;
-	case PORT:
-		filter->ports_count = 0;
-		each("--port", text, add_port, options);
-		filter->kinds |= FILTER_PORT;
-		return true;
-	case NET:
-		filter->nets_count = 0;
-		each("--net", text, add_net, options);
-		filter->kinds |= FILTER_NET;
-		return true;
-	case IFACE:
-		filter->ifaces_count = 0;
-		each("--iface", text, add_iface, options);
-		filter->kinds |= FILTER_IFACE;
-		return true;
-	case NO_LOOPBACK:
-		filter->kinds |= FILTER_LOOPBACK;
-		return true;
-	default:
-		return false;
-	}
+	options->probes.pids_count = 0;
+	each("--pid", text, add_pid, options);
+	options->probes.filter.kinds |= FILTER_PIDS;
 }
 
-/* The options of the rows; false where it is none of them. */
-static bool parse_rows(struct options *options, int option, const char *text)
+static void parse_comm(struct options *options, const char *text)
+{
+	options->view.comm = text;
+}
+
+static void parse_protos(struct options *options, const char *text)
+{
+	options->probes.filter.protos_count = 0;
+	each("--proto", text, add_proto, options);
+	options->probes.filter.kinds |= FILTER_PROTO;
+}
+
+static void parse_ports(struct options *options, const char *text)
+{
+	options->probes.filter.ports_count = 0;
+	each("--port", text, add_port, options);
+	options->probes.filter.kinds |= FILTER_PORT;
+}
+
+static void parse_nets(struct options *options, const char *text)
+{
+	options->probes.filter.nets_count = 0;
+	each("--net", text, add_net, options);
+	options->probes.filter.kinds |= FILTER_NET;
+}
+
+static void parse_ifaces(struct options *options, const char *text)
+{
+	options->probes.filter.ifaces_count = 0;
+	each("--iface", text, add_iface, options);
+	options->probes.filter.kinds |= FILTER_IFACE;
+}
+
+static void parse_no_loopback(struct options *options, const char *text)
+{
+	(void)text;
+	options->probes.filter.kinds |= FILTER_LOOPBACK;
+}
+
+static void parse_interval(struct options *options, const char *text)
+{
+	options->interval = number("--interval", text, 9, 10000000ULL, 86400000000000ULL,
+				   "seconds from 0.01 to 86400");
+}
+
+static void parse_count(struct options *options, const char *text)
+{
+	options->count = number("--count", text, 0, 1, 1ULL << 62, "from 1");
+}
+
+static void parse_window(struct options *options, const char *text)
+{
+	options->view.window = number("--window", text, 0, 1, 3600, "from 1 to 3600");
+}
+
+static void parse_to(struct options *options, const char *text)
+{
+	if (!*text)
+		wrong("cannot use '' for --to: it takes the name of a file");
+	options->to = text;
+}
+
+static void parse_format(struct options *options, const char *text)
 {
 	static const char *const formats[] = { "csv", "tsv", "jsonl", NULL };
-	struct view *view = &options->view;
 
-	switch (option) {
-	case 'f':
-		options->format = (enum format)word("--format", text, formats,
-						    "csv, tsv or jsonl");
-		return true;
-	case NO_HEADER:
-		options->header = false;
-		return true;
-	case 's':
-		parse_sort(view, text);
-		return true;
-	case 't':
-		view->top = number("--top", text, 0, 1, 1ULL << 62, "from 1");
-		return true;
-	case TOTAL:
-		view->total = true;
-		return true;
-	case 'a':
-		view->all = true;
-		return true;
-	default:
-		return false;
-	}
+	options->format = (enum format)word("--format", text, formats, "csv, tsv or jsonl");
+}
+
+static void parse_output(struct options *options, const char *text)
+{
+	options->output = text;
+	choose_columns(options);
+}
+
+static void parse_no_header(struct options *options, const char *text)
+{
+	(void)text;
+	options->header = false;
+}
+
+static void parse_time(struct options *options, const char *text)
+{
+	static const char *const times[] = { "epoch", "iso", "none", NULL };
+
+	options->time = (enum time_format)word("--time", text, times, "epoch, iso or none");
+}
+
+static void parse_top(struct options *options, const char *text)
+{
+	options->view.top = number("--top", text, 0, 1, 1ULL << 62, "from 1");
+}
+
+static void parse_total(struct options *options, const char *text)
+{
+	(void)text;
+	options->view.total = true;
+}
+
+static void parse_all(struct options *options, const char *text)
+{
+	(void)text;
+	options->view.all = true;
+}
+
+static void parse_layer(struct options *options, const char *text)
+{
+	static const char *const layers[] = { "socket", "ip", NULL };
+
+	options->probes.layer = (enum layer)word("--layer", text, layers, "socket or ip");
+}
+
+static void parse_max_processes(struct options *options, const char *text)
+{
+	options->own = "--max-processes";
+	options->probes.max_processes = (__u32)number("--max-processes", text, 0, 1, 4194304,
+						      "from 1 to 4194304");
+}
+
+static void parse_max_entries(struct options *options, const char *text)
+{
+	options->own = "--max-entries";
+	options->probes.max_entries = (__u32)number("--max-entries", text, 0, 1, 4194304,
+						    "from 1 to 4194304");
+}
+
+static void parse_attach(struct options *options, const char *text)
+{
+	static const char *const ways[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
+
+	options->own = "--attach";
+	options->probes.attach = (enum attach)word("--attach", text, ways,
+						   "auto, tracepoint, fexit or kprobe");
+}
+
+static void parse_verbose(struct options *options, const char *text)
+{
+	(void)text;
+	options->probes.verbose = true;
 }
 
 static void set_mode(struct options *options, enum mode mode, const char *dir)
@@ -565,94 +538,158 @@ static void set_mode(struct options *options, enum mode mode, const char *dir)
 		options->pin.dir = dir;
 }
 
-/* The options of what is pinned; false where it is none of them. */
-static bool parse_pin(struct options *options, int option, const char *text)
+static void parse_pin(struct options *options, const char *dir)
 {
-	switch (option) {
-	case PIN_OPTION:
-		set_mode(options, PIN, text);
-		return true;
-	case STATUS_OPTION:
-		set_mode(options, STATUS, text);
-		return true;
-	case UNPIN_OPTION:
-		set_mode(options, UNPIN, text);
-		return true;
-	case PIN_GROUP:
-		if (!group_find(text, &options->pin.gid))
-			wrong("cannot use '%s' for --pin-group: no such group", text);
-		options->pin.group = text;
-		return true;
-	case REPLACE:
-		options->pin.replace = true;
-		return true;
-	case FROM:
-		options->pin.dir = text;
-		options->from = true;
-		return true;
-	case NO_PIN:
-		options->no_pin = true;
-		return true;
-	default:
-		return false;
+	set_mode(options, PIN, dir);
+}
+
+static void parse_status(struct options *options, const char *dir)
+{
+	set_mode(options, STATUS, dir);
+}
+
+static void parse_unpin(struct options *options, const char *dir)
+{
+	set_mode(options, UNPIN, dir);
+}
+
+static void parse_pin_group(struct options *options, const char *text)
+{
+	if (!group_find(text, &options->pin.gid))
+		wrong("cannot use '%s' for --pin-group: no such group", text);
+	options->pin.group = text;
+}
+
+static void parse_replace(struct options *options, const char *text)
+{
+	(void)text;
+	options->pin.replace = true;
+}
+
+static void parse_from(struct options *options, const char *dir)
+{
+	options->pin.dir = dir;
+	options->from = true;
+}
+
+static void parse_no_pin(struct options *options, const char *text)
+{
+	(void)text;
+	options->no_pin = true;
+}
+
+__attribute__((noreturn)) static void parse_version(struct options *options, const char *text)
+{
+	(void)options;
+	(void)text;
+	puts("netmon " NETMON_VERSION);
+	done();
+}
+
+__attribute__((noreturn)) static void parse_help(struct options *options, const char *text);
+
+/* The order is that of --help. */
+static const struct known_option known_options[] = {
+	{ .help = "Reports:" },
+	{ "interval", 'i', "SECONDS", R | P, "time between reports, 0.01 to 86400 (1; with COMMAND\n"
+	  "one report at its end)", parse_interval },
+	{ "count", 'n', "N", R, "end after N reports", parse_count },
+	{ "window", 'w', "K", R, "average rates over K intervals, 1 to 3600 (1)", parse_window },
+	{ "to", 0, "FILE", R | S, "write to FILE, not to standard output (with COMMAND:\n"
+	  "standard error)", parse_to },
+
+	{ .help = "Rows:" },
+	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl (csv)", parse_format },
+	{ "output", 'o', "COLUMNS", R | P, "the columns, separated by commas; +COLUMNS adds to\n"
+	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
+	  "COMMAND, rx_total,tx_total; all: every column", parse_output },
+	{ "no-header", 0, NULL, R | S, "no line of column names", parse_no_header },
+	{ "time", 0, "HOW", R | S, "epoch, iso or none (epoch)", parse_time },
+	{ "sort", 's', "COLUMNS", R, "by COL, COL:asc or COL:desc, separated by commas;\n"
+	  "measures fall, others rise (most traffic first)", parse_sort },
+	{ "top", 't', "N", R, "at most N rows in a report", parse_top },
+	{ "total", 0, NULL, R, "and a row (total), the sum of all rows", parse_total },
+	{ "all", 'a', NULL, R, "also what had no traffic in the interval", parse_all },
+
+	{ .help = "What is counted:" },
+	{ "layer", 0, "LAYER", R, "socket: payload, at the calls; ip: whole IP packets,\n"
+	  "as interfaces send and receive them (socket)", parse_layer },
+
+	{ .help = "Filters; what is counted passes all of them:" },
+	{ "pid", 'p', "PIDS", R | P, "only these processes, separated by commas", parse_pids },
+	{ "comm", 0, "PATTERN", R, "only processes with such a name: * ? [...]", parse_comm },
+	{ "user", 0, "USER", R | P, "only this user's, by name or id", parse_user },
+	{ "cgroup", 0, "PATH", R | P, "only those in this cgroup (version 2) and below", parse_cgroup },
+	{ "proto", 0, "PROTOCOLS", R | P, "only these: names or numbers, separated by commas",
+	  parse_protos },
+	{ "port", 0, "PORTS", R | P, "only these, at either end, separated by commas", parse_ports },
+	{ "net", 0, "NETWORKS", R | P, "only remote addresses in these: ADDRESS[/BITS],\n"
+	  "separated by commas; !NETWORK: not in it", parse_nets },
+	{ "no-loopback", 0, NULL, R | P, "not what stays on this host", parse_no_loopback },
+	{ "iface", 0, "NAMES", R, "with --layer ip: only at these interfaces", parse_ifaces },
+
+	{ .help = "Probes:" },
+	{ "max-processes", 0, "N", R | P, "processes to tell apart, 1 to 4194304 (16384)",
+	  parse_max_processes },
+	{ "max-entries", 0, "N", R | P, "connections and the like to tell apart where -o asks\n"
+	  "for more than processes, 1 to 4194304 (65536)", parse_max_entries },
+	{ "attach", 0, "WAY", R | P, "auto, tracepoint, fexit or kprobe (auto)", parse_attach },
+	{ "verbose", 'v', NULL, R | P | S | U, "say how each probe is attached", parse_verbose },
+
+	{ .help = "Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
+	{ "pin", 0, "[DIR]", P, "load, attach and pin them, and end", parse_pin },
+	{ "pin-group", 0, "GROUP", P, "with --pin: its members may read without root", parse_pin_group },
+	{ "replace", 0, NULL, P, "with --pin: take the place of what is pinned there", parse_replace },
+	{ "status", 0, "[DIR]", S, "say what is pinned", parse_status },
+	{ "unpin", 0, "[DIR]", U, "remove what is pinned", parse_unpin },
+	{ "from", 0, "DIR", R, "read what is pinned in DIR", parse_from },
+	{ "no-pin", 0, NULL, R, "use probes of its own, also where some are pinned", parse_no_pin },
+
+	{ .help = "Help:" },
+	{ "help", 'h', NULL, R, "this text", parse_help },
+	{ "version", 'V', NULL, R, "the version", parse_version },
+};
+
+enum { OPTIONS = sizeof(known_options) / sizeof(*known_options), FIRST_VALUE = 256 };
+
+static bool is_optional(const struct known_option *option)
+{
+	return option->argument && *option->argument == '[';
+}
+
+/* One option of --help: its name and, from one column on, what it does. */
+static void print_option(const struct known_option *option)
+{
+	const char *line = option->help, *end = strchrnul(line, '\n');
+	const char *argument = option->argument ? option->argument : "";
+	char letter[] = { '-', option->letter, ',', '\0' };
+	int width = 18 - (int)strlen(option->name);
+
+	printf("  %3s --%s%s%-*s %.*s\n", option->letter ? letter : "", option->name,
+	       *argument ? " " : "", width - (*argument != '\0'), argument, (int)(end - line), line);
+	while (*end) {
+		line = end + 1;
+		end = strchrnul(line, '\n');
+		printf("%27s%.*s\n", "", (int)(end - line), line);
 	}
 }
 
-static void parse_option(struct options *options, int option, const char *text)
+static void parse_help(struct options *options, const char *text)
 {
-	static const char *const attaches[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
-	static const char *const layers[] = { "socket", "ip", NULL };
-
-	if (parse_filter(options, option, text) || parse_rows(options, option, text) ||
-	    parse_pin(options, option, text))
-		return;
-	switch (option) {
-	case 'i':
-		options->interval = number("--interval", text, 9, 10000000ULL, 86400000000000ULL,
-					   "seconds from 0.01 to 86400");
-		break;
-	case 'n':
-		options->count = number("--count", text, 0, 1, 1ULL << 62, "from 1");
-		break;
-	case 'w':
-		options->view.window = number("--window", text, 0, 1, 3600, "from 1 to 3600");
-		break;
-	case TO:
-		if (!*text)
-			wrong("cannot use '' for --to: it takes the name of a file");
-		options->to = text;
-		break;
-	case LAYER:
-		options->probes.layer = (enum layer)word("--layer", text, layers, "socket or ip");
-		break;
-	case MAX_PROCESSES_OPTION:
-		options->own = "--max-processes";
-		options->probes.max_processes = (__u32)number("--max-processes", text, 0, 1, 4194304,
-							      "from 1 to 4194304");
-		break;
-	case MAX_ENTRIES_OPTION:
-		options->own = "--max-entries";
-		options->probes.max_entries = (__u32)number("--max-entries", text, 0, 1, 4194304,
-							    "from 1 to 4194304");
-		break;
-	case ATTACH:
-		options->own = "--attach";
-		options->probes.attach = (enum attach)word("--attach", text, attaches,
-							   "auto, tracepoint, fexit or kprobe");
-		break;
-	case 'v':
-		options->probes.verbose = true;
-		break;
-	case 'V':
-		puts("netmon " NETMON_VERSION);
-		done();
-	case 'h':
-		help();
-		break;
-	default:
-		fputs("Try 'netmon --help'.\n", stderr);
-		exit(WRONG_USAGE);
+	(void)options;
+	(void)text;
+	fputs(help_head, stdout);
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (known_options[i].name)
+			print_option(&known_options[i]);
+		else
+			printf("%s%s\n", i ? "\n" : "", known_options[i].help);
 	}
+	puts("\nColumns:");
+	for (size_t i = 0; i < columns_count; i++)
+		printf("  %-10s %s\n", columns[i].name, columns[i].help);
+	fputs(help_tail, stdout);
+	done();
 }
 
 /* What one layer has and the other has not. */
@@ -671,14 +708,14 @@ static void check_layer(const struct options *options)
 }
 
 /* What depends on several options. */
-static void combine(struct options *options, const char *output)
+static void combine(struct options *options)
 {
 	struct view *view = &options->view;
 	struct probes_options *probes = &options->probes;
 
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: it is the process to report");
-	choose_columns(options, output);
+	choose_columns(options);
 	if (options->time == NO_TIME)
 		drop_time(view);
 	view->iso = options->time == ISO;
@@ -699,37 +736,6 @@ static void combine(struct options *options, const char *output)
 				     : ~0ULL;
 }
 
-/* Which modes the option is for: a bit for each. */
-static unsigned modes_of(int option)
-{
-	switch (option) {
-	case 'v':
-		return 1 << READ | 1 << PIN | 1 << STATUS | 1 << UNPIN;
-	case 'i': case 'o': case 'p': case USER: case CGROUP_OPTION: case PROTO: case PORT:
-	case NET: case NO_LOOPBACK: case MAX_PROCESSES_OPTION: case MAX_ENTRIES_OPTION: case ATTACH:
-		return 1 << READ | 1 << PIN;
-	case 'f': case NO_HEADER: case TIME_OPTION: case TO:
-		return 1 << READ | 1 << STATUS;
-	case PIN_OPTION: case PIN_GROUP: case REPLACE:
-		return 1 << PIN;
-	case STATUS_OPTION:
-		return 1 << STATUS;
-	case UNPIN_OPTION:
-		return 1 << UNPIN;
-	default:
-		return 1 << READ;
-	}
-}
-
-static const char *name_of(int option)
-{
-	const struct option *known = long_options;
-
-	while (known->val != option)
-		known++;
-	return known->name;
-}
-
 /* Every option that was given must have a meaning for what is to be done. */
 static void check_mode(struct options *options, const bool given[OPTIONS])
 {
@@ -737,11 +743,11 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 					     [STATUS] = "--status" };
 
 	for (int i = 0; i < OPTIONS; i++) {
-		if (!given[i] || modes_of(i) & 1U << options->mode)
+		if (!given[i] || known_options[i].modes & 1U << options->mode)
 			continue;
 		if (options->mode == READ)
-			wrong("cannot use --%s without --pin", name_of(i));
-		wrong("cannot use --%s with %s", name_of(i), modes[options->mode]);
+			wrong("cannot use --%s without --pin", known_options[i].name);
+		wrong("cannot use --%s with %s", known_options[i].name, modes[options->mode]);
 	}
 	if (options->mode != READ && options->command)
 		wrong("cannot use a command with %s", modes[options->mode]);
@@ -777,12 +783,71 @@ static void join(char *text, size_t size, char **words)
 		snprintf(text + length, size - length, "%s%s", length ? " " : "", *words);
 }
 
+/* What getopt_long() needs of the table: a long option's value is its line. */
+static void fill_getopt(struct option long_options[], char *letters)
+{
+	*letters++ = '+'; /* a command's options are its own */
+	for (int i = 0; i < OPTIONS; i++) {
+		const struct known_option *known = &known_options[i];
+
+		if (!known->name)
+			continue;
+		*long_options++ = (struct option){
+			.name = known->name,
+			.has_arg = is_optional(known)  ? optional_argument
+				   : known->argument ? required_argument
+						     : no_argument,
+			.val = FIRST_VALUE + i,
+		};
+		if (!known->letter)
+			continue;
+		*letters++ = known->letter;
+		if (known->argument)
+			*letters++ = ':';
+	}
+}
+
+/* The line of what getopt_long() returned. */
+static int find_option(int value)
+{
+	if (value >= FIRST_VALUE)
+		return value - FIRST_VALUE;
+	for (int i = 0; i < OPTIONS; i++)
+		if (known_options[i].letter == value && value)
+			return i;
+	fputs("Try 'netmon --help'.\n", stderr);
+	exit(WRONG_USAGE);
+}
+
+/* Parses the options, and finds the command behind them. */
+static void parse_arguments(struct options *options, int argc, char **argv, bool given[OPTIONS])
+{
+	struct option long_options[OPTIONS + 1] = { 0 };
+	char letters[2 * OPTIONS + 2] = "";
+	const char *last_argument = NULL;
+	int value;
+
+	fill_getopt(long_options, letters);
+	while ((value = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
+		int option = find_option(value);
+
+		/* '--pin DIR', not '--pin=DIR' alone */
+		if (is_optional(&known_options[option]) && !optarg && argv[optind] &&
+		    *argv[optind] != '-')
+			optarg = argv[optind++];
+		last_argument = optarg;
+		given[option] = true;
+		known_options[option].parse(options, optarg);
+	}
+	if (optind < argc && (strcmp(argv[optind - 1], "--") || last_argument == argv[optind - 1]))
+		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
+	if (optind < argc)
+		options->command = &argv[optind];
+}
+
 void options_parse(struct options *options, int argc, char **argv)
 {
-	static const char *const times[] = { "epoch", "iso", "none", NULL };
-	const char *output = NULL, *last_argument = NULL;
 	bool given[OPTIONS] = { false };
-	int option;
 
 	*options = (struct options){
 		.probes = { .max_processes = MAX_PROCESSES,
@@ -796,28 +861,10 @@ void options_parse(struct options *options, int argc, char **argv)
 	};
 	argv[0] = "netmon"; /* getopt names it in its messages */
 	join(options->pin_command, sizeof(options->pin_command), argv);
-	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
-		/* '--pin DIR', not '--pin=DIR' alone */
-		if ((option == PIN_OPTION || option == STATUS_OPTION || option == UNPIN_OPTION) &&
-		    !optarg && argv[optind] && *argv[optind] != '-')
-			optarg = argv[optind++];
-		last_argument = optarg;
-		given[option] = true;
-		if (option == 'o')
-			choose_columns(options, output = optarg);
-		else if (option == TIME_OPTION)
-			options->time = (enum time_format)word("--time", optarg, times,
-							       "epoch, iso or none");
-		else
-			parse_option(options, option, optarg);
-	}
-	if (optind < argc && (strcmp(argv[optind - 1], "--") || last_argument == argv[optind - 1]))
-		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
-	if (optind < argc)
-		options->command = &argv[optind];
+	parse_arguments(options, argc, argv, given);
 	check_mode(options, given);
 	check_dir(options);
-	combine(options, output);
+	combine(options);
 	options->pin.verbose = options->probes.verbose;
 }
 

@@ -21,6 +21,7 @@ struct options {
 	struct pin_options pin;
 	char pin_command[768]; /* the command line, for whoever finds the pin */
 	bool from, no_pin;   /* read the pin, or do not, whether there is one or not */
+	const char *output;  /* the columns asked for; NULL: the default */
 	const char *own;     /* an option given that only probes of one's own can follow */
 	struct probes_options probes;
 	struct view view;
