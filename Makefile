@@ -5,7 +5,7 @@
 #   make check            all tests                 as root: the live ones need the kernel
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
 #                         so many as take half an hour; ALL=1: all of them, which takes hours
-#   make coverage         what is counted on which kernel: writes t/COVERAGE.md
+#   make counted          what is counted on which kernel: writes t/COUNTED.md
 #   make bench            what netmon costs; as root, QUICK=1 only to see that it works
 #   make STATIC=1         one file without libraries: build/static/netmon
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
@@ -57,7 +57,7 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 SOURCES := netmon.c options.c command.c names.c pin.c types.c probes.c history.c report.c format.c status.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
-TESTS := history traffic replay witness
+TESTS := history traffic replay tracepoint-packets
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
 	$(BUILD)/t/bench/turns
@@ -74,8 +74,8 @@ STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES = $(BUILD_PACKAGES) \
-	$(if $(filter check check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
-	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
+	$(if $(filter check check-vm counted,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter check-vm counted,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
 	$(if $(STATIC)$(filter check bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
@@ -130,15 +130,15 @@ vmlinux.h:
 	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/t/history: t/history.c $(BUILD)/history.o
-$(BUILD)/t/replay: t/replay.c $(BUILD)/options.o $(BUILD)/names.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
-$(BUILD)/t/traffic: $(wildcard t/traffic*.c)
+$(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
+$(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/names.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
+$(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=
 
-$(BUILD)/t/witness: t/witness.c
-$(BUILD)/t/witness: LDLIBS = $(LIBS)
-$(BUILD)/t/witness: | $(BUILD)/t/witness.bpf.o
+$(BUILD)/t/tracepoint-packets: t/compare/tracepoint-packets.c
+$(BUILD)/t/tracepoint-packets: LDLIBS = $(LIBS)
+$(BUILD)/t/tracepoint-packets: | $(BUILD)/t/compare/tracepoint-packets.bpf.o
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c
 $(BUILD)/t/bench/empty $(BUILD)/t/bench/turns: LDLIBS = $(LIBS)
@@ -161,11 +161,11 @@ bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 
 # Not as root only: the machines are virtual.
 check-vm: $(NETMON) $(TEST_PROGRAMS)
-	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/matrix $(if $(ALL),-a) \
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
 		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
 
-coverage: $(NETMON) $(TEST_PROGRAMS)
-	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/coverage-table
+counted: $(NETMON) $(TEST_PROGRAMS)
+	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/write-table
 
 analyze: $(BUILD)/netmon.skel.h
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
@@ -203,7 +203,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all run check bench check-vm coverage analyze deps install uninstall clean
+.PHONY: all run check bench check-vm counted analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The command line: what is taken, what is refused, with which status and message.
-load helper
+load lib/common
 
 # refused OBJECT [ARGUMENT]...: status 2, a message that names the object and the way out,
 # nothing else.  Without privileges: what tried to load anything would say so.
@@ -385,11 +385,11 @@ taken() {
 }
 
 @test "random command lines: status 0 or 2, never a crash" {
-	run -0 python3 "$here/fuzz.py" vectors "$BUILD/t/replay" 1 1500
+	run -0 python3 "$here/unit/random-options.py" vectors "$BUILD/t/replay" 1 1500
 	equal "$output" ''
 }
 
 @test "random numbers: taken where they are in range, refused where they are not" {
-	run -0 python3 "$here/fuzz.py" numbers "$BUILD/t/replay" 1 1500
+	run -0 python3 "$here/unit/random-options.py" numbers "$BUILD/t/replay" 1 1500
 	equal "$output" ''
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What make install installs, and make uninstall removes again.
 
-load helper
+load lib/common
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # csv, tsv and jsonl: byte for byte, and through readers that are not netmon's.
-load helper
+load lib/common
 
 # Every column of the table: one that is new has no golden file yet, and fails here.
 all_columns() {
@@ -16,11 +16,11 @@ golden() {
 # names_back FIXTURE FORMAT
 names_back() {
 	replay --layer ip -f "$2" -o "$(all_columns)" <"$1" >"$BATS_TEST_TMPDIR/out"
-	python3 "$here/names.py" check "$1" "$2" <"$BATS_TEST_TMPDIR/out"
+	python3 "$here/unit/random-names.py" check "$1" "$2" <"$BATS_TEST_TMPDIR/out"
 }
 
 random_names() {
-	python3 "$here/names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
+	python3 "$here/unit/random-names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/random.ticks")" -gt 4000 ]
 	names_back "$BATS_TEST_TMPDIR/random.ticks" "$1"
 }

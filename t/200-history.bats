@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # From ticks to rows: rates, windows, totals, order, groups; through the real code, with
 # ticks at known times.
-load helper
+load lib/common
 
 # burst COUNT: as many ticks, a second apart; 1000 bytes received in every fifth interval,
 # the first included, and one sent in each

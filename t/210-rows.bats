@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Rows by their keys: added up, filtered, summed; through the real code, with entries at hand.
-load helper
+load lib/common
 
 # Two users' processes, on four connections and a raw socket; and what found no room.
 keys='tick 0 0

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The main job on the running kernel: known bytes, compared exactly.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() { live_setup; }
 teardown() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # netmon as a filter: what a Unix user expects of it in a pipe.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() {
 	live_setup

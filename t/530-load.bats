@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # Nothing is lost: under load, in a full table, across late ticks.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() { live_setup; }
 teardown() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # netmon -- COMMAND: exactly what it and its descendants move, and its exit status.
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() { live_setup; }
 teardown() {

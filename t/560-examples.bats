@@ -3,8 +3,8 @@
 # and sudo are scripts that shorten the times and leave out nothing else but --pin-group where the
 # kernel lets no group read what is pinned.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() {
 	live_setup

@@ -2,8 +2,8 @@
 # shellcheck disable=SC2154,SC2086	# what helper.bash sets; options are words
 # Layer ip: rows against the counters of interfaces and of nftables, and against TCP_INFO.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() {
 	live_setup
@@ -21,13 +21,14 @@ teardown() {
 	fi
 }
 
-# packets WORD...: by t/packets, which says what differs.  Once more where it is the kernel that did
-# not call its tracepoints, as a witness shows (seen on Linux 6.18, paravirtual, under load).
+# packets WORD...: by t/compare/layer-ip, which says what differs.  Once more where it is the kernel
+# that did not call its tracepoints, as a witness shows (seen on Linux 6.18, paravirtual, under
+# load).
 packets() {
 	local status try
 	for try in 1 2 3; do
 		status=0
-		"$here/packets" "$@" || status=$?
+		"$here/compare/layer-ip" "$@" || status=$?
 		[ $status = 3 ] || return $status
 	done
 	return 1
@@ -98,7 +99,7 @@ attributed() {
 		[ "$(cat retransmitted)" != 0 ] || break
 	done
 	jq -c "select(.netns == $(cat namespace))" all >reports
-	"$here/packets" owners reports account
+	"$here/compare/layer-ip" owners reports account
 }
 
 # traffic CASE [OPTION]...: by t/traffic
@@ -277,7 +278,7 @@ used() {
 	sleep 0.5
 	stop
 	jq -c "select(.netns == $(cat namespace))" all >reports
-	"$here/packets" owners reports account
+	"$here/compare/layer-ip" owners reports account
 }
 
 # pings NUMBER: as many datagrams of 100 bytes, each with its answer, over a loopback of its own

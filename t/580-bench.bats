@@ -2,8 +2,8 @@
 # The benchmark runs, on a small scale, and the static binary is one: what the numbers are is
 # not looked at, which takes a quiet machine.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() { live_setup; }
 teardown() { live_teardown; }

@@ -2,8 +2,8 @@
 # shellcheck disable=SC2154	# what helper.bash sets
 # Probes that stay: pinned once, read from anywhere.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 # A BPF file system of our own, where anybody may look for it.
 setup() {
@@ -519,5 +519,5 @@ as_member() {
 
 @test "every way to move bytes is counted as without a pin" {
 	pin
-	"$here/coverage" --from "$pin"
+	"$here/compare/every-case" --from "$pin"
 }

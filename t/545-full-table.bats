@@ -2,8 +2,8 @@
 # What is not asked for is not collected: how many entries of the table are in use.
 # shellcheck disable=SC2086,SC2154	# options are words; what helper.bash sets
 
-load helper
-load live
+load lib/common
+load lib/live
 
 setup() {
 	live_setup
@@ -25,11 +25,11 @@ turn, shares = slice(0, 8), slice(192, None)  # struct slot
 print(sum(any(slot[turn]) and any(slot[shares]) for slot in slots))'
 }
 
-# keep COLUMNS: netmon with them, beside t/keys, which has moved all that it moves
+# keep COLUMNS: netmon with them, beside t/compare/key-columns, which has moved all that it moves
 keep() {
 	# shellcheck disable=SC2016,SC2046,SC2086	# options are words
 	"$NETMON" $NETMON_OPTIONS -i 86400 -o "$1" --max-processes 512 --max-entries 2048 --to reports -- \
-		sh -c '"$0" run $1 account && touch done && cat' "$here/keys" $(ask) <go 2>messages 3>&- &
+		sh -c '"$0" run $1 account && touch done && cat' "$here/compare/key-columns" $(ask) <go 2>messages 3>&- &
 	netmon=$!
 	exec 8>go
 	until [ -e done ]; do

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Random command lines.
 
-    fuzz.py vectors REPLAY SEED COUNT    arguments that may or may not make sense: status 0
-                                         or 2, a message with 2 and only then, no crash
-    fuzz.py numbers REPLAY SEED COUNT    numbers near the limits: taken where they are
-                                         numbers in range, refused where they are not
+    random-options.py vectors REPLAY SEED COUNT
+        arguments that may or may not make sense: status 0
+        or 2, a message with 2 and only then, no crash
+    random-options.py numbers REPLAY SEED COUNT
+        numbers near the limits: taken where they are
+        numbers in range, refused where they are not
 """
 import random
 import re

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* t/witness OBJECT - loads and attaches the programs of t/witness.bpf.c, and says "ready".  At
- * the end of standard input writes a line for each interface: NAME, packets received and sent. */
+/* tracepoint-packets OBJECT - loads and attaches the programs of tracepoint-packets.bpf.c, and says
+ * "ready".  At the end of standard input writes a line for each interface: NAME, packets received
+ * and sent. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

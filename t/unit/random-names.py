@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Names of processes there and back, by readers that share no code with netmon.
 
-    names.py make SEED           a fixture for t/replay: every byte, then random names
-    names.py check FIXTURE FMT   that standard input, written from the fixture in that
+    random-names.py make SEED           a fixture for t/replay: every byte, then random names
+    random-names.py check FIXTURE FMT   that standard input, written from the fixture in that
                                  format with at least the columns pid and comm, gives
                                  back each name of its last tick, and nothing else
 """

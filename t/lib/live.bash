@@ -48,7 +48,7 @@ start() {
 # start_stamped [OPTION]...: the same in jsonl; each row has in ./stamped when it arrived as well
 start_stamped() {
 	mkfifo rows
-	python3 "$here/rates.py" stamp 3>&- <rows >stamped &
+	python3 "$here/compare/rates" stamp 3>&- <rows >stamped &
 	stamping=$!
 	start -f jsonl --to rows "$@"
 }
@@ -64,7 +64,7 @@ stop_stamped() {
 # rates_hold [WINDOW]: of the process that has sent, by its log `sending`
 rates_hold() {
 	jq -c "select(.pid == $(awk '$4 > 0 { print $1 }' account))" reports |
-		python3 "$here/rates.py" check sending "${1-1}"
+		python3 "$here/compare/rates" check sending "${1-1}"
 }
 
 # stalled PID: returns when netmon, which counts, can write no more for two seconds
@@ -100,7 +100,7 @@ traffic() {
 
 # exact FORMAT [--rows]: what was reported equals the account
 exact() {
-	"$here/account" "$1" reports account "${@:2}"
+	"$here/compare/processes" "$1" reports account "${@:2}"
 }
 
 # reported QUERY: what jq makes of all rows together, for reports in jsonl
@@ -108,8 +108,8 @@ reported() {
 	jq -rs "$1" reports
 }
 
-# ask: what t/keys must be told where this kernel lets nobody see the peer of a datagram
-# unless the receiver asks for it, as netmon says
+# ask: what t/compare/key-columns must be told where this kernel lets nobody see the peer of a
+# datagram unless the receiver asks for it, as netmon says
 ask() {
 	# shellcheck disable=SC2086	# options are words
 	if "$NETMON" $NETMON_OPTIONS -o raddr -n 1 -i 0.01 2>&1 >/dev/null |

@@ -6,7 +6,7 @@ here=$(cd "$BATS_TEST_DIRNAME" && pwd)
 : "${NETMON:=${here%/*}/netmon}"
 : "${BUILD:=${here%/*}/build}"
 export NETMON BUILD
-golden=$here/golden
+golden=$here/unit/golden
 
 # Ends the test and says why.
 fail() {

@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
-# Every way to move bytes, per process, at both ends, exactly: t/coverage runs the cases,
+# Every way to move bytes, per process, at both ends, exactly: t/compare/every-case runs the cases,
 # these tests tell what it found.
 
-load helper
+load lib/common
 
 setup_file() {
 	bats_require_minimum_version 1.5.0
 	: "${BATS_TEST_DIRNAME:?}"
 	# shellcheck disable=SC2086	# options are words
-	"$BATS_TEST_DIRNAME/coverage" ${NETMON_OPTIONS:-} >"$BATS_FILE_TMPDIR/results" || true
+	"$BATS_TEST_DIRNAME/compare/every-case" ${NETMON_OPTIONS:-} >"$BATS_FILE_TMPDIR/results" || true
 }
 
 # is_exact CASE: so are all its IP versions.  A kernel without the feature is a skip.

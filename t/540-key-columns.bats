@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # shellcheck disable=SC2154,SC2086	# what helper.bash sets; options are words
-# Key columns, filters and -- COMMAND: each row against the account of t/keys.
+# Key columns, filters and -- COMMAND: each row against the account of t/compare/key-columns.
 
-load helper
-load live
+load lib/common
+load lib/live
 
 keys=pid,comm,proto,family,uid,user,cgroup,netns,laddr,lport,raddr,rport,ppid
 measures=rx_bytes,tx_bytes,rx_calls,tx_calls
@@ -20,12 +20,12 @@ declare -gA filter=(
 	[no-loopback]='--no-loopback'
 )
 
-# The cgroups of t/keys: --cgroup wants one that is there when netmon starts.
+# The cgroups of t/compare/key-columns: --cgroup wants one that is there when netmon starts.
 setup_file() {
 	[ "$(id -u)" = 0 ] || return 0
 	mkdir -p "$(cgroups)"/{netmon-keys/below,netmon-keys-too}
 	ask >"$BATS_FILE_TMPDIR/ask"
-	"$here/keys" run --seconds 0 "$BATS_FILE_TMPDIR/account"
+	"$here/compare/key-columns" run --seconds 0 "$BATS_FILE_TMPDIR/account"
 }
 
 teardown_file() {
@@ -65,7 +65,7 @@ words() {
 
 # check [OPTION]... FORMAT: whether ./reports have what ./account has
 check() {
-	"$here/keys" check "$@" reports account
+	"$here/compare/key-columns" check "$@" reports account
 }
 
 # cut_to COLUMNS FORMAT: the lines of the account on standard input as a report in that format
@@ -96,7 +96,7 @@ watch() {
 # exact_rows FORMAT COLUMNS [NAME...]: what netmon reports with these filters is the account
 exact_rows() {
 	words "${@:3}"
-	watch -i 0.1 -f "$1" -o "$2" "${words[@]}" --to reports -- "$here/keys" run $ask account
+	watch -i 0.1 -f "$1" -o "$2" "${words[@]}" --to reports -- "$here/compare/key-columns" run $ask account
 	check --where "${words[@]}" -- "$1" || fail "in $1 with -o $2 ${words[*]}"
 }
 
@@ -218,13 +218,13 @@ rejected() {
 			check --where "${words[@]}" -- tsv || fail "${words[*]}"
 		done
 	done
-	equal "$("$here/keys" select --user 65534 --proto udp -- account)" \
-		"$("$here/keys" select --proto udp --user nobody -- account)"
+	equal "$("$here/compare/key-columns" select --user 65534 --proto udp -- account)" \
+		"$("$here/compare/key-columns" select --proto udp --user nobody -- account)"
 }
 
 @test "keys run leaves nothing behind when it is told to end" {
 	mkfifo go
-	"$here/keys" run --wait $ask account <go >pids 3>&- 2>said &
+	"$here/compare/key-columns" run --wait $ask account <go >pids 3>&- 2>said &
 	runner=$!
 	exec 8>go
 	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
@@ -267,14 +267,14 @@ rejected() {
 
 @test "--total: one more row in each report, for all rows, also those that --top cut" {
 	watch -i 0.1 -f jsonl -o "time,pid,comm,raddr,$measures" --total --to reports \
-		-- "$here/keys" run $ask account
+		-- "$here/compare/key-columns" run $ask account
 	check jsonl
 	reported 'group_by(.time)[] | map(select(.comm == "(total)"))
 		| [length, .[0].pid, .[0].raddr == null] | @csv' | sort -u >totals
 	equal "$(cat totals)" 1,0,true
 
 	watch -i 0.1 -f jsonl -o "time,comm,$measures" --total --top 1 --to reports \
-		-- "$here/keys" run $ask account
+		-- "$here/compare/key-columns" run $ask account
 	for measure in ${measures//,/ }; do
 		equal "$measure $(reported "map(select(.comm == \"(total)\").$measure) | add")" \
 			"$measure $(accounted "$measure")"
@@ -347,7 +347,7 @@ with_others() {
 nine_netmons() {
 	filter[cgroup]='--cgroup ./netmon-keys//'
 	mkfifo go
-	"$here/keys" run --wait $ask account <go >pids 3>&- &
+	"$here/compare/key-columns" run --wait $ask account <go >pids 3>&- &
 	runner=$!
 	exec 8>go
 	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
@@ -605,7 +605,7 @@ connections=${CONNECTIONS:-20000}
 
 @test "20,000 connections in a table of 4096: the rows add up, and it is said once" {
 	watch -i 86400 -f jsonl -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 4096 \
-		--to reports -- "$here/keys" short --connections "$connections" account
+		--to reports -- "$here/compare/key-columns" short --connections "$connections" account
 	check --sums jsonl
 	equal "$(reported 'map(select(.comm == "(other)")) | map([.pid, .raddr, .rport]) | @json')" \
 		'[[0,null,null]]'
@@ -615,7 +615,7 @@ connections=${CONNECTIONS:-20000}
 
 @test "20,000 connections in a table of 100,000: each row is exact" {
 	watch -i 86400 -f csv -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 100000 \
-		--to reports -- "$here/keys" short --connections "$connections" account
+		--to reports -- "$here/compare/key-columns" short --connections "$connections" account
 	check csv
 	# each connection at the server; one row for the client; the header
 	equal "$(grep -vc '(total)' reports)" $((connections + 2))
