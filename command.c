@@ -3,14 +3,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "command.h"
+#include "message.h"
 
 enum { CANNOT_RUN = 126, NOT_FOUND = 127 };
 
@@ -31,7 +30,7 @@ __attribute__((noreturn)) static void become(char **arguments, int go, int troub
 		_exit(NOT_FOUND); /* netmon could not begin */
 	execvp(arguments[0], arguments);
 	error = errno;
-	fprintf(stderr, "netmon: cannot run '%s': %s\n", arguments[0], strerror(error));
+	cannot("run", arguments[0], NULL, NULL);
 	if (write(trouble, &byte, 1) != 1)
 		_exit(CANNOT_RUN);
 	_exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
@@ -50,7 +49,7 @@ int command_make(struct command *command, char **arguments)
 		become(arguments, go[0], trouble[1]);
 	}
 	if (pid < 0)
-		fprintf(stderr, "netmon: cannot run '%s': %s\n", arguments[0], strerror(errno));
+		cannot("run", arguments[0], NULL, NULL);
 	close_pipe(&go[0]);
 	close_pipe(&trouble[1]);
 	command->go = go[1];

@@ -108,9 +108,8 @@ static void put_tsv(struct text *text, const char *bytes, size_t length)
 	}
 }
 
-/* The length of the well-formed UTF-8 character that begins there (Unicode, table 3-7:
- * nothing overlong, no surrogates, nothing above U+10FFFF); 0 where none does. */
-static size_t utf8_length(const unsigned char *s, size_t length)
+/* Unicode, table 3-7: nothing overlong, no surrogates, nothing above U+10FFFF. */
+size_t utf8_length(const unsigned char *s, size_t length)
 {
 	unsigned char low = 0x80, high = 0xbf;
 	size_t wanted;

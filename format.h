@@ -35,6 +35,9 @@ void format_header(struct text *text, enum format format, const struct view *vie
 void format_row(struct text *text, enum format format, const struct view *view,
 		const struct row *row);
 
+/* The length of the well-formed UTF-8 character that begins there; 0 where none does. */
+size_t utf8_length(const unsigned char *s, size_t length);
+
 /* A value of something that is no row. */
 struct field {
 	const char *name;

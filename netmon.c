@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "names.h"
 #include "options.h"
 #include "filter.h"
+#include "message.h"
 #include "status.h"
 
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
@@ -46,11 +46,6 @@ struct netmon {
 	__u64 missed, not_followed;
 };
 
-static void failed(const char *verb, const char *object, int error)
-{
-	fprintf(stderr, "netmon: cannot %s '%s': %s\n", verb, object, strerror(error));
-}
-
 static __u64 now(clockid_t clock)
 {
 	struct timespec time;
@@ -59,18 +54,11 @@ static __u64 now(clockid_t clock)
 	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
-static void wake_up(int signal)
-{
-	(void)signal;
-}
-
 /* Signals that end netmon come through a descriptor, to the same poll as all else. */
 static int open_signals(bool command)
 {
-	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
 	sigset_t set;
 
-	sigaction(SIGALRM, &alarm, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -107,8 +95,8 @@ static void say_missed(struct netmon *netmon)
 	__u64 missed = probes_missed(netmon->probes);
 
 	if (missed > netmon->missed)
-		fprintf(stderr, "netmon: cannot count %llu calls: the kernel skipped the probes\n",
-			missed - netmon->missed);
+		say("cannot count %llu calls: the kernel skipped the probes",
+		    missed - netmon->missed);
 	netmon->missed = missed;
 }
 
@@ -117,9 +105,9 @@ static void say_not_followed(struct netmon *netmon)
 	__u64 processes = probes_not_followed(netmon->probes);
 
 	if (processes > netmon->not_followed)
-		fprintf(stderr, "netmon: cannot follow %llu processes of the command: more than "
-			"%d live: they and what they start are not counted\n",
-			processes - netmon->not_followed, MAX_FOLLOWED);
+		say("cannot follow %llu processes of the command: more than %d live: they and "
+		    "what they start are not counted", processes - netmon->not_followed,
+		    MAX_FOLLOWED);
 	netmon->not_followed = processes;
 }
 
@@ -145,26 +133,11 @@ static enum outcome wait_for_output(struct netmon *netmon)
 
 	if (poll(wait, 2, -1) > 0 && !wait[0].revents && is_over(netmon) &&
 	    poll(wait, 1, GRACE) == 0) {
-		fprintf(stderr, "netmon: cannot write '%s': its reader takes nothing: "
-			"the last report is lost\n", netmon->output_name);
+		cannot("write", netmon->output_name, "its reader takes nothing",
+		       "the last report is lost");
 		return FAILED;
 	}
 	return GO_ON; /* to a write, which tells what else there is */
-}
-
-/* A write of all that is left, which waits for a slow reader in the kernel.  One that stalls
- * could keep it there for ever: the alarm ends the write, for netmon to look at its signals. */
-static ssize_t write_some(int output, const char *bytes, size_t length)
-{
-	static const struct itimerval soon = { .it_value.tv_usec = 100000,
-					       .it_interval.tv_usec = 100000 };
-	static const struct itimerval never;
-	ssize_t written;
-
-	setitimer(ITIMER_REAL, &soon, NULL);
-	written = write(output, bytes, length);
-	setitimer(ITIMER_REAL, &never, NULL);
-	return written;
 }
 
 /* Writes the text whole. */
@@ -174,7 +147,7 @@ static enum outcome write_text(struct netmon *netmon)
 	size_t written = 0;
 
 	if (text->no_memory) {
-		failed("write", "report", ENOMEM);
+		cannot("write", "report", strerror(ENOMEM), NULL);
 		return FAILED;
 	}
 	while (written < text->length) {
@@ -192,7 +165,7 @@ static enum outcome write_text(struct netmon *netmon)
 		else if (errno == EPIPE)
 			return DONE; /* the reader has had enough */
 		else if (errno != EINTR && errno != EAGAIN) {
-			failed("write", netmon->output_name, errno);
+			cannot("write", netmon->output_name, NULL, NULL);
 			return FAILED;
 		}
 	}
@@ -204,8 +177,7 @@ static int add_entry(void *tick, const struct entry *entry)
 {
 	if (!tick_add(tick, entry))
 		return 0;
-	failed("read", "packet_stats", ENOMEM);
-	return -1;
+	return cannot("read", "packet_stats", strerror(ENOMEM), NULL);
 }
 
 /* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
@@ -238,7 +210,7 @@ static enum outcome report(struct netmon *netmon)
 	tick_sort(tick);
 	names_forget(netmon->cache);
 	if (report_make(netmon->report, netmon->history)) {
-		failed("make", "report", ENOMEM);
+		cannot("make", "report", strerror(ENOMEM), NULL);
 		return FAILED;
 	}
 	for (size_t i = 0; i < report_count(netmon->report); i++)
@@ -266,8 +238,7 @@ static enum outcome say_gone(struct netmon *netmon)
 {
 	enum outcome outcome = report(netmon);
 
-	fprintf(stderr, "netmon: cannot go on reading '%s': it has been unpinned\n",
-		netmon->options.pin.dir);
+	cannot("go on reading", netmon->options.pin.dir, "it has been unpinned", NULL);
 	return outcome == GO_ON ? FAILED : outcome;
 }
 
@@ -290,7 +261,7 @@ static enum outcome run(struct netmon *netmon)
 		if (poll(wait, 3, probes_about(netmon->probes) ? LOOK_AGAIN : -1) < 0) {
 			if (errno == EINTR)
 				continue;
-			failed("poll", "timer", errno);
+			cannot("poll", "timer", NULL, NULL);
 			return FAILED;
 		}
 		if (wait[2].revents & (POLLERR | POLLHUP))
@@ -336,10 +307,8 @@ static int open_output(struct netmon *netmon)
 		netmon->output = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		netmon->output_name = to;
 	}
-	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status)) {
-		failed(to ? "open" : "write", netmon->output_name, errno);
-		return -1;
-	}
+	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status))
+		return cannot(to ? "open" : "write", netmon->output_name, NULL, NULL);
 	netmon->regular = S_ISREG(status.st_mode);
 	return 0;
 }
@@ -349,8 +318,7 @@ static int empty_output(const struct netmon *netmon)
 {
 	if (!netmon->options.to || !netmon->regular || !ftruncate(netmon->output, 0))
 		return 0;
-	failed("empty", netmon->output_name, errno);
-	return -1;
+	return cannot("empty", netmon->output_name, NULL, NULL);
 }
 
 /* Everything that turns ticks into rows. */
@@ -366,8 +334,7 @@ static int open_report(struct netmon *netmon)
 	}
 	if (netmon->signals >= 0 && netmon->history && netmon->report)
 		return 0;
-	failed("start", "netmon", errno);
-	return -1;
+	return cannot("start", "netmon", NULL, NULL);
 }
 
 /* A command is followed by its number in the initial pid namespace: in another one netmon
@@ -376,17 +343,16 @@ static int check_namespace(void)
 {
 	if (pids_are_initial())
 		return 0;
-	fputs("netmon: cannot follow the command: not in the initial pid namespace: run netmon "
-	      "outside of the container\n", stderr);
-	return -1;
+	return cannot("follow", "the command", "not in the initial pid namespace",
+		      "run netmon outside of the container");
 }
 
 /* Processes have other numbers in a container than in the rows, and for the probes. */
 static void say_pids(const struct options *options)
 {
 	if (options->probes.filter.kinds & FILTER_PIDS && !pids_are_initial())
-		fputs("netmon: cannot tell the processes of --pid by their numbers in this pid namespace: "
-		      "it takes those of the initial one, as the column 'pid' has them\n", stderr);
+		say("cannot tell the processes of --pid by their numbers in this pid namespace: "
+		    "it takes those of the initial one, as the column 'pid' has them");
 }
 
 /* Whether to read what somebody has pinned.  A command and layer ip have probes of their own,
@@ -420,9 +386,8 @@ static int check_parts(const struct options *options, __u32 parts)
 		missing |= PART_FAMILY;
 	parts_columns(parts | missing, parts, names, sizeof(names));
 	parts_columns(parts | missing, 0, all, sizeof(all));
-	fprintf(stderr, "netmon: cannot tell apart '%s': the probes pinned in '%s' do not: "
-		"pin them anew with 'netmon --pin %s --replace -o %s', or add --no-pin\n", names,
-		options->pin.dir, options->pin.dir, all);
+	say("cannot tell apart '%s': the probes pinned in '%s' do not: pin them anew with 'netmon --pin "
+	    "%s --replace -o %s', or add --no-pin", names, options->pin.dir, options->pin.dir, all);
 	return -1;
 }
 
@@ -432,8 +397,8 @@ static int open_pinned(struct netmon *netmon)
 	struct options *options = &netmon->options;
 
 	if (options->own) {
-		fprintf(stderr, "netmon: cannot use %s: the probes pinned in '%s' are as they are: "
-			"add --no-pin\n", options->own, options->pin.dir);
+		say("cannot use %s: the probes pinned in '%s' are as they are: add --no-pin",
+		    options->own, options->pin.dir);
 		return -1;
 	}
 	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
@@ -443,7 +408,7 @@ static int open_pinned(struct netmon *netmon)
 	netmon->missed = probes_missed(netmon->probes);
 	options_filter_reports(options);
 	if (options->probes.verbose)
-		fprintf(stderr, "netmon: reading what is pinned in '%s'\n", options->pin.dir);
+		say("reading what is pinned in '%s'", options->pin.dir);
 	return check_parts(options, netmon->parts);
 }
 
@@ -471,8 +436,7 @@ static int first_tick(struct netmon *netmon)
 	netmon->timer = open_timer(tick->clock, netmon->options.interval);
 	if (netmon->timer >= 0)
 		return 0;
-	failed("set", "timer", errno);
-	return -1;
+	return cannot("set", "timer", NULL, NULL);
 }
 
 /* Everything that netmon needs. */
@@ -493,7 +457,7 @@ static int start(struct netmon *netmon)
 	if (open_report(netmon) || first_tick(netmon))
 		return -1;
 	if (options->probes.verbose)
-		fputs("netmon: counting\n", stderr);
+		say("counting");
 	return 0;
 }
 

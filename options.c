@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "message.h"
 #include "names.h"
 #include "options.h"
 
@@ -47,11 +48,10 @@ __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *fo
 {
 	va_list arguments;
 
-	fputs("netmon: ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsay(format, arguments);
 	va_end(arguments);
-	fputs("\nTry 'netmon --help'.\n", stderr);
+	fputs("Try 'netmon --help'.\n", stderr);
 	exit(WRONG_USAGE);
 }
 
@@ -59,7 +59,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *fo
 __attribute__((noreturn)) static void done(void)
 {
 	if (fflush(stdout) || ferror(stdout)) {
-		perror("netmon: cannot write 'standard output'");
+		cannot("write", "standard output", NULL, NULL);
 		exit(EXIT_FAILURE);
 	}
 	exit(EXIT_SUCCESS);

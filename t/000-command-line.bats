@@ -393,3 +393,8 @@ taken() {
 	run -0 python3 "$here/unit/random-options.py" numbers "$BUILD/t/replay" 1 1500
 	equal "$output" ''
 }
+
+@test "a name in a message can neither forge another message nor control a terminal" {
+	refused "netmon: cannot use 'é\\nnetmon: \\x1b[1mforged\\r\\t\\xff\\xc2\\x9b\\\\n\\x7f' for --user: no such user" \
+		--user $'é\nnetmon: \e[1mforged\r\t\xff\xc2\x9b\\n\x7f'
+}

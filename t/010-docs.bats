@@ -169,7 +169,7 @@ taken() {
 	done <variables
 }
 
-# A message is a string that begins with "cannot" or the arguments of cannot() or failed().
+# A message is a string that begins with "cannot" or the arguments of cannot().
 # What printf fills in, any text of the manual may stand for.
 @test "the manual quotes every message of the sources" {
 	rendered >text
@@ -190,7 +190,7 @@ for path in sys.argv[2:]:
         message = text(literal).removeprefix("netmon: ").removesuffix(r"\n")
         if message.startswith("cannot "):
             messages.add(message)
-    for verb, thing in re.findall(r'\b(?:cannot|failed)\("([^"]+)", ("[^"]+"|\w[^,]*),', source):
+    for verb, thing in re.findall(r'\bcannot\("([^"]+)", ("[^"]+"|\w[^,]*),', source):
         messages.add("cannot %s '%s': " % (verb, thing.strip('"') if thing[0] == '"' else "%s"))
     for table in re.findall(r"\bhooks\[\] = \{(.*?)^\};", source, re.M | re.S):
         consequences.update(t for t in map(text, re.findall(literals, table)) if " " in t)

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include "format.h"
+#include "message.h"
+
+enum { PATIENCE = 2000, SLICE = 100 }; /* milliseconds */
+enum { LONGEST = 8192 };
+
+static void wake_up(int signal)
+{
+	(void)signal;
+}
+
+ssize_t write_some(int fd, const char *bytes, size_t length)
+{
+	/* repeated: the first one might come before the write begins */
+	static const struct itimerval soon = { .it_value.tv_usec = SLICE * 1000,
+					       .it_interval.tv_usec = SLICE * 1000 };
+	static const struct itimerval never;
+	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
+	ssize_t written;
+
+	sigaction(SIGALRM, &alarm, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	written = write(fd, bytes, length);
+	setitimer(ITIMER_REAL, &never, NULL);
+	return written;
+}
+
+void put_message(const char *text, size_t length)
+{
+	static int patience = PATIENCE;
+	struct pollfd wait = { .fd = STDERR_FILENO, .events = POLLOUT };
+	int error = errno;
+
+	while (length) {
+		int ready = poll(&wait, 1, patience < SLICE ? patience : SLICE);
+		ssize_t written = ready > 0 ? write_some(STDERR_FILENO, text, length) : -1;
+
+		if (written >= 0) {
+			text += written;
+			length -= (size_t)written;
+			patience = PATIENCE;
+		} else if (patience <= 0 || (ready > 0 && errno != EINTR && errno != EAGAIN)) {
+			break;
+		} else {
+			patience -= SLICE;
+		}
+	}
+	errno = error;
+}
+
+/* Escapes as tsv does, so that a name can neither end the line nor control a terminal.  Makes at
+ * most four bytes of one. */
+static size_t escape(char *to, const char *text)
+{
+	static const char letters[] = "\t\n\r\\", names[] = "tnr\\";
+	const unsigned char *s = (const unsigned char *)text;
+	size_t left = strlen(text), length = 0;
+
+	while (left) {
+		size_t character = utf8_length(s, left);
+		bool control = *s < 0x20 || *s == 0x7f || (character == 2 && *s == 0xc2 && s[1] < 0xa0);
+		const char *letter = strchr(letters, *s);
+
+		if (letter)
+			length += (size_t)sprintf(to + length, "\\%c", names[letter - letters]);
+		else if (!character || control)
+			for (size_t i = 0; i < (character ? character : 1); i++)
+				length += (size_t)sprintf(to + length, "\\x%02x", s[i]);
+		else
+			length = (size_t)((char *)mempcpy(to + length, s, character) - to);
+		s += character ? character : 1;
+		left -= character ? character : 1;
+	}
+	return length;
+}
+
+void vsay(const char *format, va_list arguments)
+{
+	static const char prefix[] = "netmon: ";
+	char text[LONGEST], line[4 * LONGEST + sizeof(prefix)];
+	size_t length = strlen(prefix);
+	int error = errno;
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	memcpy(line, prefix, length);
+	length += escape(line + length, text);
+	line[length++] = '\n';
+	put_message(line, length);
+	errno = error;
+}
+
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsay(format, arguments);
+	va_end(arguments);
+}
+
+int cannot(const char *verb, const char *object, const char *reason, const char *advice)
+{
+	say("cannot %s '%s': %s%s%s", verb, object, reason ? reason : strerror(errno),
+	    advice ? ": " : "", advice ? advice : "");
+	return -1;
+}
