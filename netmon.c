@@ -33,7 +33,9 @@ struct netmon {
 	struct command command;
 	struct name_cache *cache;
 	struct names names;
-	struct probes *probes;
+	struct probes *probes; /* our own, */
+	struct pin *pin;       /* or what is pinned; NULL: the other one */
+	struct tables *tables; /* of either */
 	struct history *history;
 	struct report *report;
 	struct text text;
@@ -90,9 +92,14 @@ static int open_timer(__u64 start, __u64 interval)
 	return timer;
 }
 
+static __u64 calls_missed(const struct netmon *netmon)
+{
+	return netmon->pin ? pin_missed(netmon->pin) : probes_missed(netmon->probes);
+}
+
 static void say_missed(struct netmon *netmon)
 {
-	__u64 missed = probes_missed(netmon->probes);
+	__u64 missed = calls_missed(netmon);
 
 	if (missed > netmon->missed)
 		say("cannot count %llu calls: the kernel skipped the probes",
@@ -102,7 +109,7 @@ static void say_missed(struct netmon *netmon)
 
 static void say_not_followed(struct netmon *netmon)
 {
-	__u64 processes = probes_not_followed(netmon->probes);
+	__u64 processes = tables_not_followed(netmon->tables);
 
 	if (processes > netmon->not_followed)
 		say("cannot follow %llu processes of the command: more than %d live: they and "
@@ -205,7 +212,7 @@ static enum outcome report(struct netmon *netmon)
 	struct tick *tick = history_push(history);
 
 	set_time(tick, history_tick(history, history_count(history) - 2)->time);
-	if (probes_read(netmon->probes, add_entry, tick))
+	if (tables_read(netmon->tables, add_entry, tick))
 		return FAILED;
 	tick_sort(tick);
 	names_forget(netmon->cache);
@@ -256,9 +263,9 @@ static enum outcome run(struct netmon *netmon)
 
 		if (netmon->command.ended)
 			return last_report(netmon);
-		if (probes_gone(netmon->probes))
+		if (netmon->pin && pin_gone(netmon->pin))
 			return say_gone(netmon);
-		if (poll(wait, 3, probes_about(netmon->probes) ? LOOK_AGAIN : -1) < 0) {
+		if (poll(wait, 3, netmon->pin ? LOOK_AGAIN : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			cannot("poll", "timer", NULL, NULL);
@@ -401,11 +408,12 @@ static int open_pinned(struct netmon *netmon)
 		    options->own, options->pin.dir);
 		return -1;
 	}
-	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
-	if (!netmon->probes)
+	netmon->pin = pin_open(options->pin.dir);
+	if (!netmon->pin)
 		return -1;
-	netmon->parts = probes_about(netmon->probes)->parts;
-	netmon->missed = probes_missed(netmon->probes);
+	netmon->tables = pin_tables(netmon->pin);
+	netmon->parts = pin_about(netmon->pin)->layout.parts;
+	netmon->missed = calls_missed(netmon);
 	options_filter_reports(options);
 	if (options->probes.verbose)
 		say("reading what is pinned in '%s'", options->pin.dir);
@@ -417,9 +425,10 @@ static int open_own(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 
 	netmon->probes = probes_open(&options->probes);
-	netmon->parts = options->probes.parts;
 	if (!netmon->probes)
 		return -1;
+	netmon->tables = probes_tables(netmon->probes);
+	netmon->parts = options->probes.parts;
 	return options->command ? probes_follow(netmon->probes, (__u32)netmon->command.pid) : 0;
 }
 
@@ -430,7 +439,7 @@ static int first_tick(struct netmon *netmon)
 	struct tick *tick = history_push(netmon->history);
 
 	tick->clock = now(CLOCK_MONOTONIC);
-	if (probes_about(netmon->probes) && probes_read(netmon->probes, add_entry, tick))
+	if (netmon->pin && tables_read(netmon->tables, add_entry, tick))
 		return -1;
 	tick_sort(tick);
 	netmon->timer = open_timer(tick->clock, netmon->options.interval);
@@ -469,7 +478,7 @@ static enum outcome pin(struct netmon *netmon)
 	if (pin_check(&options->pin))
 		return FAILED;
 	netmon->probes = probes_open(&options->probes);
-	if (!netmon->probes || probes_pin(netmon->probes, &options->pin, options->pin_command))
+	if (!netmon->probes || pin_make(&options->pin, netmon->probes, options->pin_command))
 		return FAILED;
 	return DONE;
 }
@@ -482,8 +491,8 @@ static enum outcome status(struct netmon *netmon)
 	if (open_output(netmon))
 		return FAILED;
 	netmon->signals = open_signals(false);
-	netmon->probes = probes_open_pinned(options->pin.dir, options->probes.verbose);
-	if (!netmon->probes || status_write(&netmon->text, options, netmon->probes) ||
+	netmon->pin = pin_open(options->pin.dir);
+	if (!netmon->pin || status_write(&netmon->text, options, netmon->pin) ||
 	    empty_output(netmon))
 		return FAILED;
 	outcome = write_text(netmon);
@@ -544,6 +553,7 @@ int main(int argc, char **argv)
 	outcome = act(&netmon);
 	if (netmon.command.pid)
 		command_wait(&netmon.command, netmon.signals);
+	pin_close(netmon.pin);
 	probes_close(netmon.probes);
 	report_free(netmon.report);
 	names_free(netmon.cache);

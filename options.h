@@ -6,6 +6,7 @@
 #define OPTIONS_H
 
 #include "format.h"
+#include "pin.h"
 #include "probes.h"
 #include "report.h"
 

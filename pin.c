@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include "message.h"
 #include "pin.h"
 
 static const char about_name[] = "map_about";
@@ -24,16 +25,31 @@ static const char not_bpf[] = "not in a BPF file system";
 
 _Static_assert(sizeof(struct about) <= 4096, "it is mapped by readers of all builds");
 
-static int cannot(const char *verb, const char *object, const char *reason, const char *advice)
+/* What is to be pinned: a descriptor and the name of its file. */
+struct pin_object {
+	char name[64];
+	int fd;
+	unsigned mode;           /* of its file where a group may read; 0: not for it */
+};
+
+struct pin {
+	const struct about *about;
+	int dir;                   /* its descriptor */
+	struct tables *tables;
+	int programs[PROBES_MOST]; /* for their misses */
+	size_t count;
+};
+
+static void close_fd(int fd)
 {
-	fprintf(stderr, "netmon: cannot %s '%s': %s%s%s\n", verb, object, reason,
-		advice ? ": " : "", advice ? advice : "");
-	return -1;
+	if (fd >= 0)
+		close(fd);
 }
 
 static void path_of(char path[PATH_MAX], const char *dir, const char *name)
 {
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
+	if (snprintf(path, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
+		path[0] = '\0'; /* there is no such file */
 }
 
 /* Beside the place, where a pin is made. */
@@ -71,7 +87,9 @@ static bool has_prefix(const char *name, const char *prefix)
 	return !strncmp(name, prefix, strlen(prefix));
 }
 
-int pin_open(const char *dir, const char *name)
+/* Opens a pinned object, a map so that it can be mapped into memory: for reading alone the kernel
+ * does not allow that; the map is frozen instead.  Returns a descriptor, or -1 with errno. */
+static int open_object(const char *dir, const char *name)
 {
 	struct bpf_obj_get_opts options;
 	char path[PATH_MAX];
@@ -95,7 +113,7 @@ static const struct about *map_about(const char *dir)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 size = sizeof(info);
-	int fd = pin_open(dir, about_name);
+	int fd = open_object(dir, about_name);
 	void *about = MAP_FAILED;
 
 	if (fd < 0)
@@ -111,6 +129,12 @@ static const struct about *map_about(const char *dir)
 	munmap(about, sizeof(struct about));
 	errno = EINVAL;
 	return NULL;
+}
+
+static void about_free(const struct about *about)
+{
+	if (about)
+		munmap((void *)about, sizeof(*about));
 }
 
 static bool is_ours(const char *name)
@@ -132,7 +156,7 @@ static bool is_others(const char *dir, DIR *files, char reason[PATH_MAX])
 	bool counters = false, any = false;
 	struct dirent *file;
 
-	pin_about_free(about);
+	about_free(about);
 	rewinddir(files);
 	while ((file = readdir(files))) {
 		if (is_dot(file->d_name))
@@ -165,7 +189,9 @@ static int cannot_read_whole(const char *verb, const char *dir)
 	return cannot(verb, dir, strerror(ENOENT), advice);
 }
 
-int pin_cannot(const char *verb, const char *dir, int error)
+/* Says that it failed so, with what to do where that is known, in the words "cannot `verb` 'DIR'".
+ * Returns -1. */
+static int say_error(const char *verb, const char *dir, int error)
 {
 	switch (error) {
 	case EPERM:
@@ -183,31 +209,6 @@ int pin_cannot(const char *verb, const char *dir, int error)
 	default:
 		return cannot(verb, dir, strerror(error), NULL);
 	}
-}
-
-const struct about *pin_about(const char *dir, __u64 build)
-{
-	const struct about *about = map_about(dir);
-	char reason[64], advice[PATH_MAX + 64];
-
-	if (!about) {
-		pin_cannot("read the pin", dir, errno);
-	} else if (about->build != build) {
-		snprintf(reason, sizeof(reason), "made by another build of netmon, %.*s",
-			 (int)sizeof(about->version), about->version);
-		snprintf(advice, sizeof(advice),
-			 "'netmon --pin %s --replace' makes it anew, --no-pin does without", dir);
-		cannot("read the pin", dir, reason, advice);
-		pin_about_free(about);
-		about = NULL;
-	}
-	return about;
-}
-
-void pin_about_free(const struct about *about)
-{
-	if (about)
-		munmap((void *)about, sizeof(*about));
 }
 
 /* Removing */
@@ -240,7 +241,7 @@ static int remove_files(const char *dir, DIR *files, const char *prefix, bool ve
 			if (unlink(path))
 				return cannot("remove", path, strerror(errno), NULL);
 			if (verbose)
-				fprintf(stderr, "netmon: removed '%s'\n", path);
+				say("removed '%s'", path);
 			any = true;
 		}
 	} while (any);
@@ -278,7 +279,7 @@ int pin_remove(const char *dir, bool verbose)
 	path_new(half, dir);
 	half_error = remove_dir(half, verbose);
 	if (verbose && error == 1 && half_error == 1)
-		fprintf(stderr, "netmon: nothing is pinned in '%s'\n", dir);
+		say("nothing is pinned in '%s'", dir);
 	return error < 0 || half_error < 0 ? -1 : 0;
 }
 
@@ -297,7 +298,7 @@ static int already_pinned(const char *dir)
 			strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
 		snprintf(reason, sizeof(reason), "netmon %.*s is pinned there since %s",
 			 (int)sizeof(about->version), about->version, date);
-		pin_about_free(about);
+		about_free(about);
 	}
 	snprintf(advice, sizeof(advice), "--replace takes its place, 'netmon --unpin %s' removes it", dir);
 	return cannot("pin to", dir, reason, advice);
@@ -365,7 +366,7 @@ static int open_parents(const struct pin_options *options)
 			if (chmod(path, (status.st_mode & 07777) | S_IXOTH))
 				return cannot("open to the group", path, strerror(errno), NULL);
 			if (options->verbose)
-				fprintf(stderr, "netmon: '%s' may be searched by all\n", path);
+				say("'%s' may be searched by all", path);
 		}
 		path_parent(parent, path);
 		if (!strcmp(parent, path))
@@ -408,7 +409,7 @@ static int try_group(const struct pin_options *options, const char *dir)
 		if (setgroups(1, &gid) || setresgid(65534, 65534, 65534) ||
 		    setresuid(65534, 65534, 65534))
 			_exit(0);
-		_exit(pin_open(dir, about_name) < 0 ? errno : 0);
+		_exit(open_object(dir, about_name) < 0 ? errno : 0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		return cannot("pin to", options->dir, strerror(errno), NULL);
@@ -416,7 +417,7 @@ static int try_group(const struct pin_options *options, const char *dir)
 	if (status == EACCES)
 		return cannot("let the group read", options->dir, strerror(status),
 			      "a directory above is closed to it");
-	return status ? pin_cannot("let the group read", options->dir, status) : 0;
+	return status ? say_error("let the group read", options->dir, status) : 0;
 }
 
 static int pin_object(const char *dir, const struct pin_object *object, bool verbose)
@@ -430,7 +431,7 @@ static int pin_object(const char *dir, const struct pin_object *object, bool ver
 						"with the program: try another --attach"
 					      : NULL);
 	if (verbose)
-		fprintf(stderr, "netmon: pinned '%s'\n", path);
+		say("pinned '%s'", path);
 	return 0;
 }
 
@@ -451,7 +452,7 @@ static int take_place(const struct pin_options *options, const char *new)
 	return rename(new, options->dir) ? cannot("pin to", options->dir, strerror(errno), NULL) : 0;
 }
 
-int pin_make(const struct pin_options *options, const struct pin_object *objects, size_t count)
+static int pin_objects(const struct pin_options *options, const struct pin_object *objects, size_t count)
 {
 	char new[PATH_MAX];
 	int error = 0;
@@ -468,4 +469,233 @@ int pin_make(const struct pin_options *options, const struct pin_object *objects
 		return -1;
 	}
 	return remove_dir(new, options->verbose) < 0; /* the old one, if there is one */
+}
+
+static void describe_pin(const struct probes *probes, struct about *about, const char *command)
+{
+	struct timespec now;
+	struct probe probe;
+	size_t length = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strcpy(about->program, "netmon");
+	snprintf(about->version, sizeof(about->version), "%s", NETMON_VERSION);
+	about->build = probes_build();
+	about->since = (__u64)now.tv_sec * 1000 + (__u64)now.tv_nsec / 1000000;
+	about->layout = *probes_layout(probes);
+	about->holes = *probes_holes(probes);
+	snprintf(about->command, sizeof(about->command), "%s", command);
+	for (size_t i = 0; probes_get(probes, i, &probe) && length < sizeof(about->programs); i++)
+		length += (size_t)snprintf(about->programs + length, sizeof(about->programs) - length,
+					   "%s%s", i ? " " : "", probe.name);
+	probes_ways(probes, about->attached, sizeof(about->attached));
+}
+
+/* A map that says what is pinned; its descriptor, or -1 with a message. */
+static int make_about(const struct probes *probes, const char *command)
+{
+	struct bpf_map_create_opts options;
+	void *about = MAP_FAILED;
+	int fd;
+
+	memset(&options, 0, sizeof(options));
+	options.sz = sizeof(options);
+	options.map_flags = BPF_F_MMAPABLE;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "netmon_about", sizeof(__u32), sizeof(struct about), 1,
+			    &options);
+	if (fd >= 0)
+		about = mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (about == MAP_FAILED) {
+		cannot("pin", about_name, strerror(errno), NULL);
+		close_fd(fd);
+		return -1;
+	}
+	describe_pin(probes, about, command);
+	munmap(about, sizeof(struct about));
+	return fd;
+}
+
+static void add_object(struct pin_object *objects, size_t *count, const char *prefix,
+		       const char *name, int fd)
+{
+	struct pin_object *object = &objects[(*count)++];
+
+	snprintf(object->name, sizeof(object->name), "%s%s", prefix, name);
+	object->fd = fd;
+	object->mode = !strcmp(prefix, "map_") ? 0660 : !strcmp(prefix, "prog_") ? 0640 : 0;
+}
+
+/* Nobody but the probes may write: whoever maps a map must be able to open it for that. */
+static int freeze_maps(const struct pin_object *objects, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_freeze(objects[i].fd))
+			return cannot("freeze", objects[i].name, strerror(errno), NULL);
+	return 0;
+}
+
+int pin_make(const struct pin_options *options, struct probes *probes, const char *command)
+{
+	const struct table_fds fds = tables_fds(probes_tables(probes));
+	struct pin_object objects[4 + 2 * PROBES_MOST] = { 0 };
+	size_t count = 0;
+	int about = make_about(probes, command), error;
+	struct probe probe;
+
+	if (about < 0)
+		return -1;
+	add_object(objects, &count, "map_", "about", about);
+	add_object(objects, &count, "map_", "packet_stats", fds.stats);
+	add_object(objects, &count, "map_", "processes", fds.processes);
+	add_object(objects, &count, "map_", "watch", fds.watch);
+	error = freeze_maps(objects, count);
+	for (size_t i = 0; probes_get(probes, i, &probe); i++) {
+		add_object(objects, &count, "prog_", probe.name, probe.program);
+		add_object(objects, &count, "link_", probe.name, probe.link);
+	}
+	error = error ? error : pin_objects(options, objects, count);
+	close(about);
+	if (error >= 0)
+		probes_leave(probes);
+	return error;
+}
+
+/* Reading */
+
+/* NULL with a message where the pin is another build's, or can't be read. */
+static const struct about *open_about(const char *dir)
+{
+	const struct about *about = map_about(dir);
+	char reason[64], advice[PATH_MAX + 64];
+
+	if (!about) {
+		say_error("read the pin", dir, errno);
+	} else if (about->build != probes_build()) {
+		snprintf(reason, sizeof(reason), "made by another build of netmon, %.*s",
+			 (int)sizeof(about->version), about->version);
+		snprintf(advice, sizeof(advice),
+			 "'netmon --pin %s --replace' makes it anew, --no-pin does without", dir);
+		cannot("read the pin", dir, reason, advice);
+		about_free(about);
+		about = NULL;
+	}
+	return about;
+}
+
+/* Programs, for what they missed. */
+static int open_programs(struct pin *pin, const char *dir)
+{
+	char names[sizeof(pin->about->programs)], *rest = names, *name;
+
+	memcpy(names, pin->about->programs, sizeof(names));
+	while ((name = strsep(&rest, " ")) && *name && pin->count < PROBES_MOST) {
+		char file[64], path[PATH_MAX];
+
+		snprintf(file, sizeof(file), "link_%s", name);
+		snprintf(path, sizeof(path), "%s/%s", dir, file);
+		if (access(path, F_OK))
+			return -1;
+		snprintf(file, sizeof(file), "prog_%s", name);
+		pin->programs[pin->count] = open_object(dir, file);
+		if (pin->programs[pin->count] < 0)
+			return -1;
+		pin->count++;
+	}
+	return 0;
+}
+
+/* Opens all of the pin; -1 with errno where something is missing. */
+static int open_objects(struct pin *pin, const char *dir, struct table_fds *fds)
+{
+	fds->stats = open_object(dir, "map_packet_stats");
+	if (fds->stats < 0)
+		return -1;
+	fds->processes = open_object(dir, "map_processes");
+	if (fds->processes < 0)
+		return -1;
+	fds->watch = open_object(dir, "map_watch");
+	return fds->watch < 0 ? -1 : open_programs(pin, dir);
+}
+
+/* Whether that is still what has the name: else what was opened may be of two pins. */
+static bool is_still(int pin, const char *dir)
+{
+	struct stat before, now;
+
+	return !fstat(pin, &before) && !stat(dir, &now) && before.st_dev == now.st_dev &&
+	       before.st_ino == now.st_ino;
+}
+
+static int open_whole(struct pin *pin, const char *dir)
+{
+	struct table_fds fds = { -1, -1, -1 };
+	int error;
+
+	pin->about = open_about(dir);
+	if (!pin->about)
+		return -1;
+	error = open_objects(pin, dir, &fds) ? errno : 0;
+	if (!is_still(pin->dir, dir)) {
+		cannot("read the pin", dir, strerror(ESTALE), "it has just been replaced: try again");
+	} else if (error) {
+		say_error("read the pin", dir, error);
+	} else {
+		pin->tables = tables_open(&pin->about->layout, &fds, true);
+		return pin->tables ? 0 : -1;
+	}
+	close_fd(fds.stats);
+	close_fd(fds.processes);
+	close_fd(fds.watch);
+	return -1;
+}
+
+struct pin *pin_open(const char *dir)
+{
+	struct pin *pin = calloc(1, sizeof(*pin));
+
+	if (!pin) {
+		cannot("read the pin", dir, strerror(ENOMEM), NULL);
+		return NULL;
+	}
+	pin->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!open_whole(pin, dir)) {
+		probes_say_holes(&pin->about->holes);
+		return pin;
+	}
+	pin_close(pin);
+	return NULL;
+}
+
+void pin_close(struct pin *pin)
+{
+	if (!pin)
+		return;
+	for (size_t i = 0; i < pin->count; i++)
+		close_fd(pin->programs[i]);
+	tables_close(pin->tables);
+	close_fd(pin->dir);
+	about_free(pin->about);
+	free(pin);
+}
+
+const struct about *pin_about(const struct pin *pin)
+{
+	return pin->about;
+}
+
+struct tables *pin_tables(const struct pin *pin)
+{
+	return pin->tables;
+}
+
+__u64 pin_missed(const struct pin *pin)
+{
+	return tables_calls_missed(pin->tables) + programs_missed(pin->programs, pin->count);
+}
+
+bool pin_gone(const struct pin *pin)
+{
+	struct stat status;
+
+	return !fstat(pin->dir, &status) && !status.st_nlink;
 }

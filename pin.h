@@ -14,15 +14,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "netmon.h"
+#include "probes.h"
 
 #define PIN_DIR "/sys/fs/bpf/netmon"
-
-/* Hooks that the probes lack, a bit for each: what they would see is not counted. */
-struct holes {
-	__u32 refused;           /* by the kernel */
-	__u32 skipped;           /* attached, but the kernel may skip them */
-};
 
 struct about {
 	char program[8];         /* "netmon" */
@@ -30,20 +24,11 @@ struct about {
 	__u64 build;             /* of the probes */
 	__u64 since;             /* milliseconds since the epoch */
 	/* from here on as that build has it; altogether a page of memory at the most */
-	__u32 parts;             /* of the key: enum part */
-	__u32 max_processes, max_entries;
-	__u32 shares;            /* of a slot */
+	struct layout layout;    /* of the tables */
 	char programs[1024];     /* their names, and how each hook is attached, with spaces between */
 	char attached[1024];
 	struct holes holes;
 	char command[768];       /* the command line that pinned them, cut where it is longer */
-};
-
-/* What is to be pinned: a descriptor and the name of its file. */
-struct pin_object {
-	char name[64];
-	int fd;
-	unsigned mode;           /* of its file where a group may read; 0: not for it */
 };
 
 struct pin_options {
@@ -61,28 +46,34 @@ bool pin_exists(const char *dir);
  * or -1 with a message. */
 int pin_check(const struct pin_options *options);
 
-/* Pins the objects.  Returns 0, or -1 with a message, and nothing new is pinned, or 1 with a message
- * where it is but the pin that it replaces cannot be removed. */
-int pin_make(const struct pin_options *options, const struct pin_object *objects, size_t count);
+/* Pins the probes, which have just been opened; `command` is how it was asked for.  They go on
+ * counting whether they are closed or not.  Returns 0, or -1 with a message, and nothing new is pinned,
+ * or 1 with a message where it is but the pin that it replaces cannot be removed. */
+int pin_make(const struct pin_options *options, struct probes *probes, const char *command);
 
 /* Removes what is pinned there, whole or not, by whatever netmon: its probes end unless
  * somebody else holds them.  Where nothing is there that is said with `verbose`.  Returns
  * 0, or -1 with a message. */
 int pin_remove(const char *dir, bool verbose);
 
-/* Opens a pinned object, a map so that it can be mapped into memory: for reading alone the kernel
- * does not allow that; the map is frozen instead.  Returns a descriptor, or -1 with errno. */
-int pin_open(const char *dir, const char *name);
+struct pin;
 
-/* Says that it failed so, with what to do where that is known, in the words "cannot `verb` 'DIR'".
- * Returns -1. */
-int pin_cannot(const char *verb, const char *dir, int error);
-
-/* Maps what is said of the pin of such a build into memory.  NULL with a message where it is
- * another one's, or can't be read; pin_about_free() when done. */
-const struct about *pin_about(const char *dir, __u64 build);
+/* The probes that are pinned there, for reading: nothing is loaded.  NULL with a message. */
+struct pin *pin_open(const char *dir);
 
 /* Takes NULL too. */
-void pin_about_free(const struct about *about);
+void pin_close(struct pin *pin);
+
+/* What there is to say of it besides its numbers. */
+const struct about *pin_about(const struct pin *pin);
+
+/* What its probes count into. */
+struct tables *pin_tables(const struct pin *pin);
+
+/* As probes_missed(). */
+__u64 pin_missed(const struct pin *pin);
+
+/* Whether it has been removed, or another one has its place. */
+bool pin_gone(const struct pin *pin);
 
 #endif

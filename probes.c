@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <malloc.h>
@@ -14,7 +13,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -102,14 +100,7 @@ static const struct hook {
 	  false },
 };
 
-/* What packet_stats may take for each CPU to have its own share of each slot: bytes. */
-#define SHARES_MOST (64UL << 20)
-
-enum {
-	LOADING_MOST = 24 << 20,  /* bytes */
-	FIRST_MAPPED = 512,       /* slots */
-	UNUSED_IN_A_ROW = 256,
-};
+enum { LOADING_MOST = 24 << 20 }; /* bytes */
 
 /* libbpf looks at the padding too. */
 #define INIT_OPTIONS(options) (memset(&(options), 0, sizeof(options)), (options).sz = sizeof(options))
@@ -118,7 +109,14 @@ enum {
 
 enum { HOOKS = LENGTH(hooks) };
 
-_Static_assert(HOOKS <= 32, "struct holes has a bit for each");
+_Static_assert(HOOKS <= 32 && 2 * HOOKS <= PROBES_MOST, "struct holes has a bit for each");
+
+#define SAME_PLACE(field) \
+	(offsetof(struct watch, field) == offsetof(struct netmon_bpf__bss, field))
+
+_Static_assert(SAME_PLACE(calls_missed) && SAME_PLACE(forks_missed) && SAME_PLACE(processes_full) &&
+		       SAME_PLACE(entries_full) && SAME_PLACE(readings),
+	       "struct watch is how .bss begins");
 
 /* What the kernel has of what may be needed. */
 struct kernel {
@@ -129,48 +127,18 @@ struct kernel {
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 };
 
-/* What was last seen of a slot. */
-struct seen {
-	__u64 turn;
-	bool over;                /* its process's end was reported */
-	struct netmon_counters now;
-	struct entry entry;
-};
-
-/* An array of the kernel, of which the first part is mapped into our memory. */
-struct table {
-	const char *name;
-	int fd;
-	size_t size;              /* of an element */
-	size_t limit;             /* how many there are, */
-	size_t mapped;            /* and are mapped */
-	const char *elements;
-	void *seen;               /* as many, of what was seen of each */
-	size_t seen_size;
-};
-
 struct probes {
 	struct probes_options options;
-	__u32 shares;              /* of a slot */
-	struct bpf_link *links[2 * HOOKS];
-	int programs[2 * HOOKS];   /* descriptors, for their misses */
-	size_t count;              /* of both */
-	struct table stats;        /* struct slot, seen as struct seen */
-	struct table processes;    /* struct netmon_process, seen as the same */
-	int wanted_pids;           /* descriptor of the map, as the next one */
-	int watch_fd;
-	struct netmon_bpf__bss *watch;
+	struct layout layout;
+	struct tables *tables;
+	struct bpf_link *links[PROBES_MOST];
+	int programs[PROBES_MOST]; /* descriptors, for their misses */
+	char names[PROBES_MOST][sizeof(((struct probe *)0)->name)];
+	size_t count;              /* of the three */
+	int wanted_pids;           /* descriptor of the map */
 	enum way chosen[HOOKS];
 	struct kernel kernel;
-	char names[2 * HOOKS][40]; /* of the programs */
 	struct holes holes;
-	const struct about *about; /* of the pin; NULL: all is ours */
-	int pin;                   /* its directory, a descriptor */
-	bool read_before;
-	struct netmon_counters other;     /* of what found no room, at the reading before */
-	struct netmon_counters lost;      /* of keys that came and went between two readings */
-	bool lost_process;         /* what was lost had a place in `processes` that was taken */
-	bool processes_said, entries_said;
 };
 
 /* Messages of libbpf go with -v only: a trial that fails is no error. */
@@ -229,23 +197,6 @@ static __u32 cpus(void)
 		count = number + 1;
 	fclose(file);
 	return count;
-}
-
-static size_t slot_size(__u32 shares)
-{
-	return sizeof(struct slot) + shares * sizeof(struct share);
-}
-
-/* One for each CPU or, where that takes too much memory, a power of two. */
-static __u32 choose_shares(__u32 wanted, size_t slots_count)
-{
-	__u32 shares = 1;
-
-	if (wanted && wanted <= MAX_SHARES && slots_count * slot_size(wanted) <= SHARES_MOST)
-		return wanted;
-	while (2 * shares < wanted && slots_count * slot_size(2 * shares) <= SHARES_MOST)
-		shares *= 2;
-	return shares;
 }
 
 /* Trials */
@@ -607,7 +558,7 @@ static struct holes find_holes(const struct probes_options *options, const struc
 	return holes;
 }
 
-static void say_holes(const struct holes *holes)
+void probes_say_holes(const struct holes *holes)
 {
 	for (int i = 0; i < HOOKS; i++) {
 		if (holes->refused & 1U << i)
@@ -720,7 +671,7 @@ static int add_kernel(const struct probes *probes, const struct netmon_bpf *skel
 
 	if (probes->options.layer != LAYER_IP || !(parts & PART_PROCESS))
 		return 0;
-	slot = calloc(1, probes->stats.size);
+	slot = calloc(1, layout_slot_size(&probes->layout));
 	if (!slot)
 		return -ENOMEM;
 	slot->turn = 2;
@@ -783,7 +734,7 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 {
 	const struct probes_options *options = &probes->options;
 	bool keyed = options->parts & ~PART_PROCESS, by_process = options->parts & PART_PROCESS;
-	__u32 limit = (__u32)probes->processes.limit;
+	__u32 limit = (__u32)layout_processes(&probes->layout);
 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
@@ -805,13 +756,13 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.place_of, limit);
 	bpf_map__set_max_entries(skeleton->maps.free_places, limit);
 
-	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)probes->stats.limit);
-	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)probes->stats.size);
+	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)layout_slots(&probes->layout));
+	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)layout_slot_size(&probes->layout));
 	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
 	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
-	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)probes->stats.limit);
-	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)probes->stats.limit);
+	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)layout_slots(&probes->layout));
+	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)layout_slots(&probes->layout));
 	if (keyed)
 		bpf_map__set_key_size(skeleton->maps.slot_of, key_size(options->parts));
 }
@@ -848,7 +799,7 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 			  bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
-	bool own = probes->shares == cpus();
+	bool own = probes->layout.shares == cpus();
 
 	skeleton->rodata->parts = options->parts;
 	skeleton->rodata->needs = needs(options);
@@ -866,15 +817,15 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->follows = options->follow;
 	skeleton->rodata->by_kprobe = kprobes;
 	skeleton->rodata->by_peer = needs_peer(options);
-	skeleton->rodata->shares = probes->shares;
+	skeleton->rodata->shares = probes->layout.shares;
 	skeleton->rodata->own_shares = own;
-	skeleton->rodata->share_mask = own ? ~0U : probes->shares - 1;
+	skeleton->rodata->share_mask = own ? ~0U : probes->layout.shares - 1;
 	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
 	skeleton->rodata->tells_sender = tells_sender(probes->chosen);
 	skeleton->rodata->shows_current = probes->kernel.cast && options->parts & PART_PROCESS &&
 					  !(needs(options) & (PART_UID | PART_CGROUP)) &&
 					  !(options->filter.kinds & FILTERS_OF_PROCESS) && !options->follow;
-	skeleton->rodata->slots = (__u32)probes->stats.limit - 1;
+	skeleton->rodata->slots = (__u32)layout_slots(&probes->layout) - 1;
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
 	skeleton->rodata->casts = probes->kernel.cast;
@@ -910,9 +861,9 @@ static int load(struct probes *probes, struct netmon_bpf *skeleton)
 	error = netmon_bpf__load(skeleton);
 	if (!error && probes->options.parts & PART_PROCESS)
 		error = fill_free(skeleton->progs.fill_places, first_place(&probes->options),
-				  probes->processes.limit);
+				  layout_processes(&probes->layout));
 	if (!error && probes->options.parts & ~PART_PROCESS)
-		error = fill_free(skeleton->progs.fill_slots, SLOT_OTHER + 1, probes->stats.limit);
+		error = fill_free(skeleton->progs.fill_slots, SLOT_OTHER + 1, layout_slots(&probes->layout));
 	if (!error)
 		error = add_kernel(probes, skeleton);
 	return error ? error : fill_wanted(skeleton, &probes->options);
@@ -987,70 +938,21 @@ static int find_owners(const struct probes *probes, const struct netmon_bpf *ske
 	return (int)length;
 }
 
-/* Makes the first `count` elements visible, and room for what is seen of them. */
-static int table_map(struct table *table, size_t count)
-{
-	void *elements, *seen;
-
-	if (count > table->limit)
-		count = table->limit;
-	elements = mmap(NULL, count * table->size, PROT_READ, MAP_SHARED, table->fd, 0);
-	if (elements == MAP_FAILED) {
-		cannot("map", table->name, errno, NULL);
-		return -1;
-	}
-	seen = realloc(table->seen, count * table->seen_size);
-	if (!seen) {
-		munmap(elements, count * table->size);
-		cannot("read", table->name, ENOMEM, NULL);
-		return -1;
-	}
-	memset((char *)seen + table->mapped * table->seen_size, 0,
-	       (count - table->mapped) * table->seen_size);
-	if (table->elements)
-		munmap((void *)table->elements, table->mapped * table->size);
-	table->seen = seen;
-	table->elements = elements;
-	table->mapped = count;
-	return 0;
-}
-
-static void table_close(struct table *table)
-{
-	if (table->elements)
-		munmap((void *)table->elements, table->mapped * table->size);
-	close_fd(table->fd);
-	free(table->seen);
-}
-
 static int duplicate(const struct bpf_map *map)
 {
 	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 }
 
-/* Makes visible what the probes count. */
-static int map_all(struct probes *probes)
-{
-	bool writes = probes->options.layer == LAYER_IP; /* how often it reads */
-	void *watch = mmap(NULL, sizeof(*probes->watch), writes ? PROT_READ | PROT_WRITE : PROT_READ,
-			   MAP_SHARED, probes->watch_fd, 0);
-
-	if (watch == MAP_FAILED) {
-		cannot("map", "watch", errno, NULL);
-		return -1;
-	}
-	probes->watch = watch;
-	return table_map(&probes->stats, FIRST_MAPPED) || table_map(&probes->processes, FIRST_MAPPED);
-}
-
 /* Keeps of the loaded object only what counting and reading need. */
 static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 {
-	probes->watch_fd = duplicate(skeleton->maps.bss);
-	probes->stats.fd = duplicate(skeleton->maps.packet_stats);
-	probes->processes.fd = duplicate(skeleton->maps.processes);
+	const struct table_fds fds = { duplicate(skeleton->maps.packet_stats),
+				       duplicate(skeleton->maps.processes),
+				       duplicate(skeleton->maps.bss) };
+
 	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
-	return map_all(probes);
+	probes->tables = tables_open(&probes->layout, &fds, false);
+	return probes->tables ? 0 : -1;
 }
 
 /* Asks the kernel's types, and the kernel, what it takes to count here. */
@@ -1125,7 +1027,7 @@ static int start(struct probes *probes)
 
 	if (choose(probes))
 		return -1;
-	say_holes(&probes->holes);
+	probes_say_holes(&probes->holes);
 	skeleton = open_skeleton(probes->kernel.cast);
 	if (!skeleton) {
 		cannot("load", "probes", errno, NULL);
@@ -1142,35 +1044,20 @@ static int start(struct probes *probes)
 	return error;
 }
 
-/* How many of each there are, besides the first one. */
-static size_t places(const struct probes_options *options)
-{
-	return options->parts & PART_PROCESS ? options->max_processes + (options->layer == LAYER_IP) : 0;
-}
-
-static size_t slots(const struct probes_options *options)
-{
-	if (!options->parts)
-		return SLOT_ALL;
-	return options->parts == PART_PROCESS ? places(options) : options->max_entries;
-}
-
 /* Nothing is open yet; NULL where memory is short. */
-static struct probes *probes_new(const struct probes_options *options, __u32 shares)
+static struct probes *probes_new(const struct probes_options *options)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
 
 	if (!probes)
 		return NULL;
 	probes->options = *options;
-	probes->processes = (struct table){ "processes", -1, sizeof(struct netmon_process),
-					    .limit = places(options) + 1,
-					    .seen_size = sizeof(struct netmon_process) };
-	probes->shares = shares;
-	probes->stats = (struct table){ "packet_stats", -1, slot_size(probes->shares),
-					.limit = slots(options) + 1,
-					.seen_size = sizeof(struct seen) };
-	probes->wanted_pids = probes->watch_fd = probes->pin = -1;
+	probes->layout = (struct layout){ .parts = options->parts,
+					  .max_processes = options->max_processes,
+					  .max_entries = options->max_entries,
+					  .by_packet = options->layer == LAYER_IP };
+	probes->layout.shares = layout_shares(&probes->layout, cpus());
+	probes->wanted_pids = -1;
 	return probes;
 }
 
@@ -1209,7 +1096,7 @@ struct probes *probes_open(const struct probes_options *options)
 		return NULL;
 	}
 	make_room();
-	probes = probes_new(options, choose_shares(cpus(), slots(options) + 1));
+	probes = probes_new(options);
 	if (probes)
 		error = start(probes);
 	else
@@ -1229,14 +1116,8 @@ void probes_close(struct probes *probes)
 		bpf_link__destroy(probes->links[i]);
 		close_fd(probes->programs[i]);
 	}
-	if (probes->watch)
-		munmap(probes->watch, sizeof(*probes->watch));
-	table_close(&probes->stats);
-	table_close(&probes->processes);
+	tables_close(probes->tables);
 	close_fd(probes->wanted_pids);
-	close_fd(probes->watch_fd);
-	close_fd(probes->pin);
-	pin_about_free(probes->about);
 	free(probes);
 }
 
@@ -1250,12 +1131,35 @@ int probes_follow(struct probes *probes, __u32 pid)
 	return -1;
 }
 
-/* Pinning */
-
-/* Tells builds apart whose probes or maps differ: FNV-1a of all that goes into the kernel. */
-static __u64 build(void)
+struct tables *probes_tables(const struct probes *probes)
 {
-	__u64 hash = 0xcbf29ce484222325;
+	return probes->tables;
+}
+
+__u64 programs_missed(const int *programs, size_t count)
+{
+	__u64 missed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct bpf_prog_info info = { 0 };
+		__u32 size = sizeof(info);
+
+		if (!bpf_obj_get_info_by_fd(programs[i], &info, &size))
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
+__u64 probes_missed(const struct probes *probes)
+{
+	return tables_calls_missed(probes->tables) + programs_missed(probes->programs, probes->count);
+}
+
+/* For pinning */
+
+__u64 probes_build(void)
+{
+	__u64 hash = 0xcbf29ce484222325; /* FNV-1a */
 	const unsigned char *bytes;
 	size_t size;
 
@@ -1265,586 +1169,40 @@ static __u64 build(void)
 	return hash;
 }
 
-static void append(char *text, size_t size, const char *word, const char *more)
+const struct layout *probes_layout(const struct probes *probes)
 {
-	size_t length = strlen(text);
-
-	snprintf(text + length, size - length, "%s%s%s", length ? " " : "", word, more);
+	return &probes->layout;
 }
 
-static void describe_pin(const struct probes *probes, struct about *about, const char *command)
+const struct holes *probes_holes(const struct probes *probes)
 {
-	struct timespec now;
+	return &probes->holes;
+}
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	strcpy(about->program, "netmon");
-	snprintf(about->version, sizeof(about->version), "%s", NETMON_VERSION);
-	about->build = build();
-	about->since = (__u64)now.tv_sec * 1000 + (__u64)now.tv_nsec / 1000000;
-	about->parts = probes->options.parts;
-	about->max_processes = probes->options.max_processes;
-	about->max_entries = probes->options.max_entries;
-	about->shares = probes->shares;
-	snprintf(about->command, sizeof(about->command), "%s", command);
-	about->holes = probes->holes;
+void probes_ways(const struct probes *probes, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < HOOKS && length < size; i++)
+		if (probes->chosen[i] != WAYS)
+			length += (size_t)snprintf(text + length, size - length, "%s%s=%s",
+						   length ? " " : "", hooks[i].name,
+						   ways[probes->chosen[i]].name);
+}
+
+bool probes_get(const struct probes *probes, size_t index, struct probe *probe)
+{
+	if (index >= probes->count)
+		return false;
+	memcpy(probe->name, probes->names[index], sizeof(probe->name));
+	probe->program = probes->programs[index];
+	probe->link = bpf_link__fd(probes->links[index]);
+	return true;
+}
+
+void probes_leave(struct probes *probes)
+{
 	for (size_t i = 0; i < probes->count; i++)
-		append(about->programs, sizeof(about->programs), probes->names[i], "");
-	for (int i = 0; i < HOOKS; i++) {
-		char way[32];
-
-		if (probes->chosen[i] == WAYS)
-			continue;
-		snprintf(way, sizeof(way), "=%s", ways[probes->chosen[i]].name);
-		append(about->attached, sizeof(about->attached), hooks[i].name, way);
-	}
-}
-
-/* A map that says what is pinned; its descriptor, or -1 with a message. */
-static int make_about(const struct probes *probes, const char *command)
-{
-	struct bpf_map_create_opts options;
-	void *about = MAP_FAILED;
-	int fd;
-
-	INIT_OPTIONS(options);
-	options.map_flags = BPF_F_MMAPABLE;
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "netmon_about", sizeof(__u32), sizeof(struct about), 1,
-			    &options);
-	if (fd >= 0)
-		about = mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (about == MAP_FAILED) {
-		cannot("pin", "map_about", errno, advice(errno, probes->options.layer));
-		close_fd(fd);
-		return -1;
-	}
-	describe_pin(probes, about, command);
-	munmap(about, sizeof(struct about));
-	return fd;
-}
-
-static void add_object(struct pin_object *objects, size_t *count, const char *prefix,
-		       const char *name, int fd)
-{
-	struct pin_object *object = &objects[(*count)++];
-
-	snprintf(object->name, sizeof(object->name), "%s%s", prefix, name);
-	object->fd = fd;
-	object->mode = !strcmp(prefix, "map_") ? 0660 : !strcmp(prefix, "prog_") ? 0640 : 0;
-}
-
-/* Nobody but the probes may write: whoever maps a map must be able to open it for that. */
-static int freeze_maps(const struct pin_object *objects, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (bpf_map_freeze(objects[i].fd)) {
-			cannot("freeze", objects[i].name, errno, advice(errno, LAYER_SOCKET));
-			return -1;
-		}
-	return 0;
-}
-
-int probes_pin(struct probes *probes, const struct pin_options *pin, const char *command)
-{
-	struct pin_object objects[4 + 4 * HOOKS] = { 0 };
-	size_t count = 0;
-	int about = make_about(probes, command), error;
-
-	if (about < 0)
-		return -1;
-	add_object(objects, &count, "map_", "about", about);
-	add_object(objects, &count, "map_", "packet_stats", probes->stats.fd);
-	add_object(objects, &count, "map_", "processes", probes->processes.fd);
-	add_object(objects, &count, "map_", "watch", probes->watch_fd);
-	error = freeze_maps(objects, count);
-	for (size_t i = 0; i < probes->count; i++) {
-		add_object(objects, &count, "prog_", probes->names[i], probes->programs[i]);
-		add_object(objects, &count, "link_", probes->names[i],
-			   bpf_link__fd(probes->links[i]));
-	}
-	error = error ? error : pin_make(pin, objects, count);
-	close(about);
-	for (size_t i = 0; i < probes->count && error >= 0; i++)
 		bpf_link__disconnect(probes->links[i]); /* else closing it would detach it */
-	return error;
-}
-
-/* Programs, for what they missed. */
-static int open_programs(struct probes *probes, const char *dir)
-{
-	char names[sizeof(probes->about->programs)], *rest = names, *name;
-
-	memcpy(names, probes->about->programs, sizeof(names));
-	while ((name = strsep(&rest, " ")) && *name && probes->count < LENGTH(probes->programs)) {
-		char file[64], path[PATH_MAX];
-
-		snprintf(file, sizeof(file), "link_%s", name);
-		snprintf(path, sizeof(path), "%s/%s", dir, file);
-		if (access(path, F_OK))
-			return -1;
-		snprintf(file, sizeof(file), "prog_%s", name);
-		probes->programs[probes->count] = pin_open(dir, file);
-		if (probes->programs[probes->count] < 0)
-			return -1;
-		probes->count++;
-	}
-	return 0;
-}
-
-/* Opens all of the pin; -1 with errno where something is missing. */
-static int open_objects(struct probes *probes, const char *dir)
-{
-	probes->stats.fd = pin_open(dir, "map_packet_stats");
-	if (probes->stats.fd < 0)
-		return -1;
-	probes->processes.fd = pin_open(dir, "map_processes");
-	if (probes->processes.fd < 0)
-		return -1;
-	probes->watch_fd = pin_open(dir, "map_watch");
-	return probes->watch_fd < 0 ? -1 : open_programs(probes, dir);
-}
-
-/* Whether that is still what has the name: else what was opened may be of two pins. */
-static bool is_still(int pin, const char *dir)
-{
-	struct stat before, now;
-
-	return !fstat(pin, &before) && !stat(dir, &now) && before.st_dev == now.st_dev &&
-	       before.st_ino == now.st_ino;
-}
-
-static struct probes *new_reader(const struct about *about, const char *dir, bool verbose)
-{
-	struct probes_options options = {
-		.verbose = verbose,
-		.parts = about->parts,
-		.max_processes = about->max_processes,
-		.max_entries = about->max_entries,
-	};
-	struct probes *probes = probes_new(&options, about->shares);
-
-	if (probes) {
-		probes->about = about;
-		return probes;
-	}
-	cannot("read the pin", dir, ENOMEM, NULL);
-	pin_about_free(about);
-	return NULL;
-}
-
-struct probes *probes_open_pinned(const char *dir, bool verbose)
-{
-	int pin = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), error;
-	const struct about *about = pin_about(dir, build());
-	struct probes *probes = about ? new_reader(about, dir, verbose) : NULL;
-
-	if (!probes) {
-		close_fd(pin);
-		return NULL;
-	}
-	probes->pin = pin;
-	error = open_objects(probes, dir) ? errno : 0;
-	if (!is_still(pin, dir)) {
-		cannot("read the pin", dir, ESTALE, "it has just been replaced: try again");
-	} else if (error) {
-		pin_cannot("read the pin", dir, error);
-	} else if (!map_all(probes)) {
-		say_holes(&about->holes);
-		return probes;
-	}
-	probes_close(probes);
-	return NULL;
-}
-
-const struct about *probes_about(const struct probes *probes)
-{
-	return probes->about;
-}
-
-bool probes_gone(const struct probes *probes)
-{
-	struct stat status;
-
-	return probes->about && !fstat(probes->pin, &status) && !status.st_nlink;
-}
-
-/* Reading */
-
-static struct netmon_counters minus(const struct netmon_counters *a, const struct netmon_counters *b)
-{
-	return (struct netmon_counters){
-		.rx_bytes = a->rx_bytes - b->rx_bytes,
-		.tx_bytes = a->tx_bytes - b->tx_bytes,
-		.rx_calls = a->rx_calls - b->rx_calls,
-		.tx_calls = a->tx_calls - b->tx_calls,
-	};
-}
-
-static struct netmon_counters plus(const struct netmon_counters *a, const struct netmon_counters *b)
-{
-	return (struct netmon_counters){
-		.rx_bytes = a->rx_bytes + b->rx_bytes,
-		.tx_bytes = a->tx_bytes + b->tx_bytes,
-		.rx_calls = a->rx_calls + b->rx_calls,
-		.tx_calls = a->tx_calls + b->tx_calls,
-	};
-}
-
-static bool is_zero(const struct netmon_counters *counters)
-{
-	return !(counters->rx_bytes | counters->tx_bytes | counters->rx_calls |
-		 counters->tx_calls);
-}
-
-enum { TRIES = 1000 };
-
-/* Whether nothing was being changed, by its turn before, while it was read. */
-static bool is_whole(const __u64 *turn, __u64 before)
-{
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return !(before & 1) && before == __atomic_load_n(turn, __ATOMIC_RELAXED);
-}
-
-/* Copies it while it neither changes hands nor else.  False where it does all the time. */
-static bool copy_process(const struct netmon_process *process, struct netmon_process *copy)
-{
-	enum { MEMBERS = offsetof(struct netmon_process, comm) + COMM_LEN }; /* not what pads them */
-
-	for (int tries = 0; tries < TRIES; tries++) {
-		__u64 before = __atomic_load_n(&process->turn, __ATOMIC_ACQUIRE);
-
-		*copy = *process;
-		if (is_whole(&process->turn, before) && !memcmp(copy, process, MEMBERS))
-			return true;
-	}
-	return false;
-}
-
-static struct netmon_counters sum_up(const struct probes *probes, const struct slot *slot)
-{
-	struct netmon_counters sum = { 0 };
-
-	for (__u32 i = 0; i < probes->shares; i++)
-		sum = plus(&sum, &slot->shares[i].now);
-	return sum;
-}
-
-/* Copies all but the shares, and sums these up, while it does not change hands. */
-static bool copy_slot(const struct probes *probes, const struct slot *slot, struct slot *copy,
-		      struct netmon_counters *now)
-{
-	for (int tries = 0; tries < TRIES; tries++) {
-		__u64 before = __atomic_load_n(&slot->turn, __ATOMIC_ACQUIRE);
-
-		*copy = *slot;
-		*now = sum_up(probes, slot);
-		if (is_whole(&slot->turn, before))
-			return true;
-	}
-	return false;
-}
-
-static struct netmon_process *seen_process(const struct probes *probes, size_t index)
-{
-	return &((struct netmon_process *)probes->processes.seen)[index];
-}
-
-static const struct netmon_process *kernel_process(const struct probes *probes, size_t index)
-{
-	return &((const struct netmon_process *)probes->processes.elements)[index];
-}
-
-/* Looks at the process anew; keeps what was seen where it changes right now. */
-static void look_at_process(struct probes *probes, size_t index)
-{
-	struct netmon_process copy;
-
-	if (copy_process(kernel_process(probes, index), &copy))
-		*seen_process(probes, index) = copy;
-}
-
-/* It begins with its turn. */
-static const void *element(const struct table *table, size_t index)
-{
-	return table->elements + index * table->size;
-}
-
-/* Elements are first used in their order, give or take those that are being taken on other
- * CPUs right now.  Returns 1 where `index` is one to look at, 0 where all used ones are
- * behind it, -1 where memory is short; counts the unused in `unused`. */
-static int next_used(struct table *table, size_t index, size_t *unused)
-{
-	const __u64 *turn;
-
-	if (index >= table->limit || *unused >= UNUSED_IN_A_ROW)
-		return 0;
-	if (index == table->mapped && table_map(table, 2 * table->mapped))
-		return -1;
-	turn = element(table, index);
-	*unused = __atomic_load_n(turn, __ATOMIC_RELAXED) ? 0 : *unused + 1;
-	return 1;
-}
-
-/* An end that is seen here makes the counters that are read later final. */
-static int read_processes(struct probes *probes)
-{
-	size_t unused = 0;
-	int used;
-
-	for (size_t i = 1; (used = next_used(&probes->processes, i, &unused)) > 0; i++) {
-		const struct netmon_process *process = seen_process(probes, i);
-
-		if (unused || (process->ended &&
-			       process->turn == __atomic_load_n(&kernel_process(probes, i)->turn,
-								__ATOMIC_RELAXED)))
-			continue;
-		look_at_process(probes, i);
-	}
-	return used;
-}
-
-/* Whether nothing of the process can be counted any more.  In layer ip it can until the first
- * reading after its end begins, and may just have been when that reads. */
-static bool is_over(const struct probes *probes, const struct netmon_process *process)
-{
-	if (probes->options.layer == LAYER_SOCKET)
-		return process->ended;
-	return process->ended && probes->watch->readings - process->ended_in >= 2;
-}
-
-static bool is_of(const struct netmon_process *process, const struct netmon_key *key)
-{
-	return process->turn >> 1 == key->generation;
-}
-
-/* Fills in the process of the entry.  False where its place was taken by another one before
- * anybody looked, so that nobody knows any more who it was. */
-static int find_process(struct probes *probes, struct entry *entry, bool known, bool *over)
-{
-	const struct netmon_process *process;
-	size_t index = entry->key.process;
-
-	*over = false;
-	while (index >= probes->processes.mapped)
-		if (table_map(&probes->processes, 2 * probes->processes.mapped))
-			return -1;
-	process = seen_process(probes, index);
-	if (is_of(process, &entry->key))
-		*over = is_over(probes, process);
-	else
-		look_at_process(probes, index);
-	if (is_of(process, &entry->key)) {
-		entry->pid = process->pid;
-		entry->ppid = process->ppid;
-		entry->ended = *over;
-		memcpy(entry->comm, process->comm, COMM_LEN);
-		return 1;
-	}
-	entry->ended = 1;
-	*over = known; /* its counters were read after it had ended */
-	return known;
-}
-
-/* Takes a name that came while the counters were read: what it sent under that one may be among
- * them, and nothing else after it. */
-static void refresh_name(struct probes *probes, struct entry *entry)
-{
-	size_t index = entry->key.process;
-
-	look_at_process(probes, index);
-	if (is_of(seen_process(probes, index), &entry->key))
-		memcpy(entry->comm, seen_process(probes, index)->comm, COMM_LEN);
-}
-
-/* What the kernel sends and receives itself has no user and no cgroup. */
-static __u32 known_parts(const struct probes *probes, const struct netmon_key *key)
-{
-	__u32 known = probes->options.parts;
-
-	if (key->uid == NO_UID)
-		known &= ~(__u32)PART_UID;
-	if (!key->cgroup)
-		known &= ~(__u32)PART_CGROUP;
-	return known;
-}
-
-/* Reports what a slot has that is new.  Where it changed hands once since it was last
- * seen, the rest is the last of the key seen then; where more often, nobody can tell
- * whose it is. */
-static int read_slot(struct probes *probes, size_t index, struct seen *seen,
-		     const struct slot *slot, const struct netmon_counters *now,
-		     int (*found)(void *, const struct entry *), void *context)
-{
-	bool known = slot->turn == seen->turn;
-	int who = 1;
-
-	if (!known) {
-		struct netmon_counters rest = minus(&slot->base, &seen->now);
-
-		if (seen->turn && !seen->over && slot->turn == seen->turn + 2) {
-			seen->entry.total = plus(&seen->entry.total, &rest);
-			seen->entry.ended = 1;
-			if (!is_zero(&seen->entry.total) && found(context, &seen->entry))
-				return -1;
-		} else {
-			probes->lost = plus(&probes->lost, &rest);
-		}
-		memset(&seen->entry, 0, sizeof(seen->entry));
-		seen->over = false;
-		seen->turn = slot->turn;
-		seen->now = slot->base;
-		seen->entry.id = (__u64)index << 40 | slot->turn >> 1;
-		seen->entry.known = known_parts(probes, &slot->key);
-		seen->entry.key = slot->key;
-	}
-	if (probes->options.parts & PART_PROCESS)
-		who = find_process(probes, &seen->entry, known && seen->entry.pid, &seen->over);
-	if (who < 0)
-		return -1;
-	if (!who) {
-		struct netmon_counters rest = minus(now, &seen->now);
-
-		probes->lost = plus(&probes->lost, &rest);
-		probes->lost_process = true;
-		seen->now = *now;
-		return 0;
-	}
-	if (probes->options.parts & PART_PROCESS && !seen->over &&
-	    memcmp(&seen->now, now, sizeof(*now)))
-		refresh_name(probes, &seen->entry);
-	seen->now = *now;
-	seen->entry.total = minus(now, &slot->base);
-	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
-}
-
-/* Reports what was seen before of a slot that can't be read now: the next reading has the
- * rest.  Without it the key would seem to have gone and come back.  Where it changes hands at
- * the first reading of a pin, nothing counts there meanwhile. */
-static int read_again(const struct probes *probes, struct seen *seen, const struct slot *slot,
-		      int (*found)(void *, const struct entry *), void *context)
-{
-	bool known = seen->turn && !seen->over && !is_zero(&seen->entry.total);
-
-	if (probes->about && !probes->read_before)
-		seen->now = sum_up(probes, slot);
-	return known ? found(context, &seen->entry) : 0;
-}
-
-static void say_full(__u32 limit, const char *what, const char *option)
-{
-	fprintf(stderr, "netmon: cannot add to 'packet_stats': full with %u %s: the rest is "
-		"summed in the row '(other)': raise it with %s\n", limit, what, option);
-}
-
-static int read_other(struct probes *probes, int (*found)(void *, const struct entry *),
-		      void *context)
-{
-	struct netmon_counters now = sum_up(probes, element(&probes->stats, SLOT_OTHER));
-	struct entry other = { .id = ~0ULL, .comm = "(other)" };
-	bool keyed = probes->options.parts & ~PART_PROCESS, lost = !is_zero(&probes->lost);
-	bool of_processes = probes->lost_process || (lost && !keyed);
-	struct netmon_counters more;
-
-	other.total = plus(&now, &probes->lost);
-	more = minus(&other.total, &probes->other);
-	probes->other = other.total;
-	if (is_zero(&other.total))
-		return 0;
-	/* what others before us lost is theirs to say */
-	if (is_zero(&more) || (probes->about && !probes->read_before))
-		return found(context, &other);
-	if (!probes->processes_said && (probes->watch->processes_full || of_processes)) {
-		say_full(probes->options.max_processes, "processes", "--max-processes");
-		probes->processes_said = true;
-	}
-	if (!probes->entries_said && (probes->watch->entries_full || (lost && !of_processes))) {
-		say_full(probes->options.max_entries, "entries", "--max-entries");
-		probes->entries_said = true;
-	}
-	return found(context, &other);
-}
-
-static int read_stats(struct probes *probes, int (*found)(void *, const struct entry *),
-		      void *context)
-{
-	struct table *stats = &probes->stats;
-	size_t unused = 0;
-	int used;
-
-	for (size_t i = 1;
-	     (used = next_used(stats, i, &unused)) > 0; i++) {
-		const struct slot *slot = element(stats, i);
-		struct seen *seen = &((struct seen *)stats->seen)[i];
-		bool same = __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) == seen->turn;
-		struct netmon_counters now;
-		struct slot copy;
-
-		if (probes->options.parts && (unused || (same && seen->over)))
-			continue;
-		if (copy_slot(probes, slot, &copy, &now)
-			    ? read_slot(probes, i, seen, &copy, &now, found, context)
-			    : read_again(probes, seen, slot, found, context))
-			return -1;
-	}
-	return used;
-}
-
-int probes_read(struct probes *probes, int (*found)(void *, const struct entry *), void *context)
-{
-	if (probes->options.layer == LAYER_IP)
-		__atomic_fetch_add(&probes->watch->readings, 1, __ATOMIC_SEQ_CST);
-	if (probes->options.parts & PART_PROCESS && read_processes(probes))
-		return -1;
-	if (read_stats(probes, found, context))
-		return -1;
-	/* what came and went before the first reading of a pin is none of its reader's */
-	if (probes->about && !probes->read_before) {
-		probes->lost = (struct netmon_counters){ 0 };
-		probes->lost_process = false;
-	}
-	if (read_other(probes, found, context))
-		return -1;
-	probes->read_before = true;
-	return 0;
-}
-
-int probes_use(struct probes *probes, struct probes_use *use)
-{
-	*use = (struct probes_use){ 0 };
-	if (table_map(&probes->stats, probes->stats.limit) ||
-	    table_map(&probes->processes, probes->processes.limit))
-		return -1;
-	for (size_t i = 1; i < probes->processes.limit; i++) {
-		const struct netmon_process *process = kernel_process(probes, i);
-
-		use->processes += process->turn && !process->ended;
-	}
-	for (size_t i = 0; i < probes->stats.limit; i++) {
-		const struct slot *slot = element(&probes->stats, i);
-		struct netmon_counters now = sum_up(probes, slot);
-
-		use->entries += i && slot->turn && !slot->free;
-		use->all = plus(&use->all, &now);
-	}
-	if (probes->options.parts == PART_PROCESS)
-		use->entries = use->processes;
-	return 0;
-}
-
-__u64 probes_missed(const struct probes *probes)
-{
-	__u64 missed = *(const volatile __u64 *)&probes->watch->calls_missed;
-
-	for (size_t i = 0; i < probes->count; i++) {
-		struct bpf_prog_info info = { 0 };
-		__u32 size = sizeof(info);
-
-		if (!bpf_obj_get_info_by_fd(probes->programs[i], &info, &size))
-			missed += info.recursion_misses;
-	}
-	return missed;
-}
-
-__u64 probes_not_followed(const struct probes *probes)
-{
-	return *(const volatile __u64 *)&probes->watch->forks_missed;
 }

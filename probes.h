@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The kernel side: which probes there are, which of them this kernel takes and by which
- * way, and what they counted.  The only module that knows libbpf.
+ * way.  The only module that knows libbpf.
  *
  * For each hook the ways are tried in order, best first, by really attaching a tiny
  * program; the one that worked is loaded and attached.  All of it goes with the process,
@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 #include "netmon.h"
-#include "pin.h"
+#include "table.h"
 
 enum attach { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_FEXIT, ATTACH_KPROBE };
 
@@ -43,54 +43,54 @@ struct probes;
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
 
-/* The probes that are pinned in this directory, for reading: nothing is loaded.  `verbose` is
- * all of the options that counts; the others are as at the pin.  NULL with a message where that can't be. */
-struct probes *probes_open_pinned(const char *dir, bool verbose);
-
-/* Pins the probes, which have just been opened; `command` is how it was asked for.  They go on
- * counting whether they are closed or not.  Returns 0, or -1 with a message. */
-int probes_pin(struct probes *probes, const struct pin_options *pin, const char *command);
-
-/* What there is to say of a pin besides its numbers; NULL where the probes are not pinned. */
-const struct about *probes_about(const struct probes *probes);
-
-/* Whether the pin has been removed, or another one has its place. */
-bool probes_gone(const struct probes *probes);
-
-/* How the tables are used. */
-struct probes_use {
-	size_t processes, entries;       /* that have a place */
-	struct netmon_counters all;             /* that was ever counted */
-};
-
-/* Returns 0, or -1 with a message. */
-int probes_use(struct probes *probes, struct probes_use *use);
-
 /* Counts this process too, where `follow` is set.  Returns 0, or -1 with a message. */
 int probes_follow(struct probes *probes, __u32 pid);
 
 /* Detaches and frees everything.  Takes NULL too. */
 void probes_close(struct probes *probes);
 
-/*
- * Calls `found` for each key that has moved bytes and may move more, and once more, with
- * its last numbers, for one whose process has ended since the reading before; and for what
- * found no room in the tables, as pid 0 with the name "(other)".  In the order of entry.id,
- * "(other)" last.  The totals count from probes_open(), or the pin; over all entries of all
- * readings they are complete.  The first reading of a pin has what was counted before, of those that are
- * still there.
- *
- * Returns 0, or -1 with a message where `found` returned that or memory is short.
- */
-int probes_read(struct probes *probes, int (*found)(void *context, const struct entry *entry),
-		void *context);
+/* What they count into. */
+struct tables *probes_tables(const struct probes *probes);
 
 /* How many calls, at the most, the kernel kept from the probes so far: the programs'
  * recursion_misses (Linux 5.12; some would not have counted), and returns that no kretprobe
  * was free for. */
 __u64 probes_missed(const struct probes *probes);
 
-/* How many processes could not be followed because too many lived. */
-__u64 probes_not_followed(const struct probes *probes);
+/* The first of the two, of programs by their descriptors. */
+__u64 programs_missed(const int *programs, size_t count);
+
+/* For pinning */
+
+/* Tells builds apart whose probes or maps differ: a hash of all that goes into the kernel. */
+__u64 probes_build(void);
+
+const struct layout *probes_layout(const struct probes *probes);
+
+/* Hooks that the probes lack, a bit for each: what they would see is not counted. */
+struct holes {
+	__u32 refused;           /* by the kernel */
+	__u32 skipped;           /* attached, but the kernel may skip them */
+};
+
+const struct holes *probes_holes(const struct probes *probes);
+void probes_say_holes(const struct holes *holes);
+
+/* How each hook is attached: HOOK=WAY, with spaces between. */
+void probes_ways(const struct probes *probes, char *text, size_t size);
+
+enum { PROBES_MOST = 64 };
+
+/* A program that is attached: its name and descriptors. */
+struct probe {
+	char name[40];
+	int program, link;
+};
+
+/* The one of that index; false where there are no more. */
+bool probes_get(const struct probes *probes, size_t index, struct probe *probe);
+
+/* They go on counting when they are closed. */
+void probes_leave(struct probes *probes);
 
 #endif

@@ -14,17 +14,17 @@ static struct field number_field(const char *name, __u64 number)
 	return (struct field){ name, { .type = INTEGER, .number = number } };
 }
 
-int status_write(struct text *text, const struct options *options, struct probes *probes)
+int status_write(struct text *text, const struct options *options, const struct pin *pin)
 {
-	const struct about *about = probes_about(probes);
-	__u32 max_entries = about->parts == PART_PROCESS ? about->max_processes : about->max_entries;
-	struct probes_use use;
+	const struct about *about = pin_about(pin);
+	__u32 max_entries = about->layout.parts == PART_PROCESS ? about->layout.max_processes : about->layout.max_entries;
+	struct tables_use use;
 	char keys[256];
 	size_t count;
 
-	if (probes_use(probes, &use))
+	if (tables_use(pin_tables(pin), &use))
 		return -1;
-	parts_columns(about->parts, 0, keys, sizeof(keys));
+	parts_columns(about->layout.parts, 0, keys, sizeof(keys));
 
 	struct field fields[] = {
 		text_field("dir", options->pin.dir, strlen(options->pin.dir)),
@@ -34,14 +34,14 @@ int status_write(struct text *text, const struct options *options, struct probes
 		text_field("columns", keys, sizeof(keys)),
 		text_field("attached", about->attached, sizeof(about->attached)),
 		number_field("processes", use.processes),
-		number_field("max_processes", about->parts & PART_PROCESS ? about->max_processes : 0),
+		number_field("max_processes", about->layout.parts & PART_PROCESS ? about->layout.max_processes : 0),
 		number_field("entries", use.entries),
-		number_field("max_entries", about->parts ? max_entries : 1),
+		number_field("max_entries", about->layout.parts ? max_entries : 1),
 		number_field("rx_bytes", use.all.rx_bytes),
 		number_field("tx_bytes", use.all.tx_bytes),
 		number_field("rx_calls", use.all.rx_calls),
 		number_field("tx_calls", use.all.tx_calls),
-		number_field("missed_calls", probes_missed(probes)),
+		number_field("missed_calls", pin_missed(pin)),
 	};
 
 	count = sizeof(fields) / sizeof(*fields);

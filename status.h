@@ -8,6 +8,6 @@
 #include "options.h"
 
 /* Appends the row as the options have it.  Returns 0, or -1 with a message. */
-int status_write(struct text *text, const struct options *options, struct probes *probes);
+int status_write(struct text *text, const struct options *options, const struct pin *pin);
 
 #endif

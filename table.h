@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the probes counted: the tables that they fill (netmon.h), mapped into memory, and the
+ * reading of them.  Of the kernel this module knows the descriptors of the maps, no more.
+ */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "netmon.h"
+
+/* How the tables are laid out: the probes are loaded with it, and readers of a pin find it there. */
+struct layout {
+	__u32 parts;               /* of the key: enum part */
+	__u32 max_processes;       /* how many processes can be told apart, */
+	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
+	__u32 shares;              /* of a slot */
+	bool by_packet;            /* layer ip */
+};
+
+/* How many elements there are of each, the first one included. */
+size_t layout_processes(const struct layout *layout);
+size_t layout_slots(const struct layout *layout);
+
+/* In bytes. */
+size_t layout_slot_size(const struct layout *layout);
+
+/* How many shares a slot gets on so many CPUs, whatever layout->shares: one for each or, where that
+ * takes too much memory, a power of two. */
+__u32 layout_shares(const struct layout *layout, __u32 cpus);
+
+/* The probes' own variables, as their .bss begins. */
+struct watch {
+	__u64 calls_missed;
+	__u64 forks_missed;
+	__u64 processes_full;
+	__u64 entries_full;
+	__u32 readings;
+};
+
+/* Descriptors of the maps. */
+struct table_fds {
+	int stats, processes, watch;
+};
+
+struct tables;
+
+/* Maps the tables; the descriptors are then its own, also where it fails.  `pinned`: they counted
+ * before there was this reader.  NULL with a message. */
+struct tables *tables_open(const struct layout *layout, const struct table_fds *fds, bool pinned);
+
+/* Takes NULL too. */
+void tables_close(struct tables *tables);
+
+/* They stay the tables' own. */
+struct table_fds tables_fds(const struct tables *tables);
+
+/*
+ * Calls `found` for each key that has moved bytes and may move more, and once more, with
+ * its last numbers, for one whose process has ended since the reading before; and for what
+ * found no room in the tables, as pid 0 with the name "(other)".  In the order of entry.id,
+ * "(other)" last.  The totals count from when the probes were attached; over all entries of all
+ * readings they are complete.  The first reading of a pin has what was counted before, of those that are
+ * still there.
+ *
+ * Returns 0, or -1 with a message where `found` returned that or memory is short.
+ */
+int tables_read(struct tables *tables, int (*found)(void *context, const struct entry *entry),
+		void *context);
+
+/* How the tables are used. */
+struct tables_use {
+	size_t processes, entries;       /* that have a place */
+	struct netmon_counters all;      /* that was ever counted */
+};
+
+/* Returns 0, or -1 with a message. */
+int tables_use(struct tables *tables, struct tables_use *use);
+
+/* How many returns no kretprobe was free for, so far. */
+__u64 tables_calls_missed(const struct tables *tables);
+
+/* How many processes could not be followed because too many lived. */
+__u64 tables_not_followed(const struct tables *tables);
+
+#endif
