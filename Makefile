@@ -54,7 +54,7 @@ COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $
 # no columns: what the verifier may quote is in the binary
 BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
-SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c types.c history.c report.c format.c status.c message.c
+SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c types.c history.c report.c columns.c format.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
 TESTS := history traffic replay tracepoint-packets
@@ -131,7 +131,7 @@ vmlinux.h:
 	$(Q)mv $@.new $@
 
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
-$(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/names.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/format.o
+$(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/names.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/columns.o $(BUILD)/format.o
 $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "array.h"
 #include "format.h"
 
 static void put(struct text *text, const char *bytes, size_t length)
@@ -11,15 +12,13 @@ static void put(struct text *text, const char *bytes, size_t length)
 	if (text->no_memory)
 		return;
 	if (text->length + length > text->capacity) {
-		size_t capacity = 2 * (text->length + length) + 4096;
-		char *larger = realloc(text->bytes, capacity);
+		char *larger = array_grow(text->bytes, text->length, length, &text->capacity, 1);
 
 		if (!larger) {
 			text->no_memory = true;
 			return;
 		}
 		text->bytes = larger;
-		text->capacity = capacity;
 	}
 	memcpy(text->bytes + text->length, bytes, length);
 	text->length += length;
@@ -289,7 +288,7 @@ void format_row(struct text *text, enum format format, const struct view *view,
 	if (format == JSONL)
 		put_char(text, '{');
 	for (size_t i = 0; i < view->columns_count; i++) {
-		struct value value = view->columns[i]->get(row);
+		struct value value = column_get(view->columns[i], row);
 
 		put_field(text, format, view->iso, i, view->columns[i]->name, &value);
 	}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <endian.h>
 #include <fnmatch.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "array.h"
 #include "filter.h"
 #include "report.h"
 
@@ -56,6 +56,7 @@ struct report {
 	struct row sum;               /* of all that is wanted */
 	bool shows_pid;
 	bool by_pid;                  /* each entry is a row: the process is all of its key */
+	bool shows_user, shows_cgroup, shows_cmd;
 	bool shows_totals;
 	bool keeps_groups;
 	bool first;                   /* to have an interval */
@@ -63,252 +64,6 @@ struct report {
 	__u64 number;
 	__u64 time, dt, span;
 };
-
-static struct value integer(__u64 number)
-{
-	return (struct value){ .type = INTEGER, .number = number };
-}
-
-static struct value unknown(void)
-{
-	return (struct value){ .type = UNKNOWN };
-}
-
-/* An integer that is only known where it is not 0. */
-static struct value nonzero(__u64 number)
-{
-	return number ? integer(number) : unknown();
-}
-
-static struct value text(const char *bytes, size_t length)
-{
-	return (struct value){ .type = TEXT, .text = bytes, .length = length };
-}
-
-static struct value name(const char *string)
-{
-	return string ? text(string, strlen(string)) : unknown();
-}
-
-/* As ss(8) and the protocols(5) file have them. */
-static const struct {
-	__u16 number;
-	const char *name;
-} protos[] = {
-	{ 1, "icmp" },    /* ICMPv6 too: see family */
-	{ 2, "igmp" },	  { 6, "tcp" },	      { 17, "udp" },   { 33, "dccp" }, { 47, "gre" },
-	{ 50, "esp" },	  { 51, "ah" },	      { 89, "ospf" },  { 103, "pim" }, { 112, "vrrp" },
-	{ 115, "l2tp" },  { 132, "sctp" },    { 136, "udplite" },
-	{ PROTO_PACKET, "packet" },
-};
-
-static const char *proto_name(__u16 number)
-{
-	for (size_t i = 0; i < sizeof(protos) / sizeof(*protos); i++)
-		if (protos[i].number == number)
-			return protos[i].name;
-	return NULL;
-}
-
-int proto_find(const char *name, size_t length)
-{
-	for (size_t i = 0; i < sizeof(protos) / sizeof(*protos); i++)
-		if (strlen(protos[i].name) == length && !memcmp(protos[i].name, name, length))
-			return protos[i].number;
-	return -1;
-}
-
-static bool knows(const struct row *row, enum part part)
-{
-	return row->entry->known & (__u32)part;
-}
-
-static struct value get_time(const struct row *row)
-{
-	return (struct value){ .type = TIME, .number = row->time };
-}
-
-static struct value get_dt(const struct row *row)
-{
-	return (struct value){ .type = DECIMAL, .number = (row->dt + 500) / 1000, .decimals = 6 };
-}
-
-static struct value get_pid(const struct row *row)
-{
-	return integer(row->entry->pid);
-}
-
-static struct value get_comm(const struct row *row)
-{
-	return text(row->entry->comm, strnlen(row->entry->comm, COMM_LEN));
-}
-
-static struct value get_ppid(const struct row *row)
-{
-	return row->entry->pid ? integer(row->entry->ppid) : unknown();
-}
-
-static struct value get_cmd(const struct row *row)
-{
-	return name(row->cmd);
-}
-
-static struct value get_proto(const struct row *row)
-{
-	const char *proto = proto_name(row->entry->key.proto);
-
-	if (!knows(row, PART_PROTO))
-		return unknown();
-	return proto ? name(proto) : integer(row->entry->key.proto);
-}
-
-static struct value get_family(const struct row *row)
-{
-	return nonzero(row->entry->key.family);
-}
-
-static struct value get_uid(const struct row *row)
-{
-	return knows(row, PART_UID) ? integer(row->entry->key.uid) : unknown();
-}
-
-static struct value get_user(const struct row *row)
-{
-	return name(row->user);
-}
-
-static struct value get_cgroup(const struct row *row)
-{
-	return name(row->cgroup);
-}
-
-static struct value get_netns(const struct row *row)
-{
-	return nonzero(row->entry->key.netns);
-}
-
-static struct value address(const struct row *row, const __u32 bytes[4])
-{
-	return (struct value){ .type = ADDRESS,
-			       .number = row->entry->key.family,
-			       .text = (const char *)bytes,
-			       .length = row->entry->key.family == 4 ? 4 : 16 };
-}
-
-/* 0.0.0.0 and :: are what a socket is bound to that takes any address of the host. */
-static struct value get_laddr(const struct row *row)
-{
-	const struct netmon_key *key = &row->entry->key;
-
-	return key->family ? address(row, key->laddr) : unknown();
-}
-
-static struct value get_raddr(const struct row *row)
-{
-	const __u32 *a = row->entry->key.raddr;
-
-	return a[0] | a[1] | a[2] | a[3] ? address(row, a) : unknown();
-}
-
-static struct value get_lport(const struct row *row)
-{
-	return nonzero(row->entry->key.lport);
-}
-
-static struct value get_rport(const struct row *row)
-{
-	return nonzero(row->entry->key.rport);
-}
-
-static struct value get_iface(const struct row *row)
-{
-	const char *iface = row->entry->key.iface;
-
-	return *iface ? text(iface, strnlen(iface, IFACE_LEN)) : unknown();
-}
-
-static struct value get_rx_rate(const struct row *row)
-{
-	return integer(throughput(row->window.rx_bytes, row->span));
-}
-
-static struct value get_tx_rate(const struct row *row)
-{
-	return integer(throughput(row->window.tx_bytes, row->span));
-}
-
-static struct value get_rx_bytes(const struct row *row)
-{
-	return integer(row->interval.rx_bytes);
-}
-
-static struct value get_tx_bytes(const struct row *row)
-{
-	return integer(row->interval.tx_bytes);
-}
-
-static struct value get_rx_calls(const struct row *row)
-{
-	return integer(row->interval.rx_calls);
-}
-
-static struct value get_tx_calls(const struct row *row)
-{
-	return integer(row->interval.tx_calls);
-}
-
-static struct value get_rx_total(const struct row *row)
-{
-	return integer(row->total.rx_bytes);
-}
-
-static struct value get_tx_total(const struct row *row)
-{
-	return integer(row->total.tx_bytes);
-}
-
-/* An address is known by its IP version. */
-enum { LADDR = PART_LADDR | PART_FAMILY, RADDR = PART_RADDR | PART_FAMILY };
-
-const struct column columns[] = {
-	{ "time", REPORT, 0, "when the interval ended: seconds since the epoch", get_time },
-	{ "dt", REPORT, 0, "the interval's true length: seconds", get_dt },
-	{ "pid", KEY, PART_PROCESS, "process (thread group) in the initial pid namespace", get_pid },
-	{ "comm", KEY, PART_PROCESS, "its name", get_comm },
-	{ "ppid", KEY, PART_PROCESS, "its parent process", get_ppid },
-	{ "cmd", KEY, PART_PROCESS, "its command line; empty once it has ended", get_cmd },
-	{ "uid", KEY, PART_UID, "its effective user id", get_uid },
-	{ "user", KEY, PART_UID, "that user's name", get_user },
-	{ "cgroup", KEY, PART_CGROUP, "path of its cgroup (version 2)", get_cgroup },
-	{ "netns", KEY, PART_NETNS, "inode of its network namespace", get_netns },
-	{ "proto", KEY, PART_PROTO, "tcp, udp, icmp, sctp, packet ...; or a number", get_proto },
-	{ "family", KEY, PART_FAMILY, "IP version on the wire: 4 or 6", get_family },
-	{ "laddr", KEY, LADDR, "local address", get_laddr },
-	{ "lport", KEY, PART_LPORT, "local port", get_lport },
-	{ "raddr", KEY, RADDR, "remote address", get_raddr },
-	{ "rport", KEY, PART_RPORT, "remote port", get_rport },
-	{ "iface", KEY, PART_IFACE, "interface (only with --layer ip)", get_iface },
-	{ "rx_rate", MEASURE, 0, "received: bytes per second over the window", get_rx_rate },
-	{ "tx_rate", MEASURE, 0, "sent: bytes per second over the window", get_tx_rate },
-	{ "rx_bytes", MEASURE, 0, "bytes received in the interval", get_rx_bytes },
-	{ "tx_bytes", MEASURE, 0, "bytes sent in the interval", get_tx_bytes },
-	{ "rx_calls", MEASURE, 0, "calls that received them; packets with --layer ip", get_rx_calls },
-	{ "tx_calls", MEASURE, 0, "calls that sent them; packets with --layer ip", get_tx_calls },
-	{ "rx_total", MEASURE, 0, "bytes received since netmon, or the pin, began to count", get_rx_total },
-	{ "tx_total", MEASURE, 0, "bytes sent since netmon, or the pin, began to count", get_tx_total },
-};
-
-const size_t columns_count = sizeof(columns) / sizeof(*columns);
-
-_Static_assert(sizeof(columns) / sizeof(*columns) <= MAX_COLUMNS, "MAX_COLUMNS is too small");
-
-const struct column *column_find(const char *name, size_t length)
-{
-	for (size_t i = 0; i < columns_count; i++)
-		if (strlen(columns[i].name) == length && !memcmp(columns[i].name, name, length))
-			return &columns[i];
-	return NULL;
-}
 
 bool view_has(const struct view *view, const char *name)
 {
@@ -329,25 +84,14 @@ __u32 view_parts(const struct view *view)
 	return parts;
 }
 
-void parts_columns(__u32 parts, __u32 named, char *names, size_t size)
-{
-	*names = '\0';
-	for (size_t i = 0; i < columns_count; i++) {
-		size_t length = strlen(names);
-
-		if (!(columns[i].parts & ~named) || columns[i].parts & ~parts)
-			continue;
-		snprintf(names + length, size - length, "%s%s", length ? "," : "", columns[i].name);
-		named |= columns[i].parts;
-	}
-}
-
 static bool shows_totals(const struct view *view)
 {
-	for (size_t i = 0; i < view->sort_count; i++)
-		if (view->sort[i].column == column_find("rx_total", 8) ||
-		    view->sort[i].column == column_find("tx_total", 8))
+	for (size_t i = 0; i < view->sort_count; i++) {
+		const char *name = view->sort[i].column->name;
+
+		if (!strcmp(name, "rx_total") || !strcmp(name, "tx_total"))
 			return true;
+	}
 	return view_has(view, "rx_total") || view_has(view, "tx_total");
 }
 
@@ -362,6 +106,9 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->first = true;
 	report->shows_pid = view_has(view, "pid");
 	report->by_pid = report->shows_pid && parts == PART_PROCESS;
+	report->shows_user = view_has(view, "user");
+	report->shows_cgroup = view_has(view, "cgroup");
+	report->shows_cmd = view_has(view, "cmd");
 	report->shows_totals = shows_totals(view);
 	report->keeps_groups = report->shows_totals &&
 			       (!report->shows_pid || parts & ~view_parts(view));
@@ -379,21 +126,6 @@ void report_free(struct report *report)
 	free(report->buckets);
 	free(report->keys);
 	free(report);
-}
-
-/* Makes room for `more` elements of an array that has `count`; NULL where memory is short. */
-static void *grow(void *array, size_t count, size_t more, size_t *capacity, size_t size)
-{
-	size_t wanted = *capacity ? *capacity : 64;
-
-	if (count + more <= *capacity)
-		return array;
-	while (wanted < count + more)
-		wanted *= 2;
-	array = realloc(array, wanted * size);
-	if (array)
-		*capacity = wanted;
-	return array;
 }
 
 static void add(struct netmon_counters *sum, const struct netmon_counters *more)
@@ -414,7 +146,7 @@ static bool moved(const struct netmon_counters *counters)
 static bool put_value(struct report *report, const struct value *value)
 {
 	size_t length = 1 + sizeof(__u64) + value->length + 1;
-	char *keys = grow(report->keys, report->keys_length, length, &report->keys_capacity, 1);
+	char *keys = array_grow(report->keys, report->keys_length, length, &report->keys_capacity, 1);
 	__u64 number = htobe64(value->number);
 
 	if (!keys) {
@@ -440,15 +172,17 @@ static bool put_key(struct report *report, const struct row *row)
 	const struct view *view = report->view;
 	const struct netmon_key *key = &row->entry->key;
 	/* a reused pid is another process */
-	const struct value process = integer(!report->shows_pid ? 0 : (__u64)key->process << 32 |
-									      key->generation);
+	const struct value process = {
+		.type = INTEGER,
+		.number = report->shows_pid ? (__u64)key->process << 32 | key->generation : 0,
+	};
 
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
 
 		if (view->columns[i]->kind != KEY)
 			continue;
-		value = view->columns[i]->get(row);
+		value = column_get(view->columns[i], row);
 		if (!put_value(report, &value))
 			return false;
 	}
@@ -536,7 +270,7 @@ static struct group *find_group(struct report *report, size_t key)
 		report->keys_length = key;
 		return &report->groups[bucket->group - 1];
 	}
-	groups = grow(report->groups, report->groups_count, 1, &report->groups_capacity,
+	groups = array_grow(report->groups, report->groups_count, 1, &report->groups_capacity,
 		      sizeof(*groups));
 	if (!groups) {
 		report->no_memory = true;
@@ -620,20 +354,20 @@ static void look_up(const struct report *report, struct row *row)
 	const struct names *names = report->names;
 	const struct entry *entry = row->entry;
 
-	if (knows(row, PART_UID) && view_has(report->view, "user"))
+	if (report->shows_user && entry->known & PART_UID)
 		row->user = names->user(names->context, entry->key.uid);
-	if (knows(row, PART_CGROUP) && view_has(report->view, "cgroup"))
+	if (report->shows_cgroup && entry->known & PART_CGROUP)
 		row->cgroup = names->cgroup(names->context, entry->key.cgroup);
-	if (entry->pid && !entry->ended && view_has(report->view, "cmd"))
+	if (report->shows_cmd && entry->pid && !entry->ended)
 		row->cmd = names->command(names->context, entry->pid);
 }
 
 /* The row, at the end of those there are; NULL where memory is short. */
 static struct row *add_row(struct report *report, const struct row *row, size_t key, size_t length)
 {
-	struct row *rows = grow(report->rows, report->rows_count, 1, &report->rows_capacity,
+	struct row *rows = array_grow(report->rows, report->rows_count, 1, &report->rows_capacity,
 				sizeof(*rows));
-	struct rank *ranks = grow(report->ranks, report->ranks_count, 1, &report->ranks_capacity,
+	struct rank *ranks = array_grow(report->ranks, report->ranks_count, 1, &report->ranks_capacity,
 				  sizeof(*ranks));
 
 	report->rows = rows ? rows : report->rows;
@@ -730,7 +464,7 @@ static int compare_values(const struct value *a, const struct value *b)
 
 static int compare_by(const struct column *column, const struct row *a, const struct row *b)
 {
-	struct value x = column->get(a), y = column->get(b);
+	struct value x = column_get(column, a), y = column_get(column, b);
 
 	return compare_values(&x, &y);
 }
