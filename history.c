@@ -2,49 +2,40 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
+#include "array.h"
 #include "history.h"
+
+/* An entry of the newest tick, or one that is gone but moved something in the window. */
+struct known {
+	struct entry entry;
+	struct netmon_counters interval;
+	struct netmon_counters window;
+	size_t moves;            /* ticks of the ring in whose growth it is */
+};
+
+/* Two runs, each in the order of the ids: the entries of a tick, then those that are gone. */
+struct table {
+	struct known *rows;
+	size_t present;
+	size_t count;
+	size_t capacity;
+};
 
 struct history {
 	size_t capacity;
 	size_t count;
 	size_t oldest;
+	size_t bytes, bytes_most;
+	bool was_cut;
+	__u64 work;
+	struct table newest;
+	struct table next;       /* of the tick that is being filled; else one to fill */
 	struct tick ticks[];
 };
 
-static int entry_compare(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
+_Static_assert(sizeof(struct growth) == 40, "an older tick takes 40 bytes for each entry");
 
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-int tick_add(struct tick *tick, const struct entry *entry)
-{
-	if (tick->count == tick->capacity) {
-		size_t capacity = tick->capacity ? 2 * tick->capacity : 64;
-		struct entry *entries = realloc(tick->entries, capacity * sizeof(*entries));
-
-		if (!entries)
-			return -1;
-		tick->entries = entries;
-		tick->capacity = capacity;
-	}
-	tick->entries[tick->count++] = *entry;
-	return 0;
-}
-
-/* The probes find them in order already. */
-void tick_sort(struct tick *tick)
-{
-	for (size_t i = 1; i < tick->count; i++)
-		if (entry_compare(&tick->entries[i - 1], &tick->entries[i]) > 0) {
-			qsort(tick->entries, tick->count, sizeof(*tick->entries), entry_compare);
-			return;
-		}
-}
-
-struct history *history_new(size_t capacity)
+struct history *history_new(size_t capacity, size_t bytes_most)
 {
 	struct history *history;
 
@@ -57,8 +48,10 @@ struct history *history_new(size_t capacity)
 		return NULL;
 	}
 	history = calloc(1, sizeof(*history) + capacity * sizeof(*history->ticks));
-	if (history)
-		history->capacity = capacity;
+	if (!history)
+		return NULL;
+	history->capacity = capacity;
+	history->bytes_most = bytes_most;
 	return history;
 }
 
@@ -67,27 +60,35 @@ void history_free(struct history *history)
 	if (!history)
 		return;
 	for (size_t i = 0; i < history->capacity; i++)
-		free(history->ticks[i].entries);
+		free(history->ticks[i].growth);
+	free(history->newest.rows);
+	free(history->next.rows);
 	free(history);
-}
-
-struct tick *history_push(struct history *history)
-{
-	struct tick *tick;
-
-	if (history->count < history->capacity)
-		history->count++;
-	else
-		history->oldest = (history->oldest + 1) % history->capacity;
-	tick = &history->ticks[(history->oldest + history->count - 1) % history->capacity];
-	tick->clock = tick->time = 0;
-	tick->count = 0;
-	return tick;
 }
 
 size_t history_count(const struct history *history)
 {
 	return history->count;
+}
+
+size_t history_bytes(const struct history *history)
+{
+	return history->bytes;
+}
+
+bool history_was_cut(const struct history *history)
+{
+	return history->was_cut;
+}
+
+__u64 history_work(const struct history *history)
+{
+	return history->work;
+}
+
+static struct tick *tick_at(struct history *history, size_t index)
+{
+	return &history->ticks[(history->oldest + index) % history->capacity];
 }
 
 const struct tick *history_tick(const struct history *history, size_t index)
@@ -97,35 +98,48 @@ const struct tick *history_tick(const struct history *history, size_t index)
 	return &history->ticks[(history->oldest + index) % history->capacity];
 }
 
-/* The tick where a window begins that ends with the newest; there is at least one. */
-static size_t window_start(const struct history *history, size_t window)
+__u64 history_span(const struct history *history, size_t window)
 {
 	size_t newest = history->count - 1;
 
-	return window < newest ? newest - window : 0;
-}
-
-__u64 history_span(const struct history *history, size_t window)
-{
 	if (history->count < 2)
 		return 0;
-	return history_tick(history, history->count - 1)->clock -
-	       history_tick(history, window_start(history, window))->clock;
+	return history_tick(history, newest)->clock -
+	       history_tick(history, window < newest ? newest - window : 0)->clock;
 }
 
-/* A counter that is below what it was began anew. */
+/* Counters */
+
+/* A counter that is below its last value started again. */
 static __u64 grown(__u64 before, __u64 after)
 {
 	return after < before ? after : after - before;
 }
 
-static void add_growth(struct netmon_counters *sum, const struct netmon_counters *before,
-		       const struct netmon_counters *after)
+static struct netmon_counters growth_of(const struct netmon_counters *before, const struct netmon_counters *after)
 {
-	sum->rx_bytes += grown(before->rx_bytes, after->rx_bytes);
-	sum->tx_bytes += grown(before->tx_bytes, after->tx_bytes);
-	sum->rx_calls += grown(before->rx_calls, after->rx_calls);
-	sum->tx_calls += grown(before->tx_calls, after->tx_calls);
+	return (struct netmon_counters){
+		grown(before->rx_bytes, after->rx_bytes),
+		grown(before->tx_bytes, after->tx_bytes),
+		grown(before->rx_calls, after->rx_calls),
+		grown(before->tx_calls, after->tx_calls),
+	};
+}
+
+static void add(struct netmon_counters *sum, const struct netmon_counters *more)
+{
+	sum->rx_bytes += more->rx_bytes;
+	sum->tx_bytes += more->tx_bytes;
+	sum->rx_calls += more->rx_calls;
+	sum->tx_calls += more->tx_calls;
+}
+
+static void subtract(struct netmon_counters *sum, const struct netmon_counters *less)
+{
+	sum->rx_bytes -= less->rx_bytes;
+	sum->tx_bytes -= less->tx_bytes;
+	sum->rx_calls -= less->rx_calls;
+	sum->tx_calls -= less->tx_calls;
 }
 
 static bool is_zero(const struct netmon_counters *counters)
@@ -134,79 +148,219 @@ static bool is_zero(const struct netmon_counters *counters)
 		 counters->tx_calls);
 }
 
-/* Where each tick of a window is being read. */
+/* Tables */
+
+/* Reads both runs of a table as one, in the order of the ids. */
 struct cursor {
-	const struct entry *next, *end;
+	struct known *present, *present_end;
+	struct known *gone, *gone_end;
 };
 
-/* The lowest id that any of the cursors has next; false where all are at their end. */
-static bool lowest_id(const struct cursor *cursors, size_t count, __u64 *id)
+static struct cursor cursor_of(const struct table *table)
 {
-	bool any = false;
+	struct known *rows = table->rows;
 
-	for (size_t i = 0; i < count; i++) {
-		if (cursors[i].next == cursors[i].end || (any && cursors[i].next->id >= *id))
-			continue;
-		*id = cursors[i].next->id;
-		any = true;
-	}
-	return any;
+	if (!rows)
+		return (struct cursor){ 0 };
+	return (struct cursor){ rows, rows + table->present, rows + table->present,
+				rows + table->count };
 }
 
-/* What the entry moved from the first of these ticks to the last; passes it over. */
-static struct change change_of(struct cursor *cursors, size_t count, __u64 id)
+/* The next row, and passes over it; NULL at the end. */
+static struct known *cursor_next(struct cursor *cursor)
+{
+	bool present = cursor->present < cursor->present_end;
+	bool gone = cursor->gone < cursor->gone_end;
+
+	if (present && (!gone || cursor->present->entry.id < cursor->gone->entry.id))
+		return cursor->present++;
+	return gone ? cursor->gone++ : NULL;
+}
+
+static struct known *append(struct table *table)
+{
+	struct known *rows = array_grow(table->rows, table->count, 1, &table->capacity, sizeof(*rows));
+
+	if (!rows)
+		return NULL;
+	table->rows = rows;
+	return &rows[table->count++];
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct known *x = a, *y = b;
+
+	return (x->entry.id > y->entry.id) - (x->entry.id < y->entry.id);
+}
+
+/* The probes give them in order already. */
+static void sort(struct table *table)
+{
+	for (size_t i = 1; i < table->count; i++)
+		if (compare_ids(&table->rows[i - 1], &table->rows[i]) > 0) {
+			qsort(table->rows, table->count, sizeof(*table->rows), compare_ids);
+			return;
+		}
+}
+
+/* Ticks */
+
+/* The oldest tick leaves: the interval that it began is in the window no longer. */
+static void drop_oldest(struct history *history)
+{
+	struct cursor cursor = cursor_of(&history->newest);
+	struct tick *tick;
+
+	history->oldest = (history->oldest + 1) % history->capacity;
+	if (!--history->count)
+		return;
+	tick = tick_at(history, 0);
+	for (size_t i = 0; i < tick->count; i++) {
+		struct known *row;
+
+		do {
+			row = cursor_next(&cursor);
+			history->work++;
+		} while (row && row->entry.id != tick->growth[i].id);
+		if (!row)
+			break;
+		subtract(&row->window, &tick->growth[i].moved);
+		row->moves--;
+	}
+	history->bytes -= tick->count * sizeof(*tick->growth);
+	tick->count = 0;
+	free(tick->growth);
+	tick->growth = NULL;
+}
+
+struct tick *history_push(struct history *history)
+{
+	struct tick *tick;
+
+	if (history->count == history->capacity)
+		drop_oldest(history);
+	tick = tick_at(history, history->count++);
+	*tick = (struct tick){ 0 };
+	history->next.count = 0;
+	return tick;
+}
+
+int history_add(struct history *history, const struct entry *entry)
+{
+	struct known *row = append(&history->next);
+
+	if (!row)
+		return -1;
+	*row = (struct known){ .entry = *entry };
+	return 0;
+}
+
+/* What the entry moved since the tick before, which may not have it. */
+static void grow(struct known *row, const struct known *before)
 {
 	static const struct netmon_counters none;
-	const struct netmon_counters *before = &none;
-	struct change change = { .gone = true };
 
-	for (size_t i = 0; i < count; i++) {
-		struct cursor *cursor = &cursors[i];
-		bool here = cursor->next < cursor->end && cursor->next->id == id;
-
-		if (!here) {
-			before = &none;
-			continue;
-		}
-		change.entry = cursor->next++;
-		change.gone = i < count - 1;
-		if (i)
-			add_growth(&change.window, before, &change.entry->total);
-		if (i == count - 1)
-			add_growth(&change.interval, before, &change.entry->total);
-		before = &change.entry->total;
-	}
-	return change;
+	row->interval = growth_of(before ? &before->entry.total : &none, &row->entry.total);
+	add(&row->window, &row->interval);
+	row->moves += !is_zero(&row->interval);
 }
 
-int history_changes(const struct history *history, size_t window,
-		    void (*found)(void *context, const struct change *change), void *context)
+/* Moves the window's sums from the table before to the next; those of entries that are gone
+ * follow the next one's entries. */
+static int carry(struct history *history)
 {
-	size_t start, count;
-	struct cursor *cursors;
-	__u64 id;
+	struct table *next = &history->next;
+	struct cursor cursor = cursor_of(&history->newest);
+	struct known *before;
+	size_t i = 0;
+
+	next->present = next->count;
+	while ((before = cursor_next(&cursor))) {
+		bool was_present = before < history->newest.rows + history->newest.present;
+		struct known *gone;
+
+		history->work++;
+		for (; i < next->present && next->rows[i].entry.id < before->entry.id; i++)
+			grow(&next->rows[i], NULL);
+		if (i < next->present && next->rows[i].entry.id == before->entry.id) {
+			next->rows[i].window = before->window;
+			next->rows[i].moves = before->moves;
+			grow(&next->rows[i++], was_present ? before : NULL);
+			continue;
+		}
+		if (!before->moves)
+			continue;
+		gone = append(next);
+		if (!gone)
+			return -1;
+		*gone = *before;
+		gone->interval = (struct netmon_counters){ 0 };
+	}
+	for (; i < next->present; i++)
+		grow(&next->rows[i], NULL);
+	return 0;
+}
+
+/* Keeps what the tick will take from the window when it expires. */
+static int keep_growth(struct history *history, struct tick *tick)
+{
+	const struct table *table = &history->next;
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->present; i++)
+		count += !is_zero(&table->rows[i].interval);
+	history->work += table->present;
+	if (!count)
+		return 0;
+	tick->growth = malloc(count * sizeof(*tick->growth));
+	if (!tick->growth)
+		return -1;
+	for (size_t i = 0; i < table->present; i++)
+		if (!is_zero(&table->rows[i].interval))
+			tick->growth[tick->count++] = (struct growth){ table->rows[i].entry.id,
+								       table->rows[i].interval };
+	history->bytes += count * sizeof(*tick->growth);
+	return 0;
+}
+
+int history_complete(struct history *history)
+{
+	const struct table last = history->newest;
+
+	sort(&history->next);
+	if (history->count == 1) /* no interval has ended */
+		history->next.present = history->next.count;
+	else if (carry(history) || keep_growth(history, tick_at(history, history->count - 1)))
+		return -1;
+	history->newest = history->next;
+	history->next = last;
+	while (history->bytes > history->bytes_most && history->count > 2) {
+		drop_oldest(history);
+		history->was_cut = true;
+	}
+	return 0;
+}
+
+void history_changes(const struct history *history,
+		     void (*found)(void *context, const struct change *change), void *context)
+{
+	struct cursor cursor = cursor_of(&history->newest);
+	const struct known *row;
 
 	if (history->count < 2)
-		return 0;
-	start = window_start(history, window);
-	count = history->count - start;
-	cursors = calloc(count, sizeof(*cursors));
-	if (!cursors)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		const struct tick *tick = history_tick(history, start + i);
+		return;
+	while ((row = cursor_next(&cursor))) {
+		struct change change = {
+			.entry = &row->entry,
+			.gone = row >= history->newest.rows + history->newest.present,
+			.interval = row->interval,
+			.window = row->window,
+		};
 
-		cursors[i].next = tick->entries;
-		cursors[i].end = tick->count ? tick->entries + tick->count : tick->entries;
-	}
-	while (lowest_id(cursors, count, &id)) {
-		struct change change = change_of(cursors, count, id);
-
-		if (!change.gone || !is_zero(&change.window))
+		if (!change.gone || row->moves)
 			found(context, &change);
 	}
-	free(cursors);
-	return 0;
 }
 
 /* In one division where the product fits, else by a decimal place at a time. */

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A fixed-size ring of ticks.  A tick is what one reading of the probes found: for each
- * entry its counters, which only grow, and when that was.  A new tick replaces the
- * oldest; throughput can be had as soon as there are two.  Pure: no clock, no input or
- * output, no global state.
+ * A fixed-size ring of ticks, from the oldest to the newest.  A tick is one reading of the
+ * probes: the counters of each entry, which only grow, and when they were read.  A new tick
+ * replaces the oldest; throughput can be derived from two ticks on.
+ *
+ * The window is the whole ring.  What each entry moved in it is a running sum: a new tick adds
+ * its growth, and the expiring one is subtracted.  So a tick costs O(entries), however many
+ * ticks the ring has, and an older tick keeps 40 bytes for each entry that moved anything in it.
+ * Pure: no clock, no input or output, no global state.
  */
 #ifndef HISTORY_H
 #define HISTORY_H
@@ -12,12 +16,20 @@
 #include <stddef.h>
 #include "netmon.h"
 
+/* What the window of a report may take. */
+enum { WINDOW_BYTES_MOST = 256 << 20 };
+
+/* What an entry moved from one tick to the next. */
+struct growth {
+	__u64 id;
+	struct netmon_counters moved;
+};
+
 struct tick {
 	__u64 clock;             /* when it was read: monotonic clock, nanoseconds */
 	__u64 time;              /* the same by the wall clock: milliseconds since the epoch */
 	size_t count;
-	size_t capacity;
-	struct entry *entries;   /* in the order of their ids after tick_sort() */
+	struct growth *growth;   /* since the tick before; none in the oldest */
 };
 
 /* What an entry moved: in the newest interval, and in the window that ends with it. */
@@ -30,21 +42,22 @@ struct change {
 
 struct history;
 
-/* Appends a copy of the entry.  Returns 0, or -1 where memory is short. */
-int tick_add(struct tick *tick, const struct entry *entry);
-
-/* Puts the entries in order, as the other functions need them. */
-void tick_sort(struct tick *tick);
-
-/* A ring of at least one tick; NULL with errno EINVAL for none, or ENOMEM. */
-struct history *history_new(size_t capacity);
+/* A ring of at least one tick.  If its growth would take more than `bytes_most`, the oldest
+ * ticks leave early, down to two.  NULL with errno EINVAL for no tick, or ENOMEM. */
+struct history *history_new(size_t capacity, size_t bytes_most);
 
 /* Takes NULL too. */
 void history_free(struct history *history);
 
-/* Starts a new tick, empty, and returns it to be filled and sorted.  Where the ring is
- * full it takes the place of the oldest. */
+/* Begins a new tick, empty, and returns it.  If the ring is full, the oldest leaves. */
 struct tick *history_push(struct history *history);
+
+/* Adds a copy of the entry to the tick that was begun.  Returns 0, or -1 if memory is short. */
+int history_add(struct history *history, const struct entry *entry);
+
+/* Completes the tick that was begun: all of its entries have been added, in any order.
+ * Returns 0, or -1 if memory is short. */
+int history_complete(struct history *history);
 
 /* How many ticks there are: from 0 to the capacity. */
 size_t history_count(const struct history *history);
@@ -52,16 +65,25 @@ size_t history_count(const struct history *history);
 /* A tick by age: 0 is the oldest, history_count() - 1 the newest; NULL beyond. */
 const struct tick *history_tick(const struct history *history, size_t index);
 
-/* Nanoseconds from the tick `window` intervals before the newest (or the oldest, where
- * the ring has fewer) to the newest; 0 as long as there are not two ticks. */
+/* Nanoseconds from the tick `window` intervals before the newest (or from the oldest, if the
+ * ring has fewer) to the newest; 0 until there are two ticks. */
 __u64 history_span(const struct history *history, size_t window);
 
-/* Calls `found` for each entry of the newest tick, and for each that moved anything over
- * the same span and is gone since, in the order of their ids.  An entry that an earlier
- * tick does not have began with 0 after it, also when a still earlier one has it.  Does
- * nothing as long as there are not two ticks.  Returns 0, or -1 where memory is short. */
-int history_changes(const struct history *history, size_t window,
-		    void (*found)(void *context, const struct change *change), void *context);
+/* Calls `found` for each entry of the newest tick, and for each that moved anything in the
+ * window and is gone since, in the order of their ids.  An entry that the tick before does not
+ * have began with 0 after it, even if a still earlier one has it.  Does nothing until there are
+ * two ticks. */
+void history_changes(const struct history *history,
+		     void (*found)(void *context, const struct change *change), void *context);
+
+/* The bytes that the growth of all ticks takes. */
+size_t history_bytes(const struct history *history);
+
+/* Whether ticks ever left early, because of `bytes_most`. */
+bool history_was_cut(const struct history *history);
+
+/* How many entries and growths have been read to complete ticks: the work so far. */
+__u64 history_work(const struct history *history);
 
 /* Bytes, calls ... a second, rounded to the nearest integer; 0 for a span of 0. */
 __u64 throughput(__u64 amount, __u64 nanoseconds);

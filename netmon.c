@@ -180,9 +180,9 @@ static enum outcome write_text(struct netmon *netmon)
 	return GO_ON;
 }
 
-static int add_entry(void *tick, const struct entry *entry)
+static int add_entry(void *history, const struct entry *entry)
 {
-	if (!tick_add(tick, entry))
+	if (!history_add(history, entry))
 		return 0;
 	return cannot("read", "packet_stats", strerror(ENOMEM), NULL);
 }
@@ -205,6 +205,19 @@ static void set_time(struct tick *tick, __u64 last)
 	}
 }
 
+/* Warns once if the window does not fit. */
+static int complete_tick(struct netmon *netmon)
+{
+	bool was_cut = history_was_cut(netmon->history);
+
+	if (history_complete(netmon->history))
+		return cannot("complete", "tick", strerror(ENOMEM), NULL);
+	if (!was_cut && history_was_cut(netmon->history))
+		cannot("average over", "all intervals", "they take more than 256 MiB",
+		       "rates are averages over as many as fit: use a smaller -w or fewer columns");
+	return 0;
+}
+
 static enum outcome report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
@@ -212,9 +225,8 @@ static enum outcome report(struct netmon *netmon)
 	struct tick *tick = history_push(history);
 
 	set_time(tick, history_tick(history, history_count(history) - 2)->time);
-	if (tables_read(netmon->tables, add_entry, tick))
+	if (tables_read(netmon->tables, add_entry, history) || complete_tick(netmon))
 		return FAILED;
-	tick_sort(tick);
 	names_forget(netmon->cache);
 	if (report_make(netmon->report, netmon->history)) {
 		cannot("make", "report", strerror(ENOMEM), NULL);
@@ -333,7 +345,7 @@ static int open_report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 
-	netmon->history = history_new(options->view.window + 1);
+	netmon->history = history_new(options->view.window + 1, WINDOW_BYTES_MOST);
 	netmon->cache = names_new(options->probes.cgroup_root);
 	if (netmon->cache) {
 		netmon->names = names_of(netmon->cache);
@@ -439,9 +451,10 @@ static int first_tick(struct netmon *netmon)
 	struct tick *tick = history_push(netmon->history);
 
 	tick->clock = now(CLOCK_MONOTONIC);
-	if (netmon->pin && tables_read(netmon->tables, add_entry, tick))
+	if (netmon->pin && tables_read(netmon->tables, add_entry, netmon->history))
 		return -1;
-	tick_sort(tick);
+	if (complete_tick(netmon))
+		return -1;
 	netmon->timer = open_timer(tick->clock, netmon->options.interval);
 	if (netmon->timer >= 0)
 		return 0;

@@ -531,7 +531,8 @@ int report_make(struct report *report, const struct history *history)
 		.span = report->span,
 	};
 	forget_groups(report);
-	if (history_changes(history, view->window, add_change, report) || report->no_memory)
+	history_changes(history, add_change, report);
+	if (report->no_memory)
 		return -1;
 	report->first = false;
 	rank_rows(report);

@@ -22,6 +22,7 @@ enum { MAX_FOUND = 512 };
 struct found {
 	size_t count;
 	struct change changes[MAX_FOUND];
+	struct entry entries[MAX_FOUND];
 };
 
 static unsigned long failures;
@@ -47,21 +48,68 @@ static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
 		}                                                                           \
 	} while (0)
 
-static struct history *ring(size_t capacity)
+/* The ticks of a test, as they were put: each ring gets all of them, whatever its capacity. */
+enum { MAX_TICKS = 80, MAX_PUT = 256 };
+
+static struct {
+	size_t count;
+	struct {
+		uint64_t clock;
+		size_t count;
+		struct entry entries[MAX_PUT];
+	} ticks[MAX_TICKS];
+} script;
+
+static void begin(void)
 {
-	struct history *history = history_new(capacity);
+	script.count = 0;
+}
+
+static void tick(uint64_t clock)
+{
+	REQUIRE(script.count < MAX_TICKS);
+	script.ticks[script.count].clock = clock;
+	script.ticks[script.count++].count = 0;
+}
+
+static void put_entry(const struct entry *entry)
+{
+	REQUIRE(script.count && script.ticks[script.count - 1].count < MAX_PUT);
+	script.ticks[script.count - 1].entries[script.ticks[script.count - 1].count++] = *entry;
+}
+
+static struct history *new_ring(size_t capacity, size_t bytes_most)
+{
+	struct history *history = history_new(capacity, bytes_most);
 
 	REQUIRE(history);
 	return history;
 }
 
-static struct tick *push(struct history *history, uint64_t clock)
+/* Gives the ring the tick of the script. */
+static void play(struct history *history, size_t index)
 {
-	struct tick *tick = history_push(history);
+	struct tick *begun = history_push(history);
 
-	REQUIRE(tick);
-	tick->clock = clock;
-	return tick;
+	REQUIRE(begun);
+	CHECK(begun->clock, 0);
+	CHECK(begun->time, 0);
+	CHECK(begun->count, 0);
+	begun->clock = script.ticks[index].clock;
+	begun->time = 7 * begun->clock;
+	for (size_t i = 0; i < script.ticks[index].count; i++)
+		REQUIRE(!history_add(history, &script.ticks[index].entries[i]));
+	REQUIRE(!history_complete(history));
+}
+
+/* A ring that has seen the script. */
+static struct history *ring(size_t capacity)
+{
+	struct history *history = new_ring(capacity, SIZE_MAX);
+
+	for (size_t i = 0; i < script.count; i++)
+		play(history, i);
+	return history;
 }
 
 /* Counters that differ from each other, so that none can stand in for another. */
@@ -76,11 +124,11 @@ static uint64_t life(uint32_t pid, uint64_t since)
 	return (uint64_t)pid << 32 | since;
 }
 
-static void put(struct tick *tick, uint32_t pid, uint64_t since, uint64_t rx_bytes)
+static void put(uint32_t pid, uint64_t since, uint64_t rx_bytes)
 {
 	struct entry entry = { .id = life(pid, since), .total = counters_of(rx_bytes) };
 
-	REQUIRE(!tick_add(tick, &entry));
+	put_entry(&entry);
 }
 
 static void note(void *context, const struct change *change)
@@ -88,16 +136,29 @@ static void note(void *context, const struct change *change)
 	struct found *found = context;
 
 	REQUIRE(found->count < MAX_FOUND);
-	found->changes[found->count++] = *change;
+	found->changes[found->count] = *change;
+	found->entries[found->count] = *change->entry;
+	found->changes[found->count].entry = &found->entries[found->count];
+	found->count++;
 }
 
-static const struct found *changes(const struct history *history, size_t window)
+static const struct found *changes_in(const struct history *history)
 {
 	static struct found found;
 
 	found.count = 0;
-	CHECK(history_changes(history, window, note, &found), 0);
+	history_changes(history, note, &found);
 	return &found;
+}
+
+/* Of the script, by a ring of so many intervals. */
+static const struct found *changes(size_t window)
+{
+	struct history *history = ring(window + 1);
+	const struct found *found = changes_in(history);
+
+	history_free(history);
+	return found;
 }
 
 static void check_counters(int line, const char *what, const struct netmon_counters *got,
@@ -136,7 +197,7 @@ static void change_at(int line, const struct found *found, size_t index, uint32_
 static void capacity_none(void)
 {
 	errno = 0;
-	CHECK(history_new(0) == NULL, 1);
+	CHECK(history_new(0, SIZE_MAX) == NULL, 1);
 	CHECK(errno, EINVAL);
 	history_free(NULL);
 }
@@ -147,47 +208,54 @@ static void capacity_beyond_memory(void)
 	size_t wrapping = SIZE_MAX / sizeof(struct tick) + 2;
 
 	errno = 0;
-	CHECK(history_new(wrapping) == NULL, 1);
+	CHECK(history_new(wrapping, SIZE_MAX) == NULL, 1);
 	CHECK(errno, ENOMEM);
 }
 
 static void no_tick(void)
 {
-	struct history *history = ring(3);
+	struct history *history;
 
+	begin();
+	history = ring(3);
 	CHECK(history_count(history), 0);
 	CHECK(history_tick(history, 0) == NULL, 1);
 	CHECK(history_tick(history, SIZE_MAX) == NULL, 1);
 	CHECK(history_span(history, 1), 0);
-	CHECK(changes(history, 1)->count, 0);
+	CHECK(changes_in(history)->count, 0);
 	history_free(history);
 }
 
 static void one_tick(void)
 {
-	struct history *history = ring(3);
-	struct tick *tick = push(history, 1000);
+	struct history *history;
 
-	put(tick, 1, 0, 500);
-	tick_sort(tick);
+	begin();
+	tick(1000);
+	put(1, 0, 500);
+	history = ring(3);
 	CHECK(history_count(history), 1);
-	CHECK(history_tick(history, 0) == tick, 1);
+	CHECK(history_tick(history, 0)->clock, 1000);
 	CHECK(history_tick(history, 1) == NULL, 1);
 	CHECK(history_span(history, 1), 0);
-	CHECK(changes(history, 1)->count, 0);
+	CHECK(changes_in(history)->count, 0);
 	history_free(history);
 }
 
 static void two_ticks(void)
 {
-	struct history *history = ring(3);
+	struct history *history;
 	const struct found *found;
 
-	put(push(history, 1000), 1, 0, 500);
-	put(push(history, 3500), 1, 0, 740);
+	begin();
+	tick(1000);
+	put(1, 0, 500);
+	tick(3500);
+	put(1, 0, 740);
+	history = ring(3);
 	CHECK(history_count(history), 2);
 	CHECK(history_span(history, 1), 2500);
-	found = changes(history, 1);
+	found = changes_in(history);
 	CHECK(found->count, 1);
 	CHANGE(found, 0, 1, 0, 240, 240);
 	history_free(history);
@@ -195,32 +263,34 @@ static void two_ticks(void)
 
 static void capacity_one(void)
 {
-	struct history *history = ring(1);
+	struct history *history = new_ring(1, SIZE_MAX);
 
+	begin();
 	for (uint64_t clock = 1; clock <= 5; clock++) {
-		struct tick *tick = push(history, clock);
-
-		CHECK(tick->count, 0);
-		put(tick, 1, 0, 100 * clock);
+		tick(clock);
+		put(1, 0, 100 * clock);
+		play(history, clock - 1);
 		CHECK(history_count(history), 1);
 		CHECK(history_tick(history, 0)->clock, clock);
-		CHECK(history_tick(history, 0)->entries[0].total.rx_bytes, 100 * clock);
 		CHECK(history_tick(history, 1) == NULL, 1);
 		CHECK(history_span(history, 1), 0);
-		CHECK(changes(history, 1)->count, 0);
+		CHECK(history_bytes(history), 0);
+		CHECK(changes_in(history)->count, 0);
 	}
 	history_free(history);
 }
 
 static void wrap_around(void)
 {
-	for (size_t capacity = 1; capacity <= 9; capacity++) {
-		struct history *history = ring(capacity);
+	for (size_t capacity = 1; capacity <= 7; capacity++) {
+		struct history *history = new_ring(capacity, SIZE_MAX);
 
+		begin();
 		for (size_t pushed = 1; pushed <= 10 * capacity + 3; pushed++) {
 			size_t count = pushed < capacity ? pushed : capacity;
 
-			push(history, pushed)->time = 7 * pushed;
+			tick(pushed);
+			play(history, pushed - 1);
 			CHECK(history_count(history), count);
 			for (size_t i = 0; i < count; i++) {
 				CHECK(history_tick(history, i)->clock, pushed - count + 1 + i);
@@ -233,37 +303,19 @@ static void wrap_around(void)
 	}
 }
 
-/* A tick that takes the place of another starts with nothing of it. */
-static void new_tick_is_empty(void)
-{
-	struct history *history = ring(2);
-
-	for (uint32_t i = 0; i < 6; i++) {
-		struct tick *tick = history_push(history);
-
-		CHECK(tick->clock, 0);
-		CHECK(tick->time, 0);
-		CHECK(tick->count, 0);
-		tick->clock = tick->time = 99;
-		put(tick, i, 0, 1);
-	}
-	history_free(history);
-}
-
 static void ticks_of_unequal_length(void)
 {
 	static const size_t lengths[] = { 200, 0, 1, 65, 64, 3, 129, 128 };
-	struct history *history = ring(2);
 
+	begin();
 	for (size_t t = 0; t < sizeof(lengths) / sizeof(*lengths); t++) {
-		struct tick *tick = push(history, t);
 		const struct found *found;
 		size_t before = t ? lengths[t - 1] : 0;
 
+		tick(t);
 		for (uint32_t pid = 0; pid < lengths[t]; pid++)
-			put(tick, pid, 0, 1000 * (t + 1) + pid);
-		CHECK(tick->count, lengths[t]);
-		found = changes(history, 1);
+			put(pid, 0, 1000 * (t + 1) + pid);
+		found = changes(1);
 		CHECK(found->count, t ? lengths[t] : 0);
 		for (uint32_t i = 0; i < found->count; i++) {
 			uint64_t grown = i < before ? 1000 : 1000 * (t + 1) + i;
@@ -271,137 +323,134 @@ static void ticks_of_unequal_length(void)
 			CHANGE(found, i, i, 0, grown, grown);
 		}
 	}
-	history_free(history);
 }
 
 static void tick_with_nothing(void)
 {
-	struct history *history = ring(4);
-	struct tick *empty;
+	struct history *history;
 
-	put(push(history, 10), 1, 0, 100);
-	empty = push(history, 20);
-	tick_sort(empty);
-	CHECK(changes(history, 1)->count, 0);
+	begin();
+	tick(10);
+	put(1, 0, 100);
+	tick(20);
+	history = ring(4);
+	CHECK(changes_in(history)->count, 0);
 	CHECK(history_span(history, 1), 10);
-	put(push(history, 30), 2, 0, 7);
-	CHECK(changes(history, 1)->count, 1);
-	CHANGE(changes(history, 1), 0, 2, 0, 7, 7);
-	CHANGE(changes(history, 3), 0, 2, 0, 7, 7);
 	history_free(history);
+	tick(30);
+	put(2, 0, 7);
+	CHECK(changes(1)->count, 1);
+	CHANGE(changes(1), 0, 2, 0, 7, 7);
+	CHANGE(changes(3), 0, 2, 0, 7, 7);
 }
 
 static void only_empty_ticks(void)
 {
-	struct history *history = ring(2);
-
+	begin();
 	for (uint64_t clock = 1; clock <= 4; clock++) {
-		push(history, clock);
-		CHECK(changes(history, 1)->count, 0);
+		tick(clock);
+		CHECK(changes(1)->count, 0);
 	}
-	history_free(history);
 }
 
 static void appears(void)
 {
-	struct history *history = ring(3);
 	const struct found *found;
-	struct tick *tick;
 
-	put(push(history, 1), 5, 0, 100);
-	tick = push(history, 2);
-	put(tick, 5, 0, 103);
-	put(tick, 9, 0, 40);
-	put(tick, 2, 0, 60);
-	tick_sort(tick);
-	found = changes(history, 1);
+	begin();
+	tick(1);
+	put(5, 0, 100);
+	tick(2);
+	put(5, 0, 103);
+	put(9, 0, 40);
+	put(2, 0, 60);
+	found = changes(1);
 	CHECK(found->count, 3);
 	CHANGE(found, 0, 2, 0, 60, 60);
 	CHANGE(found, 1, 5, 0, 3, 3);
 	CHANGE(found, 2, 9, 0, 40, 40);
-	history_free(history);
 }
 
-/* What is gone is only found as long as it moved something in the window. */
+/* What is gone is found only while it moved something in the window. */
 static void disappears(void)
 {
-	struct history *history = ring(3);
 	const struct found *found;
-	struct tick *tick = push(history, 1);
 
-	put(tick, 5, 0, 100);
-	put(tick, 6, 0, 200);
-	put(push(history, 2), 6, 0, 211);
-	found = changes(history, 2);
+	begin();
+	tick(1);
+	put(5, 0, 100);
+	put(6, 0, 200);
+	tick(2);
+	put(6, 0, 211);
+	found = changes(2);
 	CHECK(found->count, 1);
 	CHANGE(found, 0, 6, 0, 11, 11);
-	history_free(history);
 
-	history = ring(3);
-	push(history, 1);
-	tick = push(history, 2);
-	put(tick, 5, 0, 100);
-	put(tick, 6, 0, 200);
-	put(push(history, 3), 6, 0, 211);
-	found = changes(history, 2);
+	begin();
+	tick(1);
+	tick(2);
+	put(5, 0, 100);
+	put(6, 0, 200);
+	tick(3);
+	put(6, 0, 211);
+	found = changes(2);
 	CHECK(found->count, 2);
 	CHANGE(found, 0, 5, 0, 0, 100);
 	CHECK(found->changes[0].gone, true);
 	CHANGE(found, 1, 6, 0, 11, 211);
 	CHECK(found->changes[1].gone, false);
-	CHECK(changes(history, 1)->count, 1);
-	history_free(history);
+	CHECK(changes(1)->count, 1);
 }
 
 static void comes_back(void)
 {
-	struct history *history = ring(4);
-
-	put(push(history, 1), 5, 0, 100);
-	put(push(history, 2), 5, 0, 130);
-	push(history, 3);
-	put(push(history, 4), 5, 0, 150);
-	CHANGE(changes(history, 1), 0, 5, 0, 150, 150);
-	CHANGE(changes(history, 2), 0, 5, 0, 150, 150);
+	begin();
+	tick(1);
+	put(5, 0, 100);
+	tick(2);
+	put(5, 0, 130);
+	tick(3);
+	tick(4);
+	put(5, 0, 150);
+	CHANGE(changes(1), 0, 5, 0, 150, 150);
+	CHANGE(changes(2), 0, 5, 0, 150, 150);
 	/* the 30 from the first tick to the second, and 150 from the third to the last */
-	CHANGE(changes(history, 3), 0, 5, 0, 150, 180);
-	history_free(history);
+	CHANGE(changes(3), 0, 5, 0, 150, 180);
 }
 
 static void counter_begins_anew(void)
 {
-	struct history *history = ring(4);
-
-	put(push(history, 1), 5, 0, 1000);
-	put(push(history, 2), 5, 0, 1010);
-	put(push(history, 3), 5, 0, 4);
-	CHANGE(changes(history, 1), 0, 5, 0, 4, 4);
-	CHANGE(changes(history, 2), 0, 5, 0, 4, 14);
-	history_free(history);
+	begin();
+	tick(1);
+	put(5, 0, 1000);
+	tick(2);
+	put(5, 0, 1010);
+	tick(3);
+	put(5, 0, 4);
+	CHANGE(changes(1), 0, 5, 0, 4, 4);
+	CHANGE(changes(2), 0, 5, 0, 4, 14);
 }
 
 static void reused_pid(void)
 {
-	struct history *history = ring(3);
 	const struct found *found;
-	struct tick *tick;
 
-	put(push(history, 1), 5, 1000, 100);
-	tick = push(history, 2);
-	put(tick, 5, 2000, 130); /* another process, with more than the one before */
-	found = changes(history, 1);
+	begin();
+	tick(1);
+	put(5, 1000, 100);
+	tick(2);
+	put(5, 2000, 130); /* another process, with more than the one before */
+	found = changes(1);
 	CHECK(found->count, 1);
 	CHANGE(found, 0, 5, 2000, 130, 130);
 
-	tick = push(history, 3);
-	put(tick, 5, 3000, 8); /* both lives in one tick */
-	put(tick, 5, 2000, 131);
-	tick_sort(tick);
-	found = changes(history, 2);
+	tick(3);
+	put(5, 3000, 8); /* both lives in one tick */
+	put(5, 2000, 131);
+	found = changes(2);
 	CHECK(found->count, 2);
 	CHANGE(found, 0, 5, 2000, 1, 131);
 	CHANGE(found, 1, 5, 3000, 8, 8);
-	history_free(history);
 }
 
 static void large_counters(void)
@@ -410,103 +459,230 @@ static void large_counters(void)
 					   (1ULL << 53) + 1, 1ULL << 61 };
 
 	for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
-		struct history *history = ring(3);
-
+		begin();
 		for (uint64_t t = 0; t < 3; t++) {
 			uint64_t n = starts[i] + 3 * t;
 			struct entry entry = { .id = 1, .total = { n, n, n, n } };
 
-			REQUIRE(!tick_add(push(history, t), &entry));
+			tick(t);
+			put_entry(&entry);
 		}
-		CHECK(changes(history, 1)->changes[0].interval.rx_bytes, 3);
-		CHECK(changes(history, 1)->changes[0].interval.tx_calls, 3);
-		CHECK(changes(history, 2)->changes[0].window.tx_bytes, 6);
-		CHECK(changes(history, 2)->changes[0].window.rx_calls, 6);
-		history_free(history);
+		CHECK(changes(1)->changes[0].interval.rx_bytes, 3);
+		CHECK(changes(1)->changes[0].interval.tx_calls, 3);
+		CHECK(changes(2)->changes[0].window.tx_bytes, 6);
+		CHECK(changes(2)->changes[0].window.rx_calls, 6);
 	}
 }
 
 /* From nothing to 2^64 - 1 in one interval. */
 static void largest_counter(void)
 {
-	struct history *history = ring(2);
 	struct entry entry = { .id = 1, .total = { UINT64_MAX, UINT64_MAX, 1, 0 } };
 
-	push(history, 0);
-	REQUIRE(!tick_add(push(history, 1), &entry));
-	CHECK(changes(history, 1)->changes[0].interval.rx_bytes, UINT64_MAX);
-	CHECK(changes(history, 1)->changes[0].window.tx_bytes, UINT64_MAX);
-	history_free(history);
+	begin();
+	tick(0);
+	tick(1);
+	put_entry(&entry);
+	CHECK(changes(1)->changes[0].interval.rx_bytes, UINT64_MAX);
+	CHECK(changes(1)->changes[0].window.tx_bytes, UINT64_MAX);
+	tick(2);
+	tick(3);
+	CHECK(changes(3)->changes[0].window.tx_bytes, UINT64_MAX);
+	CHECK(changes(2)->count, 0);
+}
+
+/* Growth of 2^64 in all leaves 0: the entry moved something all the same, until that expires. */
+static void sum_that_wraps(void)
+{
+	struct entry entry = { .id = 1, .total = { UINT64_MAX, 0, 0, 0 } };
+
+	begin();
+	tick(0);
+	tick(1);
+	put_entry(&entry);
+	entry.total.rx_bytes = 1;
+	tick(2);
+	put_entry(&entry);
+	tick(3);
+	CHECK(changes(3)->count, 1);
+	CHECK(changes(3)->changes[0].window.rx_bytes, 0);
+	CHECK(changes(2)->changes[0].window.rx_bytes, 1);
+	CHECK(changes(1)->count, 0);
 }
 
 static void unequal_times(void)
 {
 	static const uint64_t clocks[] = { 5, 7, 1000000007, 1000000008, 4000000008 };
-	struct history *history = ring(4);
+	struct history *history;
 
-	for (size_t i = 0; i < 5; i++)
-		put(push(history, clocks[i]), 1, 0, 10 * i);
+	begin();
+	for (size_t i = 0; i < 5; i++) {
+		tick(clocks[i]);
+		put(1, 0, 10 * i);
+	}
+	history = ring(4);
 	CHECK(history_span(history, 1), 3000000000);
 	CHECK(history_span(history, 2), 3000000001);
 	CHECK(history_span(history, 3), 4000000001);
-	CHANGE(changes(history, 3), 0, 1, 0, 10, 30);
+	CHANGE(changes_in(history), 0, 1, 0, 10, 30);
 	history_free(history);
 }
 
+/* Nor longer than what the ring has yet. */
 static void window_longer_than_ring(void)
 {
 	static const size_t windows[] = { 2, 3, 100, SIZE_MAX - 1, SIZE_MAX };
-	struct history *history = ring(3);
+	struct history *history = new_ring(3, SIZE_MAX);
 
-	for (uint64_t t = 1; t <= 2; t++)
-		put(push(history, 100 * t), 1, 0, 10 * t);
-	for (size_t i = 0; i < 5; i++) { /* nor than what there is of it yet */
-		CHECK(history_span(history, windows[i]), 100);
-		CHANGE(changes(history, windows[i]), 0, 1, 0, 10, 10);
-	}
-	for (uint64_t t = 3; t <= 7; t++)
-		put(push(history, 100 * t), 1, 0, 10 * t);
-	for (size_t i = 0; i < 5; i++) {
-		CHECK(history_span(history, windows[i]), 200);
-		CHANGE(changes(history, windows[i]), 0, 1, 0, 10, 20);
+	begin();
+	for (uint64_t t = 1; t <= 7; t++) {
+		uint64_t spans[] = { 0, 0, 100, 200, 200, 200, 200, 200 };
+
+		tick(100 * t);
+		put(1, 0, 10 * t);
+		play(history, t - 1);
+		for (size_t i = 0; i < 5; i++)
+			CHECK(history_span(history, windows[i]), spans[t]);
+		if (t > 1)
+			CHANGE(changes_in(history), 0, 1, 0, 10, spans[t] / 10);
 	}
 	history_free(history);
 }
 
 static void order_of_entries(void)
 {
-	static const struct entry ordered[] = {
-		{ .id = 0 }, { .id = 1 }, { .id = 2 }, { .id = INT32_MAX }, { .id = UINT32_MAX },
-		{ .id = 1ULL << 63 }, { .id = UINT64_MAX },
-	};
+	static const uint64_t ordered[] = { 0, 1, 2, INT32_MAX, UINT32_MAX, 1ULL << 63, UINT64_MAX };
 	size_t count = sizeof(ordered) / sizeof(*ordered);
-	struct history *history = ring(1);
-	struct tick *tick = push(history, 0);
+	const struct found *found;
 
+	begin();
+	tick(0);
+	tick(1);
+	for (size_t i = 0; i < count; i++) {
+		struct entry entry = { .id = ordered[3 * i % count], .total = { 1, 0, 0, 0 } };
+
+		put_entry(&entry);
+	}
+	found = changes(1);
+	CHECK(found->count, count);
 	for (size_t i = 0; i < count; i++)
-		REQUIRE(!tick_add(tick, &ordered[3 * i % count]));
-	tick_sort(tick);
-	for (size_t i = 0; i < count; i++)
-		CHECK(tick->entries[i].id, ordered[i].id);
-	history_free(history);
+		CHECK(found->changes[i].entry->id, ordered[i]);
 }
 
-/* tick_add() copies, the name and its last byte too. */
+/* The ring keeps its own copy, the name and its last byte too; a newer tick renews it. */
 static void entry_is_copied(void)
 {
-	struct history *history = ring(2);
 	struct entry entry = { .id = 4, .pid = 3, .total = { 1, 2, 3, 4 } };
 	const struct entry *kept;
 
+	begin();
+	tick(0);
 	memcpy(entry.comm, "0123456789abcdef", COMM_LEN);
-	push(history, 0);
-	REQUIRE(!tick_add(push(history, 1), &entry));
-	memset(&entry, 0xff, sizeof(entry));
-	kept = changes(history, 1)->changes[0].entry;
+	tick(1);
+	put_entry(&entry);
+	kept = changes(2)->changes[0].entry;
 	CHECK(kept->pid, 3);
 	CHECK(kept->id, 4);
 	CHECK(memcmp(kept->comm, "0123456789abcdef", COMM_LEN), 0);
 	CHECK(kept->total.tx_calls, 4);
+	memcpy(entry.comm, "fedcba9876543210", COMM_LEN);
+	tick(2);
+	put_entry(&entry);
+	tick(3); /* gone, with what was last known of it */
+	kept = changes(3)->changes[0].entry;
+	CHECK(memcmp(kept->comm, "fedcba9876543210", COMM_LEN), 0);
+	CHECK(kept->total.tx_calls, 4);
+}
+
+/* How much a ring reads to complete a tick, when each tick has so many entries and as many others
+ * have gone. */
+static uint64_t work_of_a_tick(size_t capacity, uint32_t entries)
+{
+	struct history *history = new_ring(capacity, SIZE_MAX);
+	uint64_t before = 0;
+
+	for (uint64_t t = 0; t <= capacity + 1; t++) {
+		struct tick *begun = history_push(history);
+
+		before = history_work(history);
+		begun->clock = t;
+		for (uint32_t pid = 0; pid < entries; pid++) {
+			struct entry entry = { .id = life(pid, 0), .total = counters_of(t + 1) };
+
+			REQUIRE(!history_add(history, &entry));
+		}
+		REQUIRE(!history_complete(history));
+	}
+	before = history_work(history) - before;
+	history_free(history);
+	return before;
+}
+
+/* A tick costs what its entries cost, whatever the window. */
+static void work_by_window(void)
+{
+	for (uint32_t entries = 1; entries <= 1000; entries *= 10) {
+		uint64_t work = work_of_a_tick(2, entries);
+
+		CHECK(work > 0 && work <= 4 * entries, true);
+		CHECK(work_of_a_tick(61, entries), work);
+		CHECK(work_of_a_tick(601, entries), work);
+	}
+}
+
+/* 40 bytes for each entry and tick in which it moved something, and none for the idle. */
+static void bytes_by_window(void)
+{
+	struct history *history = new_ring(11, SIZE_MAX);
+
+	begin();
+	for (uint64_t t = 0; t < 30; t++) {
+		size_t intervals = t < 10 ? t : 10;
+
+		tick(t);
+		for (uint32_t pid = 0; pid < 100; pid++)
+			put(pid, 0, pid < 7 ? t : 1000);
+		play(history, t);
+		CHECK(history_bytes(history), 40 * 7 * intervals);
+		CHECK(history_was_cut(history), false);
+	}
+	for (uint64_t t = 30; t < 40; t++) {
+		tick(t);
+		play(history, t);
+		CHECK(history_bytes(history), 40 * 7 * (39 - t));
+	}
+	CHECK(changes_in(history)->count, 0);
+	history_free(history);
+}
+
+/* A ring that may not take more keeps fewer ticks, and its sums and its span are theirs. */
+static void bytes_at_most(void)
+{
+	struct history *history = new_ring(100, 40 * 25);
+
+	begin();
+	for (uint64_t t = 0; t < 20; t++) {
+		const struct found *found;
+
+		tick(1000 * t);
+		for (uint32_t pid = 0; pid < 10; pid++)
+			put(pid, 0, t);
+		play(history, t);
+		CHECK(history_count(history), t < 2 ? t + 1 : 3);
+		CHECK(history_was_cut(history), t > 2);
+		if (!t)
+			continue;
+		found = changes_in(history);
+		CHECK(found->count, 10);
+		CHANGE(found, 9, 9, 0, 1, t == 1 ? 1 : 2);
+		CHECK(history_span(history, 100), t == 1 ? 1000 : 2000);
+	}
+	history_free(history);
+	history = new_ring(100, 0); /* the newest interval stays */
+	for (size_t t = 0; t < 20; t++)
+		play(history, t);
+	CHECK(history_count(history), 2);
+	CHANGE(changes_in(history), 0, 0, 0, 1, 1);
 	history_free(history);
 }
 
@@ -641,8 +817,9 @@ static void model_tick(struct model *model)
 static void push_model_tick(struct history *history, const struct model *model)
 {
 	size_t t = model->ticks - 1, first = below(MODEL_KEYS);
-	struct tick *tick = push(history, model->clock[t]);
 
+	begin();
+	tick(model->clock[t]);
 	for (size_t i = 0; i < MODEL_KEYS; i++) {
 		size_t key = (first + 5 * i) % MODEL_KEYS; /* 5 is prime to MODEL_KEYS */
 		const uint64_t *bytes = model->bytes[t][key];
@@ -652,30 +829,31 @@ static void push_model_tick(struct history *history, const struct model *model)
 		};
 
 		if (model->there[t][key])
-			REQUIRE(!tick_add(tick, &entry));
+			put_entry(&entry);
 	}
-	tick_sort(tick);
+	play(history, 0);
 }
 
 static void compare_with_model(const struct history *history, const struct model *model,
-			       size_t capacity, size_t window)
+			       size_t capacity)
 {
 	size_t newest = model->ticks - 1, count = 0;
 	size_t kept = model->ticks < capacity ? model->ticks : capacity;
-	size_t length = window < kept - 1 ? window : kept - 1;
-	const struct found *found = changes(history, window);
+	const struct found *found = changes_in(history);
 
 	CHECK(history_count(history), kept);
-	for (size_t i = 0; i < kept; i++)
+	for (size_t i = 0; i < kept; i++) {
 		CHECK(history_tick(history, i)->clock, model->clock[model->ticks - kept + i]);
+		CHECK(history_span(history, i), model->clock[newest] - model->clock[newest - i]);
+	}
 	CHECK(history_tick(history, kept) == NULL, 1);
-	CHECK(history_span(history, window), model->clock[newest] - model->clock[newest - length]);
+	CHECK(history_span(history, kept), history_span(history, kept - 1));
 	for (size_t key = 0; key < MODEL_KEYS && kept > 1; key++) {
 		const struct change *change = &found->changes[count];
 		struct netmon_counters interval, in_window;
 
 		interval = model_counters(model, key, newest - 1);
-		in_window = model_counters(model, key, newest - length);
+		in_window = model_counters(model, key, newest - (kept - 1));
 		if (!model->there[newest][key] &&
 		    !(in_window.rx_bytes | in_window.tx_bytes | in_window.rx_calls | in_window.tx_calls))
 			continue;
@@ -696,14 +874,14 @@ static void random_sequences(void)
 
 	for (int round = 0; round < 3000 && !failures; round++) {
 		size_t capacity = 1 + below(12);
-		struct history *history = ring(capacity);
+		struct history *history = new_ring(capacity, SIZE_MAX);
 		size_t ticks = 1 + below(MODEL_TICKS);
 
 		model.ticks = 0;
 		while (model.ticks < ticks && !failures) {
 			model_tick(&model);
 			push_model_tick(history, &model);
-			compare_with_model(history, &model, capacity, 1 + below(capacity + 3));
+			compare_with_model(history, &model, capacity);
 		}
 		if (failures)
 			printf("# in round %d of seed %" PRIu64 "\n", round, seed);
@@ -722,7 +900,6 @@ static const struct {
 	{ "two ticks", two_ticks },
 	{ "capacity of one", capacity_one },
 	{ "wrap-around, from oldest to newest", wrap_around },
-	{ "a new tick is empty", new_tick_is_empty },
 	{ "ticks of unequal length", ticks_of_unequal_length },
 	{ "a tick with nothing in it", tick_with_nothing },
 	{ "only such ticks", only_empty_ticks },
@@ -733,10 +910,14 @@ static const struct {
 	{ "a reused pid", reused_pid },
 	{ "counters beyond 2^32 and 2^53", large_counters },
 	{ "the largest counter", largest_counter },
+	{ "a sum that wraps", sum_that_wraps },
 	{ "unequal times", unequal_times },
 	{ "a window longer than the ring", window_longer_than_ring },
 	{ "the order of entries", order_of_entries },
 	{ "an entry is copied", entry_is_copied },
+	{ "a tick costs the same whatever the window", work_by_window },
+	{ "40 bytes for each entry that moves in a tick", bytes_by_window },
+	{ "no more bytes than the ring may take", bytes_at_most },
 	{ "rates, rounded", rates },
 	{ "random rates", random_rates },
 	{ "random sequences", random_sequences },

@@ -217,7 +217,7 @@ static void read_entry(struct replay *replay, char **at)
 	entry->key.process = entry->pid;
 	entry->key.generation = (__u32)known.since;
 	entry->key.cgroup = entry->id + 1; /* any number that stands for its own path */
-	if (tick_add(replay->tick, entry))
+	if (history_add(replay->history, entry))
 		checked(NULL);
 }
 
@@ -265,7 +265,8 @@ static bool end_tick(struct replay *replay)
 
 	if (!replay->tick)
 		return true;
-	tick_sort(replay->tick);
+	if (history_complete(replay->history))
+		checked(NULL);
 	if (history_count(replay->history) < 2)
 		return true;
 	if (report_make(replay->report, replay->history))
@@ -323,7 +324,7 @@ int main(int argc, char **argv)
 
 	options_parse(options, argc, argv);
 	options_filter_reports(options); /* nothing else does here */
-	replay.history = checked(history_new(options->view.window + 1));
+	replay.history = checked(history_new(options->view.window + 1, WINDOW_BYTES_MOST));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
 	if (options->header)
 		format_header(&header, options->format, &options->view);
