@@ -7,6 +7,9 @@
 #include "array.h"
 #include "format.h"
 
+/* U+FFFD */
+#define REPLACEMENT "\xef\xbf\xbd"
+
 static void put(struct text *text, const char *bytes, size_t length)
 {
 	if (text->no_memory)
@@ -49,25 +52,6 @@ static void put_number(struct text *text, __u64 number, int decimals)
 	put(text, p, (size_t)(digits + sizeof(digits) - p));
 }
 
-static void put_csv(struct text *text, const char *bytes, size_t length)
-{
-	bool quoted = !length; /* an empty name, not an unknown one */
-
-	for (size_t i = 0; i < length && !quoted; i++)
-		quoted = bytes[i] == ',' || bytes[i] == '"' || bytes[i] == '\r' || bytes[i] == '\n';
-	if (!quoted) {
-		put(text, bytes, length);
-		return;
-	}
-	put_char(text, '"');
-	for (size_t i = 0; i < length; i++) {
-		if (bytes[i] == '"')
-			put_char(text, '"');
-		put_char(text, bytes[i]);
-	}
-	put_char(text, '"');
-}
-
 static void put_hex(struct text *text, const char *prefix, unsigned char byte)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -77,37 +61,6 @@ static void put_hex(struct text *text, const char *prefix, unsigned char byte)
 	put_char(text, digits[byte & 15]);
 }
 
-static bool is_control(unsigned char c)
-{
-	return c < 0x20 || c == 0x7f;
-}
-
-static void put_tsv(struct text *text, const char *bytes, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		switch (bytes[i]) {
-		case '\t':
-			put_string(text, "\\t");
-			break;
-		case '\n':
-			put_string(text, "\\n");
-			break;
-		case '\r':
-			put_string(text, "\\r");
-			break;
-		case '\\':
-			put_string(text, "\\\\");
-			break;
-		default:
-			if (is_control((unsigned char)bytes[i]))
-				put_hex(text, "\\x", (unsigned char)bytes[i]);
-			else
-				put_char(text, bytes[i]);
-		}
-	}
-}
-
-/* Unicode, table 3-7: nothing overlong, no surrogates, nothing above U+10FFFF. */
 size_t utf8_length(const unsigned char *s, size_t length)
 {
 	unsigned char low = 0x80, high = 0xbf;
@@ -136,43 +89,100 @@ size_t utf8_length(const unsigned char *s, size_t length)
 	return wanted;
 }
 
-static void put_json(struct text *text, const char *bytes, size_t length)
+bool utf8_is_control(const unsigned char *s)
 {
-	const unsigned char *s = (const unsigned char *)bytes;
+	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
+}
 
-	put_char(text, '"');
-	for (size_t i = 0; i < length;) {
-		size_t character = utf8_length(s + i, length - i);
+static void put_control(struct text *text, enum format format, const unsigned char *s, size_t length)
+{
+	static const char letters[] = "\t\n\r", names[] = "tnr";
+	const char *letter = *s ? strchr(letters, *s) : NULL;
 
-		if (!character) {
-			put_string(text, "\xef\xbf\xbd");
-			character = 1;
-		} else if (s[i] == '"' || s[i] == '\\') {
+	switch (format) {
+	case CSV:
+		put_string(text, REPLACEMENT);
+		break;
+	case TSV:
+		if (letter) {
 			put_char(text, '\\');
-			put_char(text, bytes[i]);
-		} else if (s[i] < 0x20) {
-			put_hex(text, "\\u00", s[i]);
-		} else {
-			put(text, bytes + i, character);
+			put_char(text, names[letter - letters]);
+			break;
 		}
-		i += character;
+		for (size_t i = 0; i < length; i++)
+			put_hex(text, "\\x", s[i]);
+		break;
+	case JSONL:
+		put_hex(text, "\\u00", s[length - 1]);
+		break;
 	}
-	put_char(text, '"');
+}
+
+static void put_quote_or_backslash(struct text *text, enum format format, char c)
+{
+	switch (format) {
+	case CSV:
+		if (c == '"')
+			put_char(text, '"');
+		break;
+	case TSV:
+		if (c == '\\')
+			put_char(text, '\\');
+		break;
+	case JSONL:
+		put_char(text, '\\');
+		break;
+	}
+	put_char(text, c);
+}
+
+static bool is_plain(char c)
+{
+	return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+}
+
+/* Appends the first character, or the first byte if it begins none.  Returns its length. */
+static size_t put_character(struct text *text, enum format format, const unsigned char *s,
+			    size_t left)
+{
+	size_t length = utf8_length(s, left);
+
+	if (!length) {
+		put_string(text, REPLACEMENT);
+		return 1;
+	}
+	if (*s == '"' || *s == '\\')
+		put_quote_or_backslash(text, format, (char)*s);
+	else if (utf8_is_control(s))
+		put_control(text, format, s, length);
+	else
+		put(text, (const char *)s, length);
+	return length;
+}
+
+static bool is_quoted(enum format format, const char *bytes, size_t length)
+{
+	if (format == CSV) /* without a byte: an empty name, not an unknown one */
+		return !length || memchr(bytes, ',', length) || memchr(bytes, '"', length);
+	return format == JSONL;
 }
 
 static void put_text(struct text *text, enum format format, const char *bytes, size_t length)
 {
-	switch (format) {
-	case CSV:
-		put_csv(text, bytes, length);
-		break;
-	case TSV:
-		put_tsv(text, bytes, length);
-		break;
-	case JSONL:
-		put_json(text, bytes, length);
-		break;
+	bool quoted = is_quoted(format, bytes, length);
+
+	if (quoted)
+		put_char(text, '"');
+	for (size_t i = 0, plain; i < length;) {
+		for (plain = i; plain < length && is_plain(bytes[plain]);)
+			plain++;
+		put(text, bytes + i, plain - i);
+		i = plain;
+		if (i < length)
+			i += put_character(text, format, (const unsigned char *)bytes + i, length - i);
 	}
+	if (quoted)
+		put_char(text, '"');
 }
 
 /* As RFC 3339 has it, in UTC: sorts as text. */
@@ -276,7 +286,7 @@ static void put_field(struct text *text, enum format format, bool iso, size_t co
 {
 	put_separator(text, format, column);
 	if (format == JSONL) {
-		put_json(text, name, strlen(name));
+		put_text(text, format, name, strlen(name));
 		put_char(text, ':');
 	}
 	put_value(text, format, iso, value);

@@ -2,13 +2,14 @@
 /*
  * Rows to text.  One walk over the columns serves all formats:
  *
- *   csv    RFC 4180, but lines end in LF: a field with a comma, a quote or a line break is
- *          quoted; other bytes stand as they are
+ *   csv    RFC 4180, but lines end in LF: a field with a comma or a quote is quoted; a control
+ *          character becomes U+FFFD
  *   tsv    IANA text/tab-separated-values; tab, newline, carriage return and backslash as
- *          \t \n \r \\, other control bytes as \xHH
- *   jsonl  one object a line, valid UTF-8 (RFC 8259); each byte that is not part of valid
- *          UTF-8 becomes U+FFFD
+ *          \t \n \r \\, each byte of another control character as \xHH
+ *   jsonl  one object a line (RFC 8259); a control character as \u00HH
  *
+ * All of them are valid UTF-8: each byte of a name that is part of no character becomes U+FFFD.  And
+ * none has a control character (C0, DEL, C1) of a name: it could end a row or write to a terminal.
  * An unknown value is an empty field, null in jsonl.  Pure: no input or output, no global state.
  */
 #ifndef FORMAT_H
@@ -37,6 +38,9 @@ void format_row(struct text *text, enum format format, const struct view *view,
 
 /* The length of the well-formed UTF-8 character that begins there; 0 where none does. */
 size_t utf8_length(const unsigned char *s, size_t length);
+
+/* Whether the well-formed character is a control character: C0, DEL or C1. */
+bool utf8_is_control(const unsigned char *s);
 
 /* A value of something that is no row. */
 struct field {

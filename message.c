@@ -67,12 +67,11 @@ static size_t escape(char *to, const char *text)
 
 	while (left) {
 		size_t character = utf8_length(s, left);
-		bool control = *s < 0x20 || *s == 0x7f || (character == 2 && *s == 0xc2 && s[1] < 0xa0);
 		const char *letter = strchr(letters, *s);
 
 		if (letter)
 			length += (size_t)sprintf(to + length, "\\%c", names[letter - letters]);
-		else if (!character || control)
+		else if (!character || utf8_is_control(s))
 			for (size_t i = 0; i < (character ? character : 1); i++)
 				length += (size_t)sprintf(to + length, "\\x%02x", s[i]);
 		else

@@ -56,7 +56,7 @@ random_names() {
 	names_back "$golden/names.ticks" jsonl
 }
 
-@test "csv: every byte and random names come back" {
+@test "csv: every byte and random names come back, control characters as U+FFFD" {
 	random_names csv
 }
 
@@ -68,11 +68,14 @@ random_names() {
 	random_names jsonl
 }
 
-@test "tsv: one line for each row, whatever the names" {
-	replay -f tsv <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
-	equal "$(wc -l <"$BATS_TEST_TMPDIR/out")" \
-		"$(($(replay -f jsonl <"$golden/names.ticks" | wc -l) + 1))"
-	equal "$(awk -F '\t' '{ print NF }' "$BATS_TEST_TMPDIR/out" | sort -u)" 5
+@test "csv and tsv: one line for each row, whatever the names" {
+	local format rows
+	rows=$(replay -f jsonl <"$golden/names.ticks" | wc -l)
+	for format in csv tsv; do
+		replay -f "$format" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out.$format"
+		equal "$(wc -l <"$BATS_TEST_TMPDIR/out.$format")" $((rows + 1))
+	done
+	equal "$(awk -F '\t' '{ print NF }' "$BATS_TEST_TMPDIR/out.tsv" | sort -u)" 5
 }
 
 @test "one column that is empty is still a row" {

@@ -3,8 +3,9 @@
 
     random-names.py make SEED           a fixture for t/replay: every byte, then random names
     random-names.py check FIXTURE FMT   that standard input, written from the fixture in that
-                                 format with at least the columns pid and comm, gives
-                                 back each name of its last tick, and nothing else
+                                 format with at least the columns pid and comm, is
+                                 text, and gives back each name of its last tick as
+                                 far as the format has it, and nothing else
 """
 import csv
 import io
@@ -64,38 +65,46 @@ def from_table(rows):
     header, *rows = rows
     assert all(len(row) == len(header) for row in rows), 'rows of unequal length'
     pid, comm = header.index('pid'), header.index('comm')
-    pairs = [(int(row[pid]), row[comm].encode('latin-1')) for row in rows]
+    pairs = [(int(row[pid]), row[comm]) for row in rows]
     assert len(dict(pairs)) == len(pairs), 'a process twice'
     return dict(pairs)
 
 
+def as_text(data):
+    """Valid UTF-8 (else this fails) without control characters but those that end lines and
+    fields."""
+    text = data.decode('utf-8')
+    assert text.endswith('\n'), 'no newline at the end'
+    assert not re.search('[\x00-\x08\x0b-\x1f\x7f-\x9f]', text), 'a control character'
+    return text
+
+
 def read_csv(data):
-    # latin-1 has a character for every byte
-    text = data.decode('latin-1')
-    field = r'(?:"(?:[^"]|"")*"|[^",\r\n]*)'
+    text = as_text(data)
+    assert '\t' not in text, 'a tab'
+    field = r'(?:"(?:[^"\n]|"")*"|[^",\n]*)'
     assert re.fullmatch('(?:%s(?:,%s)*\n)*' % (field, field), text), 'not RFC 4180'
     return from_table(list(csv.reader(io.StringIO(text, newline=''), strict=True)))
 
 
 def read_tsv(data):
-    simple = {'t': '\t', 'n': '\n', 'r': '\r', '\\': '\\'}
+    simple = {'t': b'\t', 'n': b'\n', 'r': b'\r', '\\': b'\\'}
 
     def unescape(field):
-        assert not re.search(r'[\x00-\x1f\x7f]', field), 'a control byte in %r' % field
-        plain = re.sub(r'\\(?:[tnr\\]|x[0-9a-f]{2})', '', field)
-        assert '\\' not in plain, 'a backslash that is no escape in %r' % field
-        return re.sub(r'\\(?:([tnr\\])|x(..))',
-                      lambda hit: simple[hit[1]] if hit[1] else chr(int(hit[2], 16)), field)
+        parts = re.split(r'\\(?:([tnr\\])|x([0-9a-f]{2}))', field)
+        plain, letters, codes = parts[::3], parts[1::3], parts[2::3]
+        assert '\\' not in ''.join(plain), 'a backslash that is no escape in %r' % field
+        name = plain[0].encode()
+        for letter, code, after in zip(letters, codes, plain[1:]):
+            name += (simple[letter] if letter else bytes.fromhex(code)) + after.encode()
+        return name.decode('utf-8')
 
-    text = data.decode('latin-1')
-    assert text.endswith('\n'), 'no newline at the end'
     return from_table([[unescape(field) for field in line.split('\t')]
-                       for line in text[:-1].split('\n')])
+                       for line in as_text(data)[:-1].split('\n')])
 
 
 def read_jsonl(data):
-    text = data.decode('utf-8')  # fails where it is not valid
-    assert text.endswith('\n'), 'no newline at the end'
+    text = as_text(data)
     rows = [json.loads(line) for line in text[:-1].split('\n')]
     names = {row['pid']: row['comm'] for row in rows}
     assert len(names) == len(rows), 'a process twice'
@@ -131,8 +140,10 @@ def as_unicode(name):
 def check(path, how):
     wanted = last_tick(path)
     assert wanted, 'no names to look for'
-    if how == 'jsonl':
-        wanted = {pid: as_unicode(name) for pid, name in wanted.items()}
+    wanted = {pid: as_unicode(name) for pid, name in wanted.items()}
+    if how == 'csv':
+        wanted = {pid: re.sub('[\0-\x1f\x7f-\x9f]', '\ufffd', name)
+                  for pid, name in wanted.items()}
     got = {'csv': read_csv, 'tsv': read_tsv, 'jsonl': read_jsonl}[how](sys.stdin.buffer.read())
     wrong = [pid for pid in sorted(wanted.keys() | got.keys())
              if got.get(pid) != wanted.get(pid)]
