@@ -1,8 +1,10 @@
 # netmon: which process uses the network, how much
 #
+#   make help             these lines
 #   make                  build ./netmon            V=1 shows the commands
 #   make run              build and run it          ARGS='-i 5 -f tsv'
-#   make check            all tests                 as root: the live ones need the kernel
+#   make check            the tests                 as root: the live ones need the kernel
+#                         T=t/500-live.bats: those of a file; FILTER='rate': those with that in the title
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
 #                         so many as take half an hour; ALL=1: all of them, which takes hours
 #   make counted          what is counted on which kernel: writes t/COUNTED.md
@@ -57,7 +59,7 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c types.c history.c report.c columns.c format.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
-TESTS := history traffic replay tracepoint-packets
+TESTS := history traffic replay tracepoint-packets bpf-works short-processes
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
 	$(BUILD)/t/bench/turns
@@ -95,6 +97,9 @@ say := @printf '  %-8s %s\n'
 endif
 
 all: $(NETMON)
+
+help:
+	@sed '1,2d; s/^# \{0,1\}//; /^$$/q' Makefile
 
 # Goals in the order in which they stand on the command line: 'make deps check'.
 .NOTPARALLEL:
@@ -137,7 +142,9 @@ $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
 $(BUILD)/t/traffic: SANITIZERS :=
 
 $(BUILD)/t/tracepoint-packets: t/compare/tracepoint-packets.c
-$(BUILD)/t/tracepoint-packets: LDLIBS = $(LIBS)
+$(BUILD)/t/bpf-works: t/lib/bpf-works.c
+$(BUILD)/t/short-processes: t/lib/short-processes.c
+$(BUILD)/t/bpf-works $(BUILD)/t/tracepoint-packets: LDLIBS = $(LIBS)
 $(BUILD)/t/tracepoint-packets: | $(BUILD)/t/compare/tracepoint-packets.bpf.o
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c
@@ -149,11 +156,19 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -pthread -MF $@.d -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
-run: $(NETMON)
+# By sudo too, what is built is of the tree's owner, who can build again, and remove it.
+AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
+	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
+AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory
+
+run:
+	$(AS_OWNER_MAKE) $(NETMON)
 	./$(NETMON) $(ARGS)
 
-check: $(NETMON) $(TEST_PROGRAMS)
-	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) $(BATS) $(BATS_FLAGS) $(or $(T),t)
+check:
+	$(AS_OWNER_MAKE) $(NETMON) $(TEST_PROGRAMS)
+	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) T='$(T)' FILTER='$(FILTER)' \
+		t/lib/check $(BATS_FLAGS)
 
 bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
@@ -203,7 +218,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all run check bench check-vm counted analyze deps install uninstall clean
+.PHONY: all help run check bench check-vm counted analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

@@ -376,7 +376,7 @@ taken() {
 }
 
 @test "without privileges: status 1, and what it takes" {
-	run -1 --separate-stderr unprivileged -n 1
+	run -1 --separate-stderr unprivileged --no-pin -n 1
 	equal "$output" ''
 	contains "${stderr_lines[0]}" 'netmon: cannot '
 	contains "$stderr" CAP_BPF

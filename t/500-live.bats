@@ -310,7 +310,7 @@ memory() {
 	for way in auto tracepoint fexit kprobe; do
 		rm -f account
 		status=0
-		"$NETMON" --attach $way -n 1 -i 0.01 >/dev/null 2>messages || status=$?
+		"$NETMON" --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>messages || status=$?
 		if [ $status = 0 ]; then
 			start --attach $way -f jsonl -i 0.2
 			traffic up -b 5000000
@@ -328,7 +328,7 @@ memory() {
 
 @test "without BTF it says so and exits with 1" {
 	run -1 --separate-stderr unshare -m sh -c \
-		'mount -t tmpfs none /sys/kernel/btf && exec "$0"' "$NETMON"
+		'mount -t tmpfs none /sys/kernel/btf && exec "$0" --no-pin' "$NETMON"
 	equal "$output" ''
 	contains "$stderr" "netmon: cannot read '/sys/kernel/btf/vmlinux': "
 	contains "$stderr" 'needs a kernel with BTF'

@@ -3,13 +3,15 @@
 # these tests tell what it found.
 
 load lib/common
+load lib/live
 
 setup_file() {
-	bats_require_minimum_version 1.5.0
-	: "${BATS_TEST_DIRNAME:?}"
+	[ -z "$(why_not_live)" ] || return 0
 	# shellcheck disable=SC2086	# options are words
-	"$BATS_TEST_DIRNAME/compare/every-case" ${NETMON_OPTIONS:-} >"$BATS_FILE_TMPDIR/results" || true
+	"$here/compare/every-case" ${NETMON_OPTIONS:-} >"$BATS_FILE_TMPDIR/results" || true
 }
+
+setup() { needs_live; }
 
 # is_exact CASE: so are all its IP versions.  A kernel without the feature is a skip.
 is_exact() {

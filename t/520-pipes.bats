@@ -12,26 +12,26 @@ setup() {
 }
 
 teardown() {
-	kill "$traffic" || true
+	[ -z "${traffic-}" ] || kill "$traffic" || true
 	live_teardown
 }
 
 @test "netmon -f tsv | sort" {
-	"$NETMON" -i 0.2 -n 10 -f tsv --no-header | sort >sorted
+	"$NETMON" --no-pin -i 0.2 -n 10 -f tsv --no-header | sort >sorted
 	[ "$(wc -l <sorted)" -ge 10 ]
 	LC_ALL=C sort -c sorted || sort -c sorted
 	equal "$(awk -F '\t' '{ print NF }' sorted | sort -u)" 5
 }
 
 @test "netmon -n 10 > log.csv" {
-	"$NETMON" -i 0.3 -n 10 --total >log.csv
+	"$NETMON" --no-pin -i 0.3 -n 10 --total >log.csv
 	[ "$(grep -c ,steady-send, log.csv)" -gt 1 ]
 	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
 	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
 }
 
 @test "netmon -f jsonl | jq: each line is an object as soon as it is written" {
-	"$NETMON" -i 0.2 -n 10 -f jsonl | jq -c 'select(.tx_rate > 1000)' >rows
+	"$NETMON" --no-pin -i 0.2 -n 10 -f jsonl | jq -c 'select(.tx_rate > 1000)' >rows
 	[ "$(wc -l <rows)" -ge 4 ]
 }
 
@@ -42,14 +42,14 @@ teardown() {
 }
 
 @test "netmon | head -2 ends quietly" {
-	run -0 --separate-stderr bash -c 'set -o pipefail; "$0" -i 0.1 2>messages | head -2' "$NETMON"
+	run -0 --separate-stderr bash -c 'set -o pipefail; "$0" --no-pin -i 0.1 2>messages | head -2' "$NETMON"
 	equal "${#lines[@]}" 2
 	equal "$(grep -v 'cannot attach' messages)" ''
 }
 
 @test "an idle netmon too ends when its reader has gone" {
 	mkfifo fifo
-	"$NETMON" -i 3600 -f jsonl >fifo &
+	"$NETMON" --no-pin -i 3600 -f jsonl >fifo &
 	netmon=$!
 	sleep 0.5 <fifo
 	for _ in $(seq 50); do
@@ -63,7 +63,7 @@ teardown() {
 	run -0 --separate-stderr timeout 20 python3 - "$NETMON" <<-'END'
 		import socket, subprocess, sys, time
 		ours, its = socket.socketpair()
-		netmon = subprocess.Popen([sys.argv[1], "-i", "3600"], stdout=its, stderr=subprocess.DEVNULL)
+		netmon = subprocess.Popen([sys.argv[1], "--no-pin", "-i", "3600"], stdout=its, stderr=subprocess.DEVNULL)
 		its.close()
 		ours.recv(100)  # the header
 		ours.close()
@@ -75,7 +75,7 @@ teardown() {
 	python3 - "$NETMON" 3>&- <<-'END' &
 		import os, pty, subprocess, sys
 		ours, its = pty.openpty()
-		netmon = subprocess.Popen([sys.argv[1], "-v", "-i", "0.01", "-o", "+dt,rx_total,tx_total"],
+		netmon = subprocess.Popen([sys.argv[1], "--no-pin", "-v", "-i", "0.01", "-o", "+dt,rx_total,tx_total"],
 		                          stdout=its, stderr=open("messages", "w"))
 		with open("pid", "w") as file:
 		    print(netmon.pid, file=file)
@@ -99,19 +99,19 @@ teardown() {
 }
 
 @test "netmon > /dev/full fails and says why" {
-	run -1 --separate-stderr bash -c '"$0" -i 0.1 >/dev/full' "$NETMON"
+	run -1 --separate-stderr bash -c '"$0" --no-pin -i 0.1 >/dev/full' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
 @test "a full file system too" {
 	mkdir disk
 	run -1 --separate-stderr unshare -m bash -c 'mount -t tmpfs -o size=4k none disk &&
-		"$0" -i 0.01 >disk/log' "$NETMON"
+		"$0" --no-pin -i 0.01 >disk/log' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
 @test "a closed standard output" {
-	run -1 --separate-stderr bash -c '"$0" -i 3600 -f jsonl >&-' "$NETMON"
+	run -1 --separate-stderr bash -c '"$0" --no-pin -i 3600 -f jsonl >&-' "$NETMON"
 	equal "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
 	# and a closed standard error, where the rows of a command go
 	run -1 bash -c '"$0" -- touch ran 2>&-' "$NETMON"
@@ -119,7 +119,7 @@ teardown() {
 }
 
 @test "a closed standard error: its messages are not in the file of the rows" {
-	bash -c '"$0" -v -i 0.05 -n 2 --total -o dt --to rows 2>&-' "$NETMON"
+	bash -c '"$0" --no-pin -v -i 0.05 -n 2 --total -o dt --to rows 2>&-' "$NETMON"
 	equal "$(grep -vxc '[0-9.]*' rows)" 1
 	equal "$(head -1 rows)" dt
 	# a command has it closed too
@@ -129,7 +129,7 @@ teardown() {
 @test "--to empties the file when there are rows to come, not before" {
 	for size in 100000 0; do
 		head -c $size /dev/zero >rows
-		"$NETMON" -i 0.05 -n 1 --total -o dt --to rows
+		"$NETMON" --no-pin -i 0.05 -n 1 --total -o dt --to rows
 		equal "$(grep -vxac '[0-9.]*' rows)" 1
 		cp rows before
 		run -1 "$NETMON" --from "$PWD/none" --to rows
@@ -146,7 +146,7 @@ fifo = open("fifo")
 fcntl.fcntl(fifo, F_SETPIPE_SZ, 4096)
 time.sleep(600)' 3>&- &
 	reader=$!
-	"$NETMON" -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
+	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
 	netmon=$!
 	stalled "$netmon"
 	kill -TERM "$netmon"

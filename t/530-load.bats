@@ -65,7 +65,7 @@ foreign() {
 }
 
 @test "a table of 64 for 5,000 processes: the rows add up, and it is said once" {
-	"$NETMON" -v -f jsonl -o pid,rx_bytes,tx_bytes >everything 2>started 3>&- &
+	"$NETMON" --no-pin -v -f jsonl -o pid,rx_bytes,tx_bytes >everything 2>started 3>&- &
 	everything=$!
 	until grep -qx 'netmon: counting' started; do sleep 0.05; done
 	start -f jsonl -i 0.5 --max-processes 64
@@ -152,7 +152,7 @@ foreign() {
 	mkfifo fifo hold
 	{ until [ -e go ]; do sleep 0.1; done; cat; } <fifo >reports 3>&- &
 	reader=$!
-	"$NETMON" -v -o "$columns" -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
+	"$NETMON" --no-pin -v -o "$columns" -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
 	# processes that stay have rows until the pipe is full

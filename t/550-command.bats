@@ -169,7 +169,7 @@ serve() {
 }
 
 @test "--to FILE without a command" {
-	"$NETMON" -n 2 -i 0.05 --total --to out >stdout
+	"$NETMON" --no-pin -n 2 -i 0.05 --total --to out >stdout
 	equal "$(cat stdout)" ''
 	equal "$(grep -c '(total)' out)" 2
 }

@@ -62,7 +62,7 @@ setup() {
 }
 
 teardown() {
-	kill "${background[@]}" 2>/dev/null || true
+	[ -z "${background-}" ] || kill "${background[@]}" 2>/dev/null || true
 	live_teardown
 }
 

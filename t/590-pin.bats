@@ -7,8 +7,9 @@ load lib/live
 
 # A BPF file system of our own, where anybody may look for it.
 setup() {
-	live_setup
 	readers=()
+	bpf=
+	live_setup
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	chmod 755 "$bpf"
 	mount -t bpf -o mode=0700 bpf "$bpf"
@@ -18,6 +19,7 @@ setup() {
 teardown() {
 	live_teardown
 	[ -z "${readers[*]}" ] || kill -KILL "${readers[@]}" 2>/dev/null || true
+	[ -n "$bpf" ] || return 0
 	umount -l "$bpf"
 	rmdir "$bpf"
 }

@@ -75,7 +75,7 @@ class Program:
 
 
 def netmon(*options, output=subprocess.DEVNULL):
-    return Program([NETMON, "-v", *options], "netmon: counting", "stderr", output)
+    return Program([NETMON, "--no-pin", "-v", *options], "netmon: counting", "stderr", output)
 
 
 def crowd(kind, count):

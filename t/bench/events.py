@@ -54,8 +54,8 @@ class Turns:
         numbers = range(self.count, self.count + TIMES)
         self.count += TIMES
         for _ in numbers:
-            with start():
-                self.program.ask("hold")
+            with start() as it:
+                self.program.ask(f"hold {it.pid}")
         turn = itertools.cycle(numbers)
         return lambda: self.attached(next(turn))
 

@@ -83,8 +83,8 @@ def first_tick(options):
     with crowd("sockets", 1) as one:
         for _ in range(several(10)):
             start = time.monotonic()
-            process = subprocess.Popen([NETMON, "-i", "0.01", "-n", "1000", "--no-header", *options],
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([NETMON, "--no-pin", "-i", "0.01", "-n", "1000", "--no-header",
+                                        *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             stop = threading.Event()
             beat = threading.Thread(target=lambda: [one.ask() for _ in iter(stop.is_set, True)
                                                     if not time.sleep(0.002)])
@@ -119,7 +119,7 @@ def stripped_size(path):
 def add_binary(table, name, path):
     table.add("reader", f"{name} binary, stripped", stripped_size(path), "MB",
               most=2 if name == "static" else None)
-    with Program([path, "-v", "-i", "0.1"], "netmon: counting", "stderr") as it:
+    with Program([path, "--no-pin", "-v", "-i", "0.1"], "netmon: counting", "stderr") as it:
         time.sleep(0.5)
         table.add("reader", f"{name}: PSS after loading", it.memory() / 1024, "MiB", most=3)
         table.add("reader", f"{name}: VmRSS after loading", it.memory("Rss") / 1024, "MiB")

@@ -3,16 +3,16 @@
  * Attaches programs in turn, for some milliseconds each, that took far longer to load.  On standard
  * input, each answered by a line:
  *
- *     hold       keeps those of tp_btf and fexit that are loaded now, on the hooks of sends and
- *                receives, and are not kept yet: whoever loaded them may end
+ *     hold PID   keeps the programs of tp_btf and fexit that this process has attached; it may end
  *     NUMBER     attaches those of that "hold", from 0 on, in place of the ones before; -1: none
  */
+#include <dirent.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "bench.h"
 
-enum { MOST_SETS = 16, MOST_PROGRAMS = 8 };
+enum { MOST_SETS = 16, MOST_PROGRAMS = 64 };
 
 struct set {
 	int programs[MOST_PROGRAMS];
@@ -24,37 +24,47 @@ static int sets_count;
 static int links[MOST_PROGRAMS];
 static int links_count;
 
-/* netmon's, and those of empty.bpf.c; the kernel cuts the names. */
-static bool is_wanted(const struct bpf_prog_info *info)
+/* The id of the program that a descriptor of a process attaches so, by its fdinfo; 0: none. */
+static unsigned attached_by(const char *path)
 {
-	static const char *const hooks[] = { "sock_send_", "sock_recv_", "inet_sendmsg", "inet_recvmsg",
-					     "send_", "recv_" };
+	FILE *file = fopen(path, "r");
+	unsigned program = 0;
+	bool is_tracing = false;
+	char line[128];
 
-	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
-		if (info->type == BPF_PROG_TYPE_TRACING && !strncmp(info->name, hooks[i], strlen(hooks[i])))
-			return true;
-	return false;
+	while (file && fgets(line, sizeof(line), file)) {
+		is_tracing |= !strcmp(line, "link_type:\traw_tracepoint\n") ||
+			      !strcmp(line, "link_type:\ttracing\n");
+		sscanf(line, "prog_id: %u", &program);
+	}
+	if (file)
+		fclose(file);
+	return is_tracing ? program : 0;
 }
 
-static void hold(void)
+static void hold(int pid)
 {
-	static __u32 last;
 	struct set *set = &sets[sets_count++];
+	struct dirent *entry;
+	char path[300];
+	DIR *folder;
 
 	must(sets_count <= MOST_SETS, "turns: hold");
-	while (!bpf_prog_get_next_id(last, &last)) {
-		struct bpf_prog_info info = { 0 };
-		__u32 size = sizeof(info);
-		int program = bpf_prog_get_fd_by_id(last);
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", pid);
+	folder = opendir(path);
+	must(folder, "turns: hold");
+	while ((entry = readdir(folder))) {
+		unsigned program;
 
-		if (program < 0)
-			continue; /* it is gone */
-		must(!bpf_obj_get_info_by_fd(program, &info, &size), "turns: program");
-		if (is_wanted(&info) && set->count < MOST_PROGRAMS)
-			set->programs[set->count++] = program;
-		else
-			close(program);
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", pid, entry->d_name);
+		program = attached_by(path);
+		if (!program)
+			continue;
+		must(set->count < MOST_PROGRAMS, "turns: hold");
+		set->programs[set->count] = bpf_prog_get_fd_by_id(program);
+		must(set->programs[set->count++] >= 0, "turns: program");
 	}
+	closedir(folder);
 	must(set->count, "turns: nothing to hold");
 }
 
@@ -71,13 +81,14 @@ static void attach(int number)
 
 int main(void)
 {
-	char line[16];
+	char line[32];
+	int pid;
 
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		if (!strcmp(line, "hold\n"))
-			hold();
+		if (sscanf(line, "hold %d", &pid) == 1)
+			hold(pid);
 		else
 			attach(atoi(line) < sets_count ? atoi(line) : -1);
 		puts("done");

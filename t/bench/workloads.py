@@ -153,7 +153,7 @@ WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'test -d /sys/kernel/tracing/events
 # name, its command, what it says when it is ready, how to read its bytes; netmon has some reports in
 # each window
 TOOLS = [
-    ("netmon", [NETMON, "-v", "-i", "0.1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes", netmon_bytes),
+    ("netmon", [NETMON, "--no-pin", "-v", "-i", "0.1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes", netmon_bytes),
     ("nethogs", ["nethogs", "-a", "-t", "-v", "2", "-d", "1"], "Refreshing", nethogs_bytes),
     ("bpftrace", [*WITH_TRACEFS, "bpftrace", "-e", BPFTRACE], "ready", bpftrace_bytes),
     ("tcptop (libbpf-tools)", ["/usr/sbin/tcptop", "-C", "1"], "PID", tcptop_bytes),

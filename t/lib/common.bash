@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034,SC2154  # bats and the tests set and use them
 bats_require_minimum_version 1.5.0
 
-here=$(cd "$BATS_TEST_DIRNAME" && pwd)
+here=$(cd "${BASH_SOURCE%/*}/.." && pwd)
 : "${NETMON:=${here%/*}/netmon}"
 : "${BUILD:=${here%/*}/build}"
 export NETMON BUILD
@@ -42,9 +42,9 @@ replayed() {
 }
 
 # netmon without any privilege.  By a descriptor: the tree may lie in a home directory
-# that is closed to others.
+# that is closed to others.  In a container root may have no privilege to give up.
 unprivileged() {
-	if [ "$(id -u)" = 0 ]; then
+	if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups true 2>/dev/null; then
 		setpriv --reuid=65534 --clear-groups -- /proc/self/fd/9 "$@" 9<"$NETMON"
 	else
 		"$NETMON" "$@"
