@@ -159,7 +159,7 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 # By sudo too, what is built is of the tree's owner, who can build again, and remove it.
 AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
 	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
-AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory
+AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(if $(V),,-s)
 
 run:
 	$(AS_OWNER_MAKE) $(NETMON)
