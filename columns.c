@@ -95,6 +95,18 @@ static struct value get_ppid(const struct row *row, const void *field)
 	return row->entry->pid ? integer(row->entry->ppid) : unknown();
 }
 
+/* Tells the rows that no process owns from a process of the same name. */
+static struct value get_kind(const struct row *row, const void *field)
+{
+	const struct entry *entry = row->entry;
+
+	(void)field;
+	return name(row->is_total	? "total"
+		    : !entry->known	? "other"
+		    : !entry->pid	? "kernel"
+					: "process");
+}
+
 static struct value get_uid(const struct row *row, const void *field)
 {
 	(void)field;
@@ -204,6 +216,7 @@ const struct column columns[] = {
 	{ "comm", KEY, PART_PROCESS, "its name", get_comm, 0 },
 	{ "ppid", KEY, PART_PROCESS, "its parent process", get_ppid, 0 },
 	{ "cmd", KEY, PART_PROCESS, "its command line; empty once it has ended", get_name, AT(cmd) },
+	{ "kind", KEY, PART_PROCESS, "process, kernel, other or total: see the manual", get_kind, 0 },
 	{ "uid", KEY, PART_UID, "its effective user id", get_uid, 0 },
 	{ "user", KEY, PART_UID, "that user's name", get_name, AT(user) },
 	{ "cgroup", KEY, PART_CGROUP, "path of its cgroup (version 2)", get_name, AT(cgroup) },

@@ -27,6 +27,7 @@ struct value {
 /* What a row is made of: an entry, or several that do not differ in any key column asked for. */
 struct row {
 	const struct entry *entry;    /* the first of them */
+	bool is_total;                /* the sum of all rows */
 	const char *user;             /* NULL: not asked for, or not known */
 	const char *cgroup;
 	const char *cmd;

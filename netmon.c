@@ -240,13 +240,14 @@ static enum outcome report(struct netmon *netmon)
 	return write_text(netmon);
 }
 
-/* The begun interval; where a command has ended, with its totals, if that row has a name. */
+/* The begun interval; where a command has ended, with its totals, if a column tells that row from others. */
 static enum outcome last_report(struct netmon *netmon)
 {
 	enum outcome outcome;
 
 	netmon->options.view.total |= netmon->command.ended &&
-				      view_has(&netmon->options.view, "comm");
+				      (view_has(&netmon->options.view, "comm") ||
+				       view_has(&netmon->options.view, "kind"));
 	outcome = report(netmon);
 	return outcome == GO_ON ? DONE : outcome;
 }

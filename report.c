@@ -524,6 +524,7 @@ int report_make(struct report *report, const struct history *history)
 	report->span = history_span(history, view->window);
 	report->sum = (struct row){
 		.entry = &report->total_entry,
+		.is_total = true,
 		.alive = true,
 		.total = report->sum.total,
 		.time = report->time,

@@ -52,7 +52,7 @@ taken() {
 	local names
 	names=$(column_names)
 	contains "$names" "$(printf '%s\n' time dt pid comm)"
-	for name in ppid cmd uid user cgroup netns proto family laddr lport raddr rport \
+	for name in ppid cmd kind uid user cgroup netns proto family laddr lport raddr rport \
 		rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
 		contains $'\n'"$names"$'\n' $'\n'"$name"$'\n'
 	done

@@ -159,6 +159,28 @@ tick 1000000000 1000
 	replayed '{"comm":"(total)","uid":null,"rx_bytes":0}' -f jsonl -o comm,uid,rx_bytes --comm none --total
 }
 
+@test "kind tells rows that no process owns from processes of the same name" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "(total)" 1 0 1 0
+2 1 "(other)" 2 0 1 0
+3 1 "(kernel)" 4 0 1 0
+0 0 "(kernel)" 8 0 1 0
+0 0 "(other)" 16 0 1 0'
+	replayed 'comm,kind,rx_bytes
+(other),other,16
+(kernel),kernel,8
+(kernel),process,4
+(other),process,2
+(total),process,1
+(total),total,31' -o comm,kind,rx_bytes --total
+	# one row for each kind
+	replayed 'kind,rx_bytes
+other,16
+kernel,8
+process,7' -o kind,rx_bytes
+}
+
 @test "--total in idle intervals too; its total is that of all intervals" {
 	fixture='tick 0 0
 tick 1000000000 1000

@@ -211,7 +211,7 @@ static void read_entry(struct replay *replay, char **at)
 	entry->total.tx_calls = read_number(replay, at);
 	while (read_part(replay, at, &known))
 		;
-	if (!entry->pid)
+	if (!entry->pid && strncmp(entry->comm, "(kernel)", COMM_LEN))
 		entry->known = 0; /* (other) */
 	entry->id = id_of(replay, &known);
 	entry->key.process = entry->pid;
