@@ -56,7 +56,7 @@ COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $
 # no columns: what the verifier may quote is in the binary
 BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
 
-SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c types.c history.c report.c columns.c format.c status.c message.c
+SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c history.c report.c columns.c format.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
 TESTS := history traffic replay tracepoint-packets bpf-works short-processes

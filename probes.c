@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,6 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "filter.h"
-#include "types.h"
 #include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
 
@@ -100,8 +98,6 @@ static const struct hook {
 	  false },
 };
 
-enum { LOADING_MOST = 24 << 20 }; /* bytes */
-
 /* libbpf looks at the padding too. */
 #define INIT_OPTIONS(options) (memset(&(options), 0, sizeof(options)), (options).sz = sizeof(options))
 
@@ -121,6 +117,7 @@ _Static_assert(SAME_PLACE(calls_missed) && SAME_PLACE(forks_missed) && SAME_PLAC
 /* What the kernel has of what may be needed. */
 struct kernel {
 	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
+	bool probed[HOOKS];        /* functions that have no type, but can be probed */
 	__u32 skb_recv_udp_arguments;
 	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
 	bool pointers;             /* functions that it verifies by themselves may take some (Linux 5.12) */
@@ -380,10 +377,10 @@ static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_
 	case CLASSIC:
 		return is_tracepoint(hook) && try_classic(hook, attaches);
 	case FENTRY:
-		return !hook->group && hook->role == SENDER &&
+		return id && !hook->group && hook->role == SENDER &&
 		       try_btf(BPF_TRACE_FENTRY, id, hook->reads, false);
 	case FEXIT:
-		return !hook->group && hook->role != SENDER &&
+		return id && !hook->group && hook->role != SENDER &&
 		       try_btf(BPF_TRACE_FEXIT, id, hook->reads, false);
 	case KPROBE:
 		return probed && try_kprobe(hook);
@@ -464,42 +461,76 @@ static int find_hook(const char *name)
 	return i;
 }
 
+static bool has_constant(const struct btf *types, const struct btf_type *type, const char *name)
+{
+	const struct btf_enum *constants = btf_enum(type);
+
+	for (int i = 0; i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(types, constants[i].name_off), name))
+			return true;
+	return false;
+}
+
+/* Which of the hooks the type is: a function, or what stands for a tracepoint; -1: none. */
+static int hook_of(const struct btf_type *type, const char *name)
+{
+	static const char prefix[] = "btf_trace_";
+
+	if (btf_is_typedef(type)) {
+		if (strncmp(name, prefix, sizeof(prefix) - 1))
+			return -1;
+		name += sizeof(prefix) - 1;
+	}
+	for (int i = 0; i < HOOKS; i++)
+		if (btf_is_typedef(type) == !!hooks[i].group && !strcmp(name, hooks[i].name))
+			return i;
+	return -1;
+}
+
+static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 id)
+{
+	const struct btf_type *type = btf__type_by_id(types, id);
+	const char *name = btf__name_by_offset(types, type->name_off);
+	int hook;
+
+	if (btf_is_enum(type) && !strcmp(name, "bpf_func_id")) {
+		/* both came with the same version */
+		kernel->storage = has_constant(types, type, "BPF_FUNC_sock_from_file");
+		/* a helper that came one version later */
+		kernel->pointers = has_constant(types, type, "BPF_FUNC_for_each_map_elem");
+	}
+	if (!btf_is_func(type) && !btf_is_typedef(type))
+		return;
+	if (btf_is_func(type) && !strcmp(name, "bpf_rdonly_cast"))
+		kernel->cast = id;
+	hook = hook_of(type, name);
+	if (hook < 0 || kernel->ids[hook])
+		return;
+	kernel->ids[hook] = id;
+	if (hook == find_hook("__skb_recv_udp"))
+		kernel->skb_recv_udp_arguments = btf_vlen(btf__type_by_id(types, type->type));
+}
+
 /* 0, or -1 with errno. */
 static int look_at_kernel(struct kernel *kernel)
 {
-	enum { HELPERS = HOOKS, CAST, WANTED };
-	struct wanted_type wanted[WANTED] = {
-		[HELPERS] = { "bpf_func_id", BTF_KIND_ENUM, 0 },
-		[CAST] = { "bpf_rdonly_cast", BTF_KIND_FUNC, 0 },
-	};
-	struct types *types = types_open();
-	char names[HOOKS][64];
-	bool found;
+	struct btf *types = btf__load_vmlinux_btf();
 
 	if (!types)
 		return -1;
-	for (int i = 0; i < HOOKS; i++) {
-		bool function = !hooks[i].group;
-
-		snprintf(names[i], sizeof(names[i]), "%s%s", function ? "" : "btf_trace_", hooks[i].name);
-		wanted[i] = (struct wanted_type){ names[i], function ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF, 0 };
-	}
-	found = types_find(types, wanted, WANTED);
+	for (__u32 id = 1; id < btf__type_cnt(types); id++)
+		look_at_type(kernel, types, id);
+	btf__free(types);
+	/* static functions are not in the types of arm64's Linux 5.10, but can be probed by their name */
 	for (int i = 0; i < HOOKS; i++)
-		kernel->ids[i] = wanted[i].id;
-	kernel->skb_recv_udp_arguments = types_arguments(types, wanted[find_hook("__skb_recv_udp")].id);
-	/* both came with the same version */
-	kernel->storage = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_sock_from_file");
-	/* a helper that came one version later */
-	kernel->pointers = types_has_constant(types, wanted[HELPERS].id, "BPF_FUNC_for_each_map_elem");
-	kernel->cast = wanted[CAST].id;
-	types_close(types);
-	return found ? 0 : -1;
+		kernel->probed[i] = !kernel->ids[i] && !hooks[i].group && hooks[i].role >= SENDS &&
+				    try_kprobe(&hooks[i]);
+	return 0;
 }
 
 static bool has_hook(const struct kernel *kernel, int hook)
 {
-	return kernel->ids[hook] || is_cgroup(&hooks[hook]);
+	return kernel->ids[hook] || kernel->probed[hook] || is_cgroup(&hooks[hook]);
 }
 
 /* The parts that the key or the filter need. */
@@ -955,14 +986,20 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return probes->tables ? 0 : -1;
 }
 
+#define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
+
 /* Asks the kernel's types, and the kernel, what it takes to count here. */
 static int choose(struct probes *probes)
 {
-	if (look_at_kernel(&probes->kernel)) {
-		cannot("read", "/sys/kernel/btf/vmlinux", errno,
-		       "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
+	int error = look_at_kernel(&probes->kernel) ? errno : 0;
+
+	if (error && access(KERNEL_TYPES, F_OK))
+		cannot("read", KERNEL_TYPES, ENOENT, "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
+	else if (error)
+		cannot("read", KERNEL_TYPES, error,
+		       "build netmon with a newer libbpf, which knows this kernel's BTF");
+	if (error)
 		return -1;
-	}
 	if (!choose_ways(&probes->options, &probes->kernel, probes->chosen))
 		return -1;
 	probes->holes = find_holes(&probes->options, &probes->kernel, probes->chosen);
@@ -1061,29 +1098,6 @@ static struct probes *probes_new(const struct probes_options *options)
 	return probes;
 }
 
-/* Loading takes megabytes, since the kernel's types are read, by libbpf once more; to get them
- * page by page would take most of its time.  So they come from memory in large pages, where
- * there are some, that is used again, and given back at the end: counting needs little. */
-static void make_room(void)
-{
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *room;
-
-	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* it can't be more */
-	mallopt(M_TRIM_THRESHOLD, 32 << 20);
-	room = malloc(LOADING_MOST);
-	if (room)
-		madvise(room + page - (size_t)room % page, LOADING_MOST - page, MADV_HUGEPAGE);
-	free(room);
-}
-
-static void leave_room(void)
-{
-	mallopt(M_MMAP_THRESHOLD, 128 << 10); /* as they were */
-	mallopt(M_TRIM_THRESHOLD, 128 << 10);
-	malloc_trim(0);
-}
-
 struct probes *probes_open(const struct probes_options *options)
 {
 	struct probes *probes;
@@ -1095,13 +1109,11 @@ struct probes *probes_open(const struct probes_options *options)
 		cannot("load", "probes", EPERM, advice(EPERM, options->layer));
 		return NULL;
 	}
-	make_room();
 	probes = probes_new(options);
 	if (probes)
 		error = start(probes);
 	else
 		cannot("load", "probes", ENOMEM, NULL);
-	leave_room();
 	if (!error)
 		return probes;
 	probes_close(probes);
