@@ -10,6 +10,7 @@
 #   make counted          what is counted on which kernel: writes t/COUNTED.md
 #   make bench            what netmon costs; as root, QUICK=1 only to see that it works
 #   make STATIC=1         one file without libraries: build/static/netmon
+#   make CC=aarch64-linux-gnu-gcc PKG_CONFIG_LIBDIR=...   for another architecture: build/arm64/netmon
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
 #   make analyze          static analysis
 #   make install          PREFIX, DESTDIR, UNITDIR
@@ -30,31 +31,45 @@ VMLINUX_H ?= vmlinux.h
 PREFIX ?= /usr/local
 # Where systemd is, units go below PREFIX, where it looks for them too.
 UNITDIR ?= $(if $(wildcard /usr/lib/systemd/system /lib/systemd/system),$(PREFIX)/lib/systemd/system)
-ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/; s/s390x/s390/; s/^armv.*/arm/; s/loongarch64/loongarch/')
+# What CC compiles for, and what make runs on, as the kernel's source calls it.
+AS_KERNEL := sed 's/-.*//; s/x86_64\|i.86/x86/; s/aarch64/arm64/; s/^arm[^6].*/arm/; s/s390x/s390/; $\
+	s/^ppc.*/powerpc/; s/\(powerpc\|riscv\|loongarch\|mips\).*/\1/'
+ARCH := $(shell $(CC) -dumpmachine | $(AS_KERNEL))
+HOST_ARCH := $(shell uname -m | $(AS_KERNEL))
+
+CROSS := $(filter-out $(HOST_ARCH),$(ARCH))
 
 ifdef SANITIZE
-BUILD := build/sanitize
-NETMON := $(BUILD)/netmon
+BUILD := build/$(CROSS:%=%-)sanitize
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifdef STATIC
-BUILD := build/static
-NETMON := $(BUILD)/netmon
+BUILD := build/$(CROSS:%=%-)static
 STATIC_CPPFLAGS := -DNETMON_STATIC
 STATIC_LDFLAGS := -static -Wl,--gc-sections
+OR_NO_LIBELF = || { test -z "$$(nm $$($(CC) -print-file-name=libelf.a) 2>/dev/null | \
+	grep ' U eu_search_tree_init')" || echo "make: cannot link 'libelf.a': elfutils 0.192 leaves out" \
+	"eu_search_tree_* (its bug 32293): use libelf of 0.193 or newer (PKG_CONFIG_PATH), or build on" \
+	"Debian 12 or sid: the binary runs here too" >&2; exit 1; }
 else
-BUILD := build
-NETMON := netmon
+BUILD := build$(CROSS:%=/%)
 endif
+NETMON := $(or $(filter-out build/netmon,$(BUILD)/netmon),netmon)
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
 CFLAGS ?= -O2 -g
-CPPFLAGS += -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
+DEFINES := -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
+# the same binary wherever the source lies
+PREFIX_MAP := -ffile-prefix-map='$(CURDIR)'=.
 # generated headers are not ours to warn of
 INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
 LIBS = $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs libbpf libelf zlib)
-COMPILE = $(CC) -std=gnu11 $(CPPFLAGS) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) $(CFLAGS)
+COMPILE = $(CC) -std=gnu11 $(DEFINES) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) \
+	$(PREFIX_MAP) $(CPPFLAGS) $(CFLAGS)
 # no columns: what the verifier may quote is in the binary
-BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wshadow -Wno-unused-parameter
+# -fms-extensions: vmlinux.h has anonymous members of a named type since Linux 7.2
+BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) $(PREFIX_MAP) \
+	-fms-extensions -Wno-microsoft-anon-tag -Wall -Wextra -Wshadow -Wno-unused-parameter \
+	-Wno-unknown-warning-option -Wno-default-const-init-var-unsafe
 
 SOURCES := netmon.c options.c command.c names.c table.c probes.c pin.c history.c report.c columns.c format.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -66,7 +81,7 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
-	nftables ethtool
+	nftables ethtool gcc musl-tools
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -82,6 +97,9 @@ PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
 	$(if $(STATIC)$(filter check bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
+
+# seconds, where another one installs packages
+APT_WAITS := -o DPkg::Lock::Timeout=600
 
 # unix.Malloc would complain of the skeleton that bpftool generates
 TIDY_CHECKS := -*,clang-analyzer-core.*,clang-analyzer-deadcode.*,clang-analyzer-unix.*,$\
@@ -106,7 +124,7 @@ help:
 
 $(NETMON): $(OBJECTS)
 	$(say) LINK $@
-	$(Q)$(CC) $(SANITIZERS) $(CFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SANITIZERS) $(CFLAGS) $(STATIC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(OR_NO_LIBELF)
 
 $(BUILD)/%.o: %.c
 	$(say) CC $@
@@ -121,10 +139,10 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h registers.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include registers.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
 
 # A source file like the others, unless it is asked for by name.
 ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
@@ -199,21 +217,21 @@ deps:
 			"calls these packages of Debian's: $(PACKAGES)" >&2; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ]; then \
 		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
-	apt-get update && \
+	apt-get $(APT_WAITS) update && \
 	{ apt-cache show virtiofsd >/dev/null 2>&1 || missing=$$(echo "$$missing" | sed 's/ virtiofsd\>//'); } && \
-	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$missing
+	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$missing
 
 install: $(NETMON)
-	install -D -m 755 $(NETMON) $(DESTDIR)$(PREFIX)/sbin/netmon
-	install -D -m 644 man/netmon.8 $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
-	$(if $(UNITDIR),mkdir -p $(DESTDIR)$(UNITDIR))
+	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
+	install -D -m 644 man/netmon.8 '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
+	$(if $(UNITDIR),mkdir -p '$(DESTDIR)$(UNITDIR)')
 	$(if $(UNITDIR),for unit in $(UNITS); do \
-		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >$(DESTDIR)$(UNITDIR)/$$unit && \
-		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit; done)
+		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >'$(DESTDIR)$(UNITDIR)'/$$unit && \
+		chmod 644 '$(DESTDIR)$(UNITDIR)'/$$unit || exit; done)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/netmon $(DESTDIR)$(PREFIX)/share/man/man8/netmon.8
-	$(if $(UNITDIR),rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%))
+	rm -f '$(DESTDIR)$(PREFIX)/sbin/netmon' '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
+	$(if $(UNITDIR),cd '$(DESTDIR)$(UNITDIR)' 2>/dev/null && rm -f $(UNITS) || :)
 
 clean:
 	rm -rf build netmon

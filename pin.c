@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -435,17 +437,23 @@ static int pin_object(const char *dir, const struct pin_object *object, bool ver
 	return 0;
 }
 
+/* renameat2(2), which musl does not have. */
+static int rename_to(const char *from, const char *to, unsigned int flags)
+{
+	return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
+}
+
 /* The new pin gets its place at once where the kernel can exchange directories (Linux 5.16), and the
  * old one that of the new one; else there is none for a moment. */
 static int take_place(const struct pin_options *options, const char *new)
 {
-	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_NOREPLACE))
+	if (!rename_to(new, options->dir, RENAME_NOREPLACE))
 		return 0;
 	if (errno != EEXIST)
 		return cannot("pin to", options->dir, strerror(errno), NULL);
 	if (!options->replace)
 		return already_pinned(options->dir);
-	if (!renameat2(AT_FDCWD, new, AT_FDCWD, options->dir, RENAME_EXCHANGE))
+	if (!rename_to(new, options->dir, RENAME_EXCHANGE))
 		return 0;
 	if (remove_dir(options->dir, options->verbose) < 0)
 		return -1;

@@ -24,10 +24,13 @@ make_target() {
 	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./sbin/netmon ./share/man/man8/netmon.8)"
 }
 
-@test "DESTDIR is in no file" {
-	make_target install DESTDIR="$PWD/package" PREFIX=/usr UNITDIR=/usr/lib/systemd/system
-	grep -qx 'ExecStop=/usr/sbin/netmon --unpin' package/usr/lib/systemd/system/netmon-pin.service
-	! grep -r "$PWD" package --include='*.service' || fail 'found'
+@test "DESTDIR can have a space, and is in no file" {
+	package="$PWD/my package"
+	make_target install DESTDIR="$package" PREFIX=/usr UNITDIR=/usr/lib/systemd/system
+	grep -qx 'ExecStop=/usr/sbin/netmon --unpin' "$package/usr/lib/systemd/system/netmon-pin.service"
+	! grep -r "$PWD" "$package" --include='*.service' || fail 'found'
+	make_target uninstall DESTDIR="$package" PREFIX=/usr UNITDIR=/usr/lib/systemd/system
+	equal "$(find . -type f)" ''
 }
 
 @test "systemd takes the units, and finds them hardened" {

@@ -1,0 +1,64 @@
+#!/usr/bin/env bats
+# What the Makefile builds with: compilers, C libraries, architectures.
+
+load lib/common
+
+setup() {
+	top=${here%/*}
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# clone DIRECTORY: the source tree without what was built
+clone() {
+	mkdir -p "$1"
+	tar -C "$top" -c --exclude=./build --exclude=./netmon --exclude=./.git . | tar -C "$1" -x
+}
+
+# build DIRECTORY [ARGUMENT]...: without a warning
+build() {
+	run -0 make -C "$1" --no-print-directory "${@:2}"
+	[[ $output != *warning:* ]] || fail "$output"
+}
+
+# compile [VARIABLE=VALUE]...: all objects of the program, without a warning
+compile() {
+	local objects
+	objects=$(make -s -C "$top" --eval 'objects: ; @echo $(OBJECTS:$(BUILD)/%=%)' objects)
+	# shellcheck disable=SC2086	# words
+	build "$top" BUILD="$PWD/build" "$@" $(printf "$PWD/build/%s " $objects)
+}
+
+@test "two clones in different directories give the same binary, and no warning, by gcc" {
+	clone one
+	clone two/deeper
+	build one CC=gcc
+	build two/deeper CC=gcc
+	cmp one/netmon two/deeper/netmon
+}
+
+@test "CPPFLAGS and CFLAGS of the user's are added to those that netmon needs" {
+	compile CPPFLAGS=-DUNUSED CFLAGS='-O1 -Werror'
+}
+
+@test "netmon compiles with the headers of musl" {
+	[ -n "$(command -v musl-gcc)" ] || fail 'no musl-gcc: make deps check'
+	mkdir headers
+	for header in linux asm-generic bpf libelf.h gelf.h zlib.h zconf.h; do
+		ln -s "/usr/include/$header" headers/
+	done
+	ln -s "/usr/include/$(gcc -dumpmachine)/asm" headers/
+	compile CC=musl-gcc CPPFLAGS="-isystem $PWD/headers"
+}
+
+@test "the probes compile with each clang that is installed, without a warning" {
+	for clang in $(compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -u); do
+		[ "${clang#clang-}" -ge 14 ] || continue
+		build "$top" BUILD="$PWD/$clang" CLANG="$clang" "$PWD/$clang/netmon.bpf.o"
+	done
+}
+
+@test "the probes compile for each architecture with this vmlinux.h" {
+	for arch in x86 arm64 s390 riscv powerpc arm; do
+		build "$top" BUILD="$PWD/$arch" ARCH="$arch" "$PWD/$arch/netmon.bpf.o"
+	done
+}
