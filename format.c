@@ -1,97 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "array.h"
 #include "format.h"
-
-/* U+FFFD */
-#define REPLACEMENT "\xef\xbf\xbd"
-
-static void put(struct text *text, const char *bytes, size_t length)
-{
-	if (text->no_memory)
-		return;
-	if (text->length + length > text->capacity) {
-		char *larger = array_grow(text->bytes, text->length, length, &text->capacity, 1);
-
-		if (!larger) {
-			text->no_memory = true;
-			return;
-		}
-		text->bytes = larger;
-	}
-	memcpy(text->bytes + text->length, bytes, length);
-	text->length += length;
-}
-
-static void put_char(struct text *text, char c)
-{
-	put(text, &c, 1);
-}
-
-static void put_string(struct text *text, const char *string)
-{
-	put(text, string, strlen(string));
-}
-
-/* Without printf: it costs more than all the rest of a row. */
-static void put_number(struct text *text, __u64 number, int decimals)
-{
-	char digits[24], *p = digits + sizeof(digits);
-	int written = 0;
-
-	do {
-		if (written++ == decimals && decimals)
-			*--p = '.';
-		*--p = (char)('0' + number % 10);
-		number /= 10;
-	} while (number || written <= decimals);
-	put(text, p, (size_t)(digits + sizeof(digits) - p));
-}
 
 static void put_hex(struct text *text, const char *prefix, unsigned char byte)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	put_string(text, prefix);
-	put_char(text, digits[byte >> 4]);
-	put_char(text, digits[byte & 15]);
-}
-
-size_t utf8_length(const unsigned char *s, size_t length)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t wanted;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	wanted = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (wanted > length)
-		return 0;
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < wanted; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return wanted;
-}
-
-bool utf8_is_control(const unsigned char *s)
-{
-	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
+	text_put_string(text, prefix);
+	text_put_char(text, digits[byte >> 4]);
+	text_put_char(text, digits[byte & 15]);
 }
 
 static void put_control(struct text *text, enum format format, const unsigned char *s, size_t length)
@@ -101,12 +21,12 @@ static void put_control(struct text *text, enum format format, const unsigned ch
 
 	switch (format) {
 	case CSV:
-		put_string(text, REPLACEMENT);
+		text_put_string(text, REPLACEMENT);
 		break;
 	case TSV:
 		if (letter) {
-			put_char(text, '\\');
-			put_char(text, names[letter - letters]);
+			text_put_char(text, '\\');
+			text_put_char(text, names[letter - letters]);
 			break;
 		}
 		for (size_t i = 0; i < length; i++)
@@ -123,17 +43,17 @@ static void put_quote_or_backslash(struct text *text, enum format format, char c
 	switch (format) {
 	case CSV:
 		if (c == '"')
-			put_char(text, '"');
+			text_put_char(text, '"');
 		break;
 	case TSV:
 		if (c == '\\')
-			put_char(text, '\\');
+			text_put_char(text, '\\');
 		break;
 	case JSONL:
-		put_char(text, '\\');
+		text_put_char(text, '\\');
 		break;
 	}
-	put_char(text, c);
+	text_put_char(text, c);
 }
 
 static bool is_plain(char c)
@@ -148,7 +68,7 @@ static size_t put_character(struct text *text, enum format format, const unsigne
 	size_t length = utf8_length(s, left);
 
 	if (!length) {
-		put_string(text, REPLACEMENT);
+		text_put_string(text, REPLACEMENT);
 		return 1;
 	}
 	if (*s == '"' || *s == '\\')
@@ -156,7 +76,7 @@ static size_t put_character(struct text *text, enum format format, const unsigne
 	else if (utf8_is_control(s))
 		put_control(text, format, s, length);
 	else
-		put(text, (const char *)s, length);
+		text_put(text, (const char *)s, length);
 	return length;
 }
 
@@ -172,32 +92,54 @@ static void put_text(struct text *text, enum format format, const char *bytes, s
 	bool quoted = is_quoted(format, bytes, length);
 
 	if (quoted)
-		put_char(text, '"');
+		text_put_char(text, '"');
 	for (size_t i = 0, plain; i < length;) {
 		for (plain = i; plain < length && is_plain(bytes[plain]);)
 			plain++;
-		put(text, bytes + i, plain - i);
+		text_put(text, bytes + i, plain - i);
 		i = plain;
 		if (i < length)
 			i += put_character(text, format, (const unsigned char *)bytes + i, length - i);
 	}
 	if (quoted)
-		put_char(text, '"');
+		text_put_char(text, '"');
 }
 
-/* As RFC 3339 has it, in UTC: sorts as text. */
-static void put_date(struct text *text, enum format format, __u64 milliseconds)
+/* As RFC 3339 has it: text that sorts by time, in UTC at least. */
+static void put_date(struct text *text, __u64 milliseconds, bool local)
 {
 	time_t seconds = (time_t)(milliseconds / 1000);
-	char date[64], fraction[8];
-	struct tm tm;
+	char date[32], zone[8] = "Z";
+	struct tm tm = { 0 };
 
-	if (!gmtime_r(&seconds, &tm))
-		memset(&tm, 0, sizeof(tm));
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(fraction, sizeof(fraction), ".%03uZ", (unsigned)(milliseconds % 1000));
-	strcat(date, fraction);
-	put_text(text, format, date, strlen(date));
+	if (local) {
+		localtime_r(&seconds, &tm);
+		strftime(zone, sizeof(zone), "%z", &tm); /* +hhmm */
+		memmove(zone + 4, zone + 3, 3);
+		zone[3] = ':';
+	} else {
+		gmtime_r(&seconds, &tm);
+	}
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S.", &tm);
+	text_put_string(text, date);
+	for (unsigned unit = 100; unit; unit /= 10)
+		text_put_char(text, (char)('0' + milliseconds % 1000 / unit % 10));
+	text_put_string(text, zone);
+}
+
+static void put_time(struct text *text, const struct style *style, __u64 milliseconds)
+{
+	bool quoted = style->format == JSONL;
+
+	if (style->time == EPOCH) {
+		text_put_number(text, milliseconds, 3);
+		return;
+	}
+	if (quoted)
+		text_put_char(text, '"');
+	put_date(text, milliseconds, style->time == LOCAL);
+	if (quoted)
+		text_put_char(text, '"');
 }
 
 /* IPv4 without inet_ntop(), which prints by printf. */
@@ -231,28 +173,25 @@ static void put_address(struct text *text, enum format format, const struct valu
 	put_text(text, format, address, length);
 }
 
-static void put_value(struct text *text, enum format format, bool iso, const struct value *value)
+static void put_value(struct text *text, const struct style *style, const struct value *value)
 {
 	switch (value->type) {
 	case UNKNOWN:
-		if (format == JSONL)
-			put_string(text, "null");
+		if (style->format == JSONL)
+			text_put_string(text, "null");
 		break;
 	case INTEGER:
 	case DECIMAL:
-		put_number(text, value->number, value->decimals);
+		text_put_number(text, value->number, value->decimals);
 		break;
 	case TIME:
-		if (iso)
-			put_date(text, format, value->number);
-		else
-			put_number(text, value->number, 3);
+		put_time(text, style, value->number);
 		break;
 	case TEXT:
-		put_text(text, format, value->text, value->length);
+		put_text(text, style->format, value->text, value->length);
 		break;
 	case ADDRESS:
-		put_address(text, format, value);
+		put_address(text, style->format, value);
 		break;
 	}
 }
@@ -260,63 +199,66 @@ static void put_value(struct text *text, enum format format, bool iso, const str
 static void put_separator(struct text *text, enum format format, size_t column)
 {
 	if (column)
-		put_char(text, format == TSV ? '\t' : ',');
+		text_put_char(text, format == TSV ? '\t' : ',');
 }
 
-void text_free(struct text *text)
+void format_header(struct text *text, const struct style *style, const struct view *view)
 {
-	free(text->bytes);
-	*text = (struct text){ 0 };
-}
-
-void format_header(struct text *text, enum format format, const struct view *view)
-{
-	if (format == JSONL)
+	if (style->format == JSONL)
 		return;
 	for (size_t i = 0; i < view->columns_count; i++) {
-		put_separator(text, format, i);
-		put_string(text, view->columns[i]->name);
+		put_separator(text, style->format, i);
+		text_put_string(text, view->columns[i]->name);
 	}
-	put_char(text, '\n');
+	text_put_char(text, '\n');
 }
 
 /* The field in that column of a line. */
-static void put_field(struct text *text, enum format format, bool iso, size_t column,
-		      const char *name, const struct value *value)
+static void put_field(struct text *text, const struct style *style, size_t column, const char *name,
+		      const struct value *value)
 {
-	put_separator(text, format, column);
-	if (format == JSONL) {
-		put_text(text, format, name, strlen(name));
-		put_char(text, ':');
+	put_separator(text, style->format, column);
+	if (style->format == JSONL) {
+		put_text(text, JSONL, name, strlen(name));
+		text_put_char(text, ':');
 	}
-	put_value(text, format, iso, value);
+	put_value(text, style, value);
 }
 
-void format_row(struct text *text, enum format format, const struct view *view,
-		const struct row *row)
+static void put_row(struct text *text, const struct style *style, const struct view *view,
+		    const struct row *row)
 {
-	if (format == JSONL)
-		put_char(text, '{');
+	if (style->format == JSONL)
+		text_put_char(text, '{');
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value = column_get(view->columns[i], row);
 
-		put_field(text, format, view->iso, i, view->columns[i]->name, &value);
+		put_field(text, style, i, view->columns[i]->name, &value);
 	}
-	put_string(text, format == JSONL ? "}\n" : "\n");
+	text_put_string(text, style->format == JSONL ? "}\n" : "\n");
 }
 
-void format_fields(struct text *text, enum format format, bool header, bool iso,
-		   const struct field fields[], size_t count)
+void format_report(struct text *text, const struct style *style, const struct view *view,
+		   const struct report *report)
 {
-	for (size_t i = 0; header && format != JSONL && i < count; i++) {
-		put_separator(text, format, i);
-		put_string(text, fields[i].name);
+	for (size_t i = 0; i < report_count(report); i++)
+		put_row(text, style, view, report_row(report, i));
+}
+
+void format_fields(struct text *text, const struct style *style, const struct field fields[],
+		   size_t count)
+{
+	bool header = style->header && style->format != JSONL;
+
+	for (size_t i = 0; header && i < count; i++) {
+		put_separator(text, style->format, i);
+		text_put_string(text, fields[i].name);
 	}
-	if (header && format != JSONL)
-		put_char(text, '\n');
-	if (format == JSONL)
-		put_char(text, '{');
+	if (header)
+		text_put_char(text, '\n');
+	if (style->format == JSONL)
+		text_put_char(text, '{');
 	for (size_t i = 0; i < count; i++)
-		put_field(text, format, iso, i, fields[i].name, &fields[i].value);
-	put_string(text, format == JSONL ? "}\n" : "\n");
+		put_field(text, style, i, fields[i].name, &fields[i].value);
+	text_put_string(text, style->format == JSONL ? "}\n" : "\n");
 }

@@ -16,31 +16,25 @@
 #define FORMAT_H
 
 #include "report.h"
+#include "text.h"
 
 enum format { CSV, TSV, JSONL };
 
-/* Text that grows.  Begins as { 0 }; text_free() when done. */
-struct text {
-	char *bytes;
-	size_t length;
-	size_t capacity;
-	bool no_memory;      /* something is missing: it must not be used */
+enum time_format { EPOCH, ISO, LOCAL, NO_TIME };
+
+/* How rows are written. */
+struct style {
+	enum format format;
+	enum time_format time;
+	bool header;
 };
 
-void text_free(struct text *text);
-
 /* Appends the line of column names; for jsonl nothing. */
-void format_header(struct text *text, enum format format, const struct view *view);
+void format_header(struct text *text, const struct style *style, const struct view *view);
 
-/* Appends the row as one line. */
-void format_row(struct text *text, enum format format, const struct view *view,
-		const struct row *row);
-
-/* The length of the well-formed UTF-8 character that begins there; 0 where none does. */
-size_t utf8_length(const unsigned char *s, size_t length);
-
-/* Whether the well-formed character is a control character: C0, DEL or C1. */
-bool utf8_is_control(const unsigned char *s);
+/* Appends the rows, one a line. */
+void format_report(struct text *text, const struct style *style, const struct view *view,
+		   const struct report *report);
 
 /* A value of something that is no row. */
 struct field {
@@ -48,9 +42,9 @@ struct field {
 	struct value value;
 };
 
-/* Appends the names of the fields as the header, where that is asked for, and their values as
- * one line; times as dates where `iso` is set. */
-void format_fields(struct text *text, enum format format, bool header, bool iso,
-		   const struct field fields[], size_t count);
+/* Appends the names of the fields as the header, if the style has one, and their values as one
+ * line. */
+void format_fields(struct text *text, const struct style *style, const struct field fields[],
+		   size_t count);
 
 #endif

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
-#include "format.h"
 #include "message.h"
+#include "text.h"
 
 enum { PATIENCE = 2000, SLICE = 100 }; /* milliseconds */
 enum { LONGEST = 8192 };

@@ -232,9 +232,7 @@ static enum outcome report(struct netmon *netmon)
 		cannot("make", "report", strerror(ENOMEM), NULL);
 		return FAILED;
 	}
-	for (size_t i = 0; i < report_count(netmon->report); i++)
-		format_row(&netmon->text, options->format, &options->view,
-			   report_row(netmon->report, i));
+	format_report(&netmon->text, &options->style, &options->view, netmon->report);
 	say_missed(netmon);
 	say_not_followed(netmon);
 	return write_text(netmon);
@@ -520,8 +518,8 @@ static enum outcome read_probes(struct netmon *netmon)
 
 	if (start(netmon) || empty_output(netmon))
 		return FAILED;
-	if (options->header)
-		format_header(&netmon->text, options->format, &options->view);
+	if (options->style.header)
+		format_header(&netmon->text, &options->style, &options->view);
 	outcome = write_text(netmon);
 	if (netmon->command.pid)
 		command_start(&netmon->command);

@@ -454,7 +454,7 @@ static void parse_format(struct options *options, const char *text)
 {
 	static const char *const formats[] = { "csv", "tsv", "jsonl", NULL };
 
-	options->format = (enum format)word("--format", text, formats, "csv, tsv or jsonl");
+	options->style.format = (enum format)word("--format", text, formats, "csv, tsv or jsonl");
 }
 
 static void parse_output(struct options *options, const char *text)
@@ -466,14 +466,15 @@ static void parse_output(struct options *options, const char *text)
 static void parse_no_header(struct options *options, const char *text)
 {
 	(void)text;
-	options->header = false;
+	options->style.header = false;
 }
 
 static void parse_time(struct options *options, const char *text)
 {
-	static const char *const times[] = { "epoch", "iso", "none", NULL };
+	static const char *const times[] = { "epoch", "iso", "local", "none", NULL };
 
-	options->time = (enum time_format)word("--time", text, times, "epoch, iso or none");
+	options->style.time = (enum time_format)word("--time", text, times,
+						     "epoch, iso, local or none");
 }
 
 static void parse_top(struct options *options, const char *text)
@@ -604,7 +605,7 @@ static const struct known_option known_options[] = {
 	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
 	  "COMMAND, rx_total,tx_total; all: every column", parse_output },
 	{ "no-header", 0, NULL, R | S, "no line of column names", parse_no_header },
-	{ "time", 0, "HOW", R | S, "epoch, iso or none (epoch)", parse_time },
+	{ "time", 0, "HOW", R | S, "epoch, iso, local or none (epoch)", parse_time },
 	{ "sort", 's', "COLUMNS", R, "by COL, COL:asc or COL:desc, separated by commas;\n"
 	  "measures fall, others rise (most traffic first)", parse_sort },
 	{ "top", 't', "N", R, "at most N rows in a report", parse_top },
@@ -716,9 +717,8 @@ static void combine(struct options *options)
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: it is the process to report");
 	choose_columns(options);
-	if (options->time == NO_TIME)
+	if (options->style.time == NO_TIME)
 		drop_time(view);
-	view->iso = options->time == ISO;
 	check_sort(view);
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
@@ -856,8 +856,7 @@ void options_parse(struct options *options, int argc, char **argv)
 			    .cgroup_root = -1 },
 		.pin = { .dir = PIN_DIR },
 		.view = { .window = 1 },
-		.format = CSV,
-		.header = true,
+		.style = { .format = CSV, .header = true },
 	};
 	argv[0] = "netmon"; /* getopt names it in its messages */
 	join(options->pin_command, sizeof(options->pin_command), argv);

@@ -12,8 +12,6 @@
 
 enum { MAX_PIDS = 1024 };
 
-enum time_format { EPOCH, ISO, NO_TIME };
-
 /* What netmon is to do. */
 enum mode { READ, PIN, UNPIN, STATUS };
 
@@ -26,9 +24,7 @@ struct options {
 	const char *own;     /* an option given that only probes of one's own can follow */
 	struct probes_options probes;
 	struct view view;
-	enum format format;
-	bool header;
-	enum time_format time;
+	struct style style;
 	__u64 interval;      /* nanoseconds; 0: one report at the end of the command */
 	__u64 count;         /* reports; 0: no end */
 	const char *to;      /* a file for the rows */

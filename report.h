@@ -24,7 +24,6 @@ struct view {
 	size_t top;         /* at the most so many rows; 0: all */
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
-	bool iso;           /* write times as dates */
 	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
 	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
 	const struct netmon_filter *filter;

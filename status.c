@@ -46,8 +46,8 @@ int status_write(struct text *text, const struct options *options, const struct 
 
 	count = sizeof(fields) / sizeof(*fields);
 
-	if (options->time == NO_TIME)
+	if (options->style.time == NO_TIME)
 		memmove(fields + SINCE, fields + SINCE + 1, (--count - SINCE) * sizeof(*fields));
-	format_fields(text, options->format, options->header, options->time == ISO, fields, count);
+	format_fields(text, &options->style, fields, count);
 	return 0;
 }

@@ -119,7 +119,7 @@ taken() {
 	taken --max-entries 100
 	taken -o all
 	taken -o +proto,family
-	for word in epoch iso none; do
+	for word in epoch iso local none; do
 		taken --time "$word"
 	done
 	taken --total
@@ -212,7 +212,7 @@ taken() {
 
 @test "a way to write the time that there is not" {
 	refused "'x' for --time" --time x
-	contains "$stderr" 'epoch, iso or none'
+	contains "$stderr" 'epoch, iso, local or none'
 	refused "'none' for --time: -o has no other column" --time none -o time
 }
 

@@ -199,13 +199,19 @@ tick 3000000000 3000
 3.000,(total),2,17' -o time,comm,rx_bytes,rx_total --total
 }
 
-@test "--time iso and none" {
+@test "--time iso, local and none" {
 	fixture=$keys
 	replayed 'time,comm
 2023-11-14T22:13:20.000Z,dig' --time iso -o time,comm --comm dig
 	replayed '{"time":"2023-11-14T22:13:20.000Z","comm":"dig"}' --time iso -o time,comm --comm dig -f jsonl
 	replayed 'time,comm
 1700000000.000,dig' --time epoch -o time,comm --comm dig
+	local zone
+	for zone in UTC0/22:13:20.000+00:00 XXX-5:30/03:43:20.000+05:30 XXX+3:30/18:43:20.000-03:30; do
+		export TZ=${zone%%/*}
+		run -0 --separate-stderr replay --time local -o time,comm --comm dig <<<"$fixture"
+		contains "${lines[1]}" "T${zone#*/},dig"
+	done
 	replayed 'pid,comm,rx_rate,tx_rate
 7,dig,800,80' --time none --comm dig
 }

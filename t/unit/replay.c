@@ -271,9 +271,7 @@ static bool end_tick(struct replay *replay)
 		return true;
 	if (report_make(replay->report, replay->history))
 		checked(NULL);
-	for (size_t i = 0; i < report_count(replay->report); i++)
-		format_row(&text, options->format, &options->view,
-			   report_row(replay->report, i));
+	format_report(&text, &options->style, &options->view, replay->report);
 	write_text(&text);
 	return ++replay->reports != options->count;
 }
@@ -326,8 +324,8 @@ int main(int argc, char **argv)
 	options_filter_reports(options); /* nothing else does here */
 	replay.history = checked(history_new(options->view.window + 1, WINDOW_BYTES_MOST));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
-	if (options->header)
-		format_header(&header, options->format, &options->view);
+	if (options->style.header)
+		format_header(&header, &options->style, &options->view);
 	write_text(&header);
 	read_fixture(&replay);
 	for (size_t i = 0; i < replay.known_count; i++) {

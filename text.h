@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Text that grows, and its characters.  Pure.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/types.h>
+
+/* U+FFFD */
+#define REPLACEMENT "\xef\xbf\xbd"
+
+/* Begins as { 0 }; text_free() when done. */
+struct text {
+	char *bytes;
+	size_t length;
+	size_t capacity;
+	bool no_memory;      /* something is missing: it must not be used */
+};
+
+void text_free(struct text *text);
+
+void text_put(struct text *text, const char *bytes, size_t length);
+void text_put_char(struct text *text, char c);
+void text_put_string(struct text *text, const char *string);
+
+/* Appends number / 10^decimals with as many digits after the point. */
+void text_put_number(struct text *text, __u64 number, int decimals);
+
+/* The length of the well-formed UTF-8 character that begins there; 0 if none does (Unicode, table
+ * 3-7: nothing overlong, no surrogates, nothing above U+10FFFF). */
+size_t utf8_length(const unsigned char *s, size_t length);
+
+/* Whether the well-formed character is a control character: C0, DEL or C1. */
+bool utf8_is_control(const unsigned char *s);
+
+#endif
