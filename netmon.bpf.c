@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The probes: payload bytes that the kernel accepted from a process on an IP socket
- * or handed over to it, by the value that the call returned.
+ * The probes: payload bytes that the kernel accepted from a process on an IP socket or handed
+ * over to it, by the value that the call returned.  An event takes six steps:
  *
- * One body of code, count(), serves all.  Each hook has a thin wrapper for each way
- * to attach to it; probes.c loads one of them for each hook:
+ *   hook ──▶ sent()/received(): family, flags, result ──▶ count(): pid ──▶
+ *   process_get_or_add() ──▶ row_get_or_add() if the key is finer ──▶ count_in()
+ *
+ * Each hook has a thin program for each way to attach to it; probes.c loads one of them:
  *
  *   tp_btf/      the tracepoints, where they run with preemption off (before Linux 7.0)
  *   tracepoint/  the same as classic programs, which the kernel never preempts
  *   fexit/       the functions that the tracepoints do not cover or that stand in for them
  *   kprobe/, kretprobe/   the same functions where fexit is not to be had; as kprobe.multi
  *                before it where fexit programs may be preempted (since Linux 7.0)
- *   cgroup/      who a datagram is for or from, where the socket does not know it
+ *   cgroup/      the peer of a datagram, where the socket does not know it
  *
- * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte
- * passes them once; tcp_sendmsg() would be called again for the records.
+ * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte passes
+ * them once; tcp_sendmsg() would be called again for the records.
  *
- * What is asked for is constant before the programs are loaded: the verifier takes out
- * all that it does not need.
+ * What is asked for is constant before the programs are loaded: the verifier removes all code
+ * that it does not need.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -32,98 +34,53 @@ enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
 enum { CLONE_THREAD = 0x10000, PF_EXITING = 4 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
-enum direction { RX, TX };
-
-/* A slot that was taken from its key serves no other one for so long: a program that still
- * had found it there is done by then. */
-#define QUARANTINE 1000000000ULL
-
-#define barrier() asm volatile("" ::: "memory")
+enum netmon_direction { NETMON_RX, NETMON_TX };
 
 /* The parts that the key is made of, and those that it or the filter needs: enum part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
 const volatile struct netmon_filter filter;
-/* Whether the key, of no more parts than process, protocol and ends, is all that filters look at too;
- * and where in its words these parts are, see struct netmon_key: as masks, since each test of `parts`
- * costs as much as what it may spare. */
-const volatile bool plain;
-const volatile struct {
-	__u64 middle;            /* from proto to rport */
-	__u64 laddr, raddr;
-	__u32 hash;              /* of a socket; 0 where the key has neither addresses nor ports */
-} masks;
 /* wanted_pids follows the descendants of those in it */
 const volatile bool follows;
-/* Layer ip: what a process sends and receives tells only which sockets are its own. */
+/* Layer ip: a call only tells which process uses the socket. */
 const volatile bool by_packet;
 /* Whether any hook is attached by kprobe. */
 const volatile bool by_kprobe;
 /* Whether anything tells the peer of a datagram. */
 const volatile bool by_peer;
-/* How many shares a slot has, and which bits of its number tell a CPU's.  Where each CPU has
- * its own, no other one writes there, and a program that is not preempted can add without
- * an atomic operation: no interrupt calls a socket.  Those by tp_btf are preempted on some
- * kernels, those by fexit on all, the others never. */
-const volatile __u32 shares = 1;
-const volatile __u32 share_mask;
-const volatile bool own_shares;
-const volatile bool btf_is_preempted;
-/* Slots behind SLOT_OTHER, and after how long one counts as idle: nanoseconds. */
-const volatile __u32 slots = MAX_PROCESSES;
+/* Sets of counters, and which bits of a CPU's number tell its set. */
+const volatile __u32 groups = 1;
+const volatile __u32 group_mask;
+/* Elements of `rows`, from a row's counters in one set to those in the next, and after how long a
+ * row counts as idle: nanoseconds. */
+const volatile __u32 rows_limit = MAX_PROCESSES;
+const volatile __u32 rows_stride = MAX_PROCESSES;
 const volatile __u64 idle_after;
 /* How many arguments __skb_recv_udp() has here. */
 const volatile __u32 skb_recv_udp_arguments = 4;
+/* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
+const volatile bool casts;
 
-/* kprobes only: calls whose return the kernel kept from us (nmissed). */
-__u64 calls_missed;
-/* Descendants that wanted_pids has no room for. */
-__u64 forks_missed;
-/* Whether any process, or key, ever found no room. */
-__u64 processes_full;
-__u64 entries_full;
-/* Layer ip: how often the tables were read. */
-__u32 readings;
-/* Slots that have a key, and the next one to be looked at for idleness. */
-__u64 slots_taken;
-__u64 hand;
+/* Rows that have an owner, and the next one to be checked for idleness. */
+static __u64 rows_taken;
+static __u64 check_next;
+
+/* Index: set * rows_stride + row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct netmon_counters);
+} packet_stats SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MAX_PROCESSES);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct slot) + sizeof(struct share));
-} packet_stats SEC(".maps");
-
-/* Which slot a key has; as wide as `parts` needs.  Not there where the key is the process. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_ENTRIES);
-	__uint(key_size, sizeof(struct netmon_key));
-	__uint(value_size, sizeof(__u32));
-} slot_of SEC(".maps");
-
-/* Which slot a key of this hash, or what a socket of this one moves, had when it was last looked
- * for in slot_of. */
-enum { LAST_SLOTS_BITS = 16 };
-
-static volatile __u32 last_slots[1 << LAST_SLOTS_BITS] __attribute__((aligned(64)));
-
-/* The slots to be had, longest free first; filled before the first event. */
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, MAX_ENTRIES);
-	__type(value, __u32);
-} free_slots SEC(".maps");
-
-/* Who has an entry here looks for idle slots. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} looking SEC(".maps");
+	__type(value, struct netmon_row);
+} rows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -133,32 +90,65 @@ struct {
 	__type(value, struct netmon_process);
 } processes SEC(".maps");
 
-/* Which place a living process has there. */
-struct place {
+/* enum netmon_status */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STATUS_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} status SEC(".maps");
+
+/* An element of `processes` or `rows`, and which of its owners is meant. */
+struct netmon_place {
 	__u32 index;
 	__u32 generation;
 };
 
+/* The place of each live process that has one, by pid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_PROCESSES);
 	__type(key, __u32);
-	__type(value, struct place);
-} place_of SEC(".maps");
+	__type(value, struct netmon_place);
+} process_of SEC(".maps");
 
-/* What is in place_of of the process that was last looked for there, of those whose pids
- * have the same rest, to be had without a hash: each in one word with the pid. */
-enum { LAST_PLACES = 1 << 15 };
+/* The place of each key that has one.  Not used if the key is the process alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_ENTRIES);
+	__type(key, struct netmon_key);
+	__type(value, struct netmon_place);
+} row_of SEC(".maps");
 
-static volatile struct {
-	__u64 index, generation;
-} last_places[LAST_PLACES];
-
+/* Elements without an owner, the one that has been free for longest first; filled before the
+ * first event. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, MAX_PROCESSES);
 	__type(value, __u32);
-} free_places SEC(".maps");
+} free_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, MAX_ENTRIES);
+	__type(value, __u32);
+} free_rows SEC(".maps");
+
+/* Hints: the place that was last looked up for a pid, or for a key, of those with the same
+ * hash.  Each spares a lookup in a hash map, 50 to 120 ns.  A hint is checked in place. */
+enum { PROCESS_HINTS = 1 << 15, ROW_HINTS_BITS = 16 };
+
+static volatile __u64 process_hints[PROCESS_HINTS];
+static volatile __u64 row_hints[1 << ROW_HINTS_BITS];
+
+/* The CPU that checks rows for idleness has an entry here: a lock that is only tried. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} checking SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -175,12 +165,12 @@ struct {
 } wanted_cgroup SEC(".maps");
 
 /* kprobes only: what the return needs of a thread's call. */
-struct call {
+struct netmon_call {
 	__u32 thread;
 	__u32 hook;
 };
 
-struct arguments {
+struct netmon_arguments {
 	struct sock *sk;
 	__u64 other;
 };
@@ -188,17 +178,17 @@ struct arguments {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
-	__type(key, struct call);
-	__type(value, struct arguments);
+	__type(key, struct netmon_call);
+	__type(value, struct netmon_arguments);
 } calls SEC(".maps");
 
 /* The other end of the datagram that a task is just sending or receiving. */
-struct datagram {
+struct netmon_datagram {
 	__u64 task;
 	__u64 direction;
 };
 
-struct peer {
+struct netmon_peer {
 	__u32 address[4];        /* as in struct netmon_key */
 	__u16 port;
 	__u8 family;
@@ -209,74 +199,137 @@ struct peer {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct datagram);
-	__type(value, struct peer);
+	__type(key, struct netmon_datagram);
+	__type(value, struct netmon_peer);
 } peers SEC(".maps");
 
-/* Kernel memory can be looked at without bpf_probe_read_kernel(), which lockdown refuses:
- * bpf_rdonly_cast(), whose number is put in before this is loaded. */
+/* Reading kernel memory.  Pointers that are typed for the verifier are read in place, which
+ * lockdown allows; others by bpf_probe_read_kernel(), which it refuses, or, under lockdown,
+ * through bpf_rdonly_cast(), whose number is put in before this is loaded. */
 static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL_CAST;
-const volatile bool casts;
 #define CAST(type, object)                                                                 \
 	((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))
-#define PEEK(type, object, field)                                                          \
-	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
 
-/* The task, as one that the verifier does not trust: at each pointer read from one that it does it looks
- * through the names of all types, half a millisecond of the start each time (Linux 6.18,
- * btf_nested_type_is_trusted()). */
-static __always_inline struct task_struct *only_read(struct task_struct *task)
-{
-	return casts ? CAST(task_struct, task) : task;
-}
-
-/* The current task.  Read through a typed pointer where there is one (Linux 5.11): lockdown
- * allows that, and refuses bpf_probe_read_kernel(). */
-#define CURRENT(field, ...)                                                                \
-	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
-		 ? only_read(bpf_get_current_task_btf())->field                             \
-		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
-
-/* The same of any pointer that is typed for the verifier, or only for the compiler. */
+/* A field of a pointer that is typed for the verifier, or only for the compiler. */
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
-/* Each CPU's run queue (struct rq), 0 until it is known. */
-static volatile __u64 run_queues[MAX_SHARES] __attribute__((aligned(64)));
+/* A field of the current task; typed since Linux 5.11. */
+#define CURRENT(field, ...)                                                                \
+	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
+		 ? bpf_get_current_task_btf()->field                                        \
+		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
+
+static __always_inline void note(__u32 what)
+{
+	__u64 *count = bpf_map_lookup_elem(&status, &what);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* Counters */
+
+static __always_inline struct netmon_counters *counters_of(__u32 group, __u32 row)
+{
+	__u32 index = group * rows_stride + row;
+
+	return bpf_map_lookup_elem(&packet_stats, &index);
+}
+
+/* Everything that was ever counted in the row. */
+static __noinline int counters_sum(__u32 row, struct netmon_counters *sum)
+{
+	__builtin_memset(sum, 0, sizeof(*sum));
+	for (__u32 group = 0; group < MAX_GROUPS; group++) {
+		const struct netmon_counters *counters;
+
+		if (group >= groups)
+			break;
+		counters = counters_of(group, row);
+		if (!counters)
+			break;
+		sum->rx_bytes += counters->rx_bytes;
+		sum->tx_bytes += counters->tx_bytes;
+		sum->rx_calls += counters->rx_calls;
+		sum->tx_calls += counters->tx_calls;
+	}
+	return 0;
+}
+
+/* Atomic: a program may be preempted, and CPUs may share a set. */
+static __always_inline void count_in(__u32 row, enum netmon_direction direction, __u64 bytes,
+				     __u64 calls_count)
+{
+	struct netmon_counters *counters = counters_of(bpf_get_smp_processor_id() & group_mask, row);
+
+	if (!counters)
+		return;
+	if (direction == NETMON_RX) {
+		__sync_fetch_and_add(&counters->rx_bytes, bytes);
+		__sync_fetch_and_add(&counters->rx_calls, calls_count);
+	} else {
+		__sync_fetch_and_add(&counters->tx_bytes, bytes);
+		__sync_fetch_and_add(&counters->tx_calls, calls_count);
+	}
+}
+
+/* Owners of elements */
+
+/* Orders the stores before it and those after it, for readers on other CPUs.  arm64 reorders
+ * stores, and an atomic operation that orders them takes -mcpu=v3 (Linux 5.12).  Each peek
+ * takes and releases the queue's lock (__queue_map_get()), and a release is ordered before the
+ * next acquire on the same CPU (tools/memory-model/Documentation/explanation.txt, "po-unlock-lock-po"). */
+static __always_inline void order_stores(void *queue)
+{
+	__u32 unused;
+
+	bpf_map_peek_elem(queue, &unused);
+	bpf_map_peek_elem(queue, &unused);
+}
+
+/* The element was just popped from its queue: no other program changes it until the owner is
+ * found in the hash map. */
+static __always_inline __u32 change_begin(__u64 *seq, void *queue)
+{
+	__u64 last = *seq & ~(__u64)SEQ_STATES;
+
+	*(volatile __u64 *)seq = last | SEQ_CHANGING;
+	order_stores(queue);
+	return (last >> SEQ_GENERATION) + 1;
+}
+
+static __always_inline void change_end(__u64 *seq, void *queue, __u32 generation,
+				       enum netmon_seq state)
+{
+	order_stores(queue);
+	*(volatile __u64 *)seq = (__u64)generation << SEQ_GENERATION | state;
+}
+
+/* Whether the place is still its owner's: one load, so that there is nothing to order. */
+static __always_inline bool is_owned(const __u64 *seq, const struct netmon_place *place)
+{
+	return *(const volatile __u64 *)seq == (__u64)place->generation << SEQ_GENERATION;
+}
+
+static __always_inline bool is_quarantined(__u64 freed_at, __u64 now)
+{
+	return freed_at && (__s64)(now - freed_at) < (__s64)QUARANTINE;
+}
+
+static __always_inline struct netmon_place place_of_hint(__u64 hint)
+{
+	return (struct netmon_place){ .index = (__u32)hint, .generation = hint >> 32 };
+}
+
+static __always_inline __u64 hint_of_place(const struct netmon_place *place)
+{
+	return (__u64)place->generation << 32 | place->index;
+}
 
 /* Processes */
 
-/* Returns the current process too. */
-static __noinline __u32 look_for_run_queue(__u32 cpu)
-{
-	struct task_struct *task = only_read(bpf_get_current_task_btf());
-	struct rq *queue;
-
-	/* CONFIG_FAIR_GROUP_SCHED */
-	if (cpu < MAX_SHARES && bpf_core_field_exists(task->se.cfs_rq) &&
-	    bpf_core_field_exists(((struct cfs_rq *)0)->rq)) {
-		queue = task->se.cfs_rq->rq;
-		if ((__u32)queue->cpu == cpu && queue->curr == task)
-			run_queues[cpu] = (__u64)queue;
-	}
-	return bpf_get_current_pid_tgid() >> 32;
-}
-
-/* The current process.  Who runs on a CPU is in its run queue, and that a program stays on its CPU holds
- * also where it is preempted (migrate_disable()): to read it there takes no call, where that of a helper
- * costs more than all the rest of counting. */
-static __always_inline __u32 find_pid(__u32 cpu)
-{
-	__u64 known = cpu < MAX_SHARES ? run_queues[cpu] : 0;
-	struct rq *queue;
-
-	if (!known)
-		return look_for_run_queue(cpu);
-	queue = CAST(rq, (void *)known);
-	return queue->curr->tgid;
-}
-
-/* The name of the process, not that of the thread which happens to be first.  `of`: a task
- * of it; NULL: the current one, whose pointer may have no type. */
+/* The name of the process, not that of the thread which made the call.  `of`: a task of it;
+ * NULL: the current one. */
 static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
 	struct task_struct *task;
@@ -284,7 +337,7 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 	if (of) {
 		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
 	} else if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		task = only_read(bpf_get_current_task_btf());
+		task = bpf_get_current_task_btf();
 		__builtin_memcpy(comm, task->group_leader->comm, COMM_LEN);
 	} else {
 		task = (void *)bpf_get_current_task();
@@ -297,241 +350,288 @@ static __always_inline __u32 parent_pid(void)
 	return CURRENT(real_parent->tgid, real_parent, tgid);
 }
 
-/* Whether nothing of the current process lives any more but what the kernel does to close its
- * files: those of a network file system are written then.  A place would never be freed. */
+/* Whether nothing of the current process lives but what the kernel does to close its files:
+ * those of a network file system are written then.  Its end has passed already, so an element
+ * would never be freed. */
 static __always_inline bool is_past_end(void)
 {
 	return CURRENT(flags, flags) & PF_EXITING &&
 	       !CURRENT(signal->live.counter, signal, live.counter);
 }
 
-/* Begins and ends a change of a slot's or a place's occupant: a reader that sees an odd
- * turn, or not the same one twice, reads again. */
-static __always_inline void change(__u64 *turn)
+/* Where the process is the key: its row begins now. */
+static __always_inline void row_begin(const struct netmon_place *process)
 {
-	barrier();
-	__sync_fetch_and_add(turn, 1);
-	barrier();
+	struct netmon_row *row = bpf_map_lookup_elem(&rows, &process->index);
+	struct netmon_counters base;
+
+	if (!row)
+		return;
+	change_begin(&row->seq, &free_processes);
+	counters_sum(process->index, &base);
+	row->base = base;
+	row->key.process = process->index;
+	row->key.generation = process->generation;
+	change_end(&row->seq, &free_processes, process->generation, SEQ_OWNED);
 }
 
-/* NULL only for the verifier: no CPU has such a number. */
-static __always_inline struct netmon_counters *share_of(struct slot *slot, __u32 number)
+/* Gives the process an element; false if there is none.  The element is complete before it is
+ * found in process_of, so that no byte comes before its row's base. */
+static __noinline bool process_add(__u32 pid, struct netmon_place *place, struct task_struct *of)
 {
-	return number < shares ? &slot->shares[number].now : NULL;
-}
-
-/* All that was ever counted there. */
-static __noinline int sum_up(struct slot *slot, struct netmon_counters *sum)
-{
-	__builtin_memset(sum, 0, sizeof(*sum));
-	for (__u32 i = 0; i < MAX_SHARES; i++) {
-		const struct netmon_counters *share = share_of(slot, i);
-
-		if (!share)
-			break;
-		sum->rx_bytes += share->rx_bytes;
-		sum->tx_bytes += share->tx_bytes;
-		sum->rx_calls += share->rx_calls;
-		sum->tx_calls += share->tx_calls;
-	}
-	return 0;
-}
-
-/* Gives the process a place, that of the task `of`, as above; returns false where there is
- * none.  The place, and where the process is the key the slot, is complete before it is found
- * in place_of, so that no byte comes before its base. */
-static __noinline bool add_process(__u32 pid, struct place *place, struct task_struct *of)
-{
-	struct place *winner;
 	struct netmon_process *process;
-	struct slot *slot = NULL;
+	struct netmon_place *winner;
 	__u32 index;
 
 	if (!of && is_past_end())
 		return false;
-	if (bpf_map_pop_elem(&free_places, &index)) {
-		processes_full = 1;
+	if (bpf_map_pop_elem(&free_processes, &index)) {
+		note(PROCESSES_FULL);
 		return false;
 	}
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (!process)
 		return false;
-	change(&process->turn);
+	/* in layer ip packets are charged to a process that has ended */
+	if (by_packet && is_quarantined(process->freed_at, bpf_ktime_get_ns())) {
+		bpf_map_push_elem(&free_processes, &index, 0);
+		note(PROCESSES_FULL);
+		return false;
+	}
+	place->index = index;
+	place->generation = change_begin(&process->seq, &free_processes);
+	process->freed_at = 0;
 	process->pid = pid;
 	process->ppid = of ? of->real_parent->tgid : parent_pid();
-	process->ended = 0;
 	leader_comm(process->comm, of);
-	change(&process->turn);
-	place->index = index;
-	place->generation = process->turn >> 1;
-
-	if (parts == PART_PROCESS) {
-		slot = bpf_map_lookup_elem(&packet_stats, &index);
-		if (!slot)
-			return false;
-		change(&slot->turn);
-		sum_up(slot, &slot->base);
-		slot->key.process = place->index;
-		slot->key.generation = place->generation;
-		change(&slot->turn);
+	if (parts == PART_PROCESS)
+		row_begin(place);
+	if (!bpf_map_update_elem(&process_of, &pid, place, BPF_NOEXIST)) {
+		change_end(&process->seq, &free_processes, place->generation, SEQ_OWNED);
+		return true;
 	}
-	if (bpf_map_update_elem(&place_of, &pid, place, BPF_NOEXIST)) {
-		/* another thread of it was faster */
-		process->ended = 1;
-		bpf_map_push_elem(&free_places, &index, 0);
-		winner = bpf_map_lookup_elem(&place_of, &pid);
-		if (!winner)
-			return false;
-		*place = *winner;
-	}
+	/* another thread of it was faster */
+	change_end(&process->seq, &free_processes, place->generation, SEQ_FREE);
+	bpf_map_push_elem(&free_processes, &index, 0);
+	winner = bpf_map_lookup_elem(&process_of, &pid);
+	if (!winner)
+		return false;
+	*place = *winner;
 	return true;
 }
 
-static __noinline bool look_for_place(__u32 pid, struct place *place, struct task_struct *of)
+static __noinline bool process_find_or_add(__u32 pid, struct netmon_place *place,
+					   struct task_struct *of)
 {
-	struct place *known = bpf_map_lookup_elem(&place_of, &pid);
+	struct netmon_place *known = bpf_map_lookup_elem(&process_of, &pid);
 
 	if (known)
 		*place = *known;
-	else if (!add_process(pid, place, of))
+	else if (!process_add(pid, place, of))
 		return false;
-	last_places[pid % LAST_PLACES].index = (__u64)pid << 32 | place->index;
-	last_places[pid % LAST_PLACES].generation = (__u64)pid << 32 | place->generation;
+	process_hints[pid % PROCESS_HINTS] = hint_of_place(place);
 	return true;
 }
 
-/* The place of the process as one number; 0 where another one was last looked for, or it has none. */
-static __always_inline __u64 last_place(__u32 pid)
+static __always_inline bool process_get_or_add(__u32 pid, struct netmon_place *place,
+					       struct task_struct *of)
 {
-	__u64 index = last_places[pid % LAST_PLACES].index;
-	__u64 generation = last_places[pid % LAST_PLACES].generation;
+	struct netmon_process *process;
 
-	return index >> 32 == pid && generation >> 32 == pid ? (__u32)index | generation << 32 : 0;
+	*place = place_of_hint(process_hints[pid % PROCESS_HINTS]);
+	process = bpf_map_lookup_elem(&processes, &place->index);
+	if (process && place->index && process->pid == pid && is_owned(&process->seq, place))
+		return true;
+	return process_find_or_add(pid, place, of);
 }
 
-/* `whole`: its generation too, which who has it for a slot of its own does not need. */
-static __always_inline bool find_place(__u32 pid, struct place *place, bool whole)
-{
-	__u64 index = last_places[pid % LAST_PLACES].index;
-	__u64 generation = whole ? last_places[pid % LAST_PLACES].generation : index;
+/* Rows of keys that are finer than the process, or have no process */
 
-	if (index >> 32 != pid || generation >> 32 != pid)
-		return look_for_place(pid, place, NULL);
-	place->index = index;
-	place->generation = generation;
-	return true;
+/* `quarantine`: a running program may still have the row's index. */
+static __always_inline void row_free(__u32 index, struct netmon_row *row, bool quarantine)
+{
+	row->freed_at = quarantine ? bpf_ktime_get_ns() : 0;
+	*(volatile __u64 *)&row->seq |= SEQ_FREE;
+	__sync_fetch_and_add(&rows_taken, -1);
+	bpf_map_push_elem(&free_rows, &index, 0);
 }
 
-/* Slots for keys that are finer than the process, or have none in them */
-
-/* `rests`: a program may have found the slot, and not be done with it. */
-static __always_inline void give_back(__u32 index, struct slot *slot, bool rests)
-{
-	slot->free = 1;
-	slot->checked_at = rests ? bpf_ktime_get_ns() : 0;
-	__sync_fetch_and_add(&slots_taken, -1);
-	bpf_map_push_elem(&free_slots, &index, 0);
-}
-
-/* Whether the process that the key is of has ended: nothing will be counted for it. */
+/* Whether the key's process has ended: nothing will be counted for it. */
 static __always_inline bool is_dead(const struct netmon_key *key)
 {
-	__u32 index = key->process;
+	struct netmon_place place = { key->process, key->generation };
 	struct netmon_process *process;
 
 	if (!(parts & PART_PROCESS))
 		return false;
-	process = bpf_map_lookup_elem(&processes, &index);
-	return process && (process->ended || process->turn >> 1 != key->generation);
+	process = bpf_map_lookup_elem(&processes, &place.index);
+	return process && !is_owned(&process->seq, &place);
 }
 
-/* Notes whether the slot's key moved anything since it was last looked at.  Takes the slot
- * from a key of a process that has ended; where room is short, from one that has been idle
- * for so long that its last bytes are in a report. */
-static __noinline int check_idle(__u32 index)
+/* Notes whether anything was counted in the row since it was last checked.  Takes it from a
+ * key whose process has ended or, if room is short, from one that has been idle for so long
+ * that its last bytes are in a report. */
+static __noinline int row_check(__u32 index)
 {
-	struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
+	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
 	__u64 moved, now = bpf_ktime_get_ns();
 	struct netmon_counters sum;
+	struct netmon_place *its;
 	bool dead, idle;
-	__u32 *its;
 
-	if (!slot || slot->free || !slot->turn || slot->turn & 1)
+	if (!row || !row->seq || row->seq & SEQ_STATES)
 		return 0;
-	sum_up(slot, &sum);
+	counters_sum(index, &sum);
 	moved = sum.rx_calls + sum.tx_calls;
-	dead = is_dead(&slot->key);
-	idle = moved == slot->checked_calls && slots_taken > slots / 4 * 3 &&
-	       now > slot->checked_at && now - slot->checked_at > idle_after;
-	if (moved != slot->checked_calls) {
-		slot->checked_calls = moved;
-		slot->checked_at = now;
+	dead = is_dead(&row->key);
+	idle = moved == row->checked_calls && rows_taken > rows_limit / 4 * 3 &&
+	       now > row->checked_at && now - row->checked_at > idle_after;
+	if (moved != row->checked_calls) {
+		row->checked_calls = moved;
+		row->checked_at = now;
 	}
 	if (dead || idle) {
-		its = bpf_map_lookup_elem(&slot_of, &slot->key); /* nobody changes it until it is free */
-		if (its && *its == index && !bpf_map_delete_elem(&slot_of, &slot->key))
-			give_back(index, slot, !dead || by_packet);
+		its = bpf_map_lookup_elem(&row_of, &row->key); /* unchanged until it is free */
+		if (its && its->index == index && !bpf_map_delete_elem(&row_of, &row->key))
+			row_free(index, row, !dead || by_packet);
 	}
 	return 0;
 }
 
-/* Looks at some more slots, one CPU at a time.  At each new key, so that what is noted is
- * at the most as old as it took to give as many keys a slot as a quarter of all. */
-static __always_inline void look_for_idle(void)
+/* Checks some rows at each new key, one CPU at a time: so what was noted is at most as old as
+ * it took to add keys to a quarter of the rows. */
+static __always_inline void rows_check(void)
 {
-	__u64 first = hand;
-	__u32 lock = 0;
+	__u64 first = check_next;
+	__u32 lock = 0, count = rows_limit - 1;
 
-	if (bpf_map_update_elem(&looking, &lock, &lock, BPF_NOEXIST))
+	if (bpf_map_update_elem(&checking, &lock, &lock, BPF_NOEXIST))
 		return;
-	hand = first + 4;
-	check_idle(1 + (__u32)(first % slots));
-	check_idle(1 + (__u32)((first + 1) % slots));
-	check_idle(1 + (__u32)((first + 2) % slots));
-	check_idle(1 + (__u32)((first + 3) % slots));
-	bpf_map_delete_elem(&looking, &lock);
+	check_next = first + 4;
+	row_check(1 + (__u32)(first % count));
+	row_check(1 + (__u32)((first + 1) % count));
+	row_check(1 + (__u32)((first + 2) % count));
+	row_check(1 + (__u32)((first + 3) % count));
+	bpf_map_delete_elem(&checking, &lock);
 }
 
-/* Gives the key a slot and returns its index, SLOT_OTHER where there is none. */
-static __noinline __u32 add_key(struct netmon_key *key)
+/* Gives the key a row, complete before it is found in row_of; ROW_OTHER if there is none. */
+static __noinline bool row_add(struct netmon_key *key, struct netmon_place *place)
 {
-	__u32 index = SLOT_OTHER, *winner;
-	struct slot *slot;
+	struct netmon_counters base;
+	struct netmon_place *winner;
+	struct netmon_row *row;
 	__u64 now;
+	__u32 index;
 
-	look_for_idle();
-	if (bpf_map_pop_elem(&free_slots, &index)) {
-		entries_full = 1;
-		return SLOT_OTHER;
+	rows_check();
+	if (bpf_map_pop_elem(&free_rows, &index)) {
+		note(ROWS_FULL);
+		return false;
 	}
-	slot = bpf_map_lookup_elem(&packet_stats, &index);
-	if (!slot)
-		return SLOT_OTHER;
+	row = bpf_map_lookup_elem(&rows, &index);
+	if (!row)
+		return false;
 	now = bpf_ktime_get_ns();
-	if (slot->free && (__s64)(now - slot->checked_at) < (__s64)QUARANTINE) {
-		bpf_map_push_elem(&free_slots, &index, 0);
-		entries_full = 1;
-		return SLOT_OTHER;
+	if (is_quarantined(row->freed_at, now)) {
+		bpf_map_push_elem(&free_rows, &index, 0);
+		note(ROWS_FULL);
+		return false;
 	}
-	change(&slot->turn);
-	sum_up(slot, &slot->base);
-	slot->key = *key;
-	slot->checked_calls = slot->base.rx_calls + slot->base.tx_calls;
-	slot->checked_at = now;
-	change(&slot->turn);
-	__sync_fetch_and_add(&slots_taken, 1);
-
-	if (bpf_map_update_elem(&slot_of, key, &index, BPF_NOEXIST)) {
-		/* another CPU was faster */
-		give_back(index, slot, false);
-		winner = bpf_map_lookup_elem(&slot_of, key);
-		return winner ? *winner : SLOT_OTHER;
+	place->index = index;
+	place->generation = change_begin(&row->seq, &free_rows);
+	counters_sum(index, &base);
+	row->base = base;
+	row->key = *key;
+	row->checked_calls = base.rx_calls + base.tx_calls;
+	row->checked_at = now;
+	row->freed_at = 0;
+	if (!bpf_map_update_elem(&row_of, key, place, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&rows_taken, 1);
+		change_end(&row->seq, &free_rows, place->generation, SEQ_OWNED);
+		return true;
 	}
-	slot->free = 0; /* find_key() may find it from now on */
-	return index;
+	/* another CPU was faster */
+	change_end(&row->seq, &free_rows, place->generation, SEQ_FREE);
+	bpf_map_push_elem(&free_rows, &index, 0);
+	winner = bpf_map_lookup_elem(&row_of, key);
+	if (!winner)
+		return false;
+	*place = *winner;
+	return true;
 }
 
-/* The ends of a socket */
+/* Finds the key's row by the hash map, which is always right, and notes it. */
+static __noinline __u32 row_find_or_add(struct netmon_key *key, volatile __u64 *hint)
+{
+	struct netmon_place *known = bpf_map_lookup_elem(&row_of, key), place;
+
+	if (known)
+		place = *known;
+	else if (!row_add(key, &place))
+		return ROW_OTHER;
+	*hint = hint_of_place(&place);
+	return place.index;
+}
+
+static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
+{
+	const __u64 *x = (const void *)a, *y = (const void *)b;
+	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
+
+	if (parts & (PART_LADDR | PART_RADDR))
+		differ |= (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]);
+	if (parts & PARTS_CALLER)
+		differ |= (x[6] ^ y[6]) | (x[7] ^ y[7]);
+	if (parts & PART_IFACE)
+		differ |= (x[8] ^ y[8]) | (x[9] ^ y[9]);
+	return !differ;
+}
+
+static __always_inline __u32 key_hash(const struct netmon_key *key)
+{
+	__u64 sum = key->process + ((__u64)key->proto << 52);
+
+	if (parts & (PART_LPORT | PART_RPORT))
+		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
+	if (parts & PART_RADDR)
+		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24; /* IPv4 and IPv6 */
+	if (parts & PARTS_CALLER)
+		sum += 3 * (key->uid + ((__u64)key->netns << 32)) + 5 * key->cgroup;
+	return sum * 0x9e3779b97f4a7c15 >> (64 - ROW_HINTS_BITS); /* Fibonacci hashing */
+}
+
+/* The row of the whole key; ROW_OTHER if there is no room. */
+static __always_inline __u32 row_get_or_add(struct netmon_key *key)
+{
+	volatile __u64 *hint = &row_hints[key_hash(key)];
+	struct netmon_place place = place_of_hint(*hint);
+	const struct netmon_row *row = bpf_map_lookup_elem(&rows, &place.index);
+
+	if (row && place.index && is_owned(&row->seq, &place) && key_same(&row->key, key))
+		return place.index;
+	return row_find_or_add(key, hint);
+}
+
+/* The row of a key whose process, if it has a part for one, is still to be filled in. */
+static __always_inline __u32 row_of_caller(struct netmon_key *key, __u32 pid)
+{
+	struct netmon_place place;
+
+	if (!parts)
+		return ROW_ALL;
+	if (parts & PART_PROCESS) {
+		if (!process_get_or_add(pid, &place, NULL))
+			return ROW_OTHER;
+		if (parts == PART_PROCESS)
+			return place.index;
+		key->process = place.index;
+		key->generation = place.generation;
+	}
+	return row_get_or_add(key);
+}
+
+/* Keys */
 
 static __always_inline bool is_ip(int family)
 {
@@ -564,7 +664,7 @@ static __always_inline bool is_mapped(const __u32 address[4])
 	return !(address[0] | address[1]) && address[2] == bpf_htonl(0xffff);
 }
 
-/* An IPv4 address that stands in an IPv6 one becomes one. */
+/* Turns an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) into an IPv4 one. */
 static __always_inline void unmap(__u32 address[4])
 {
 	address[0] = address[3];
@@ -594,8 +694,8 @@ static __always_inline bool is_v6_only(struct sock *sk, bool typed)
 		     : BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);
 }
 
-/* A TCP socket that is closed both ways, but not read to its end, has given its port back;
- * what it was is still in the headers that it would send (tcp_time_wait()). */
+/* A TCP socket that is closed both ways, but not read to its end, has given its port back.
+ * The port is still in inet_sport (tcp_time_wait()). */
 static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed)
 {
 	__u16 port = GET(sk, __sk_common.skc_num);
@@ -603,16 +703,18 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 
 	if (port || proto != IPPROTO_TCP)
 		return port;
-	if (!typed || casts)
-		return bpf_ntohs(PEEK(tcp_sock, sk, inet_conn.icsk_inet.inet_sport));
+	if (!typed)
+		return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	if (casts)
+		return bpf_ntohs(CAST(inet_sock, sk)->inet_sport);
 	tcp = bpf_skc_to_tcp_sock(sk);
 	return tcp ? bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport) : 0;
 }
 
-/* Fills in both ends and the IP version on the wire.  A datagram's peer is that of the
- * call, where that has one, before that of the socket. */
+/* Fills in both ends and the IP version on the wire.  If the call names a peer for the
+ * datagram, it goes before that of the socket. */
 static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family, bool typed,
-					  const struct peer *peer)
+					  const struct netmon_peer *peer)
 {
 	read_addresses(key, sk, family, typed);
 	if (has_ports(key->proto)) {
@@ -638,14 +740,14 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 		unmap(key->laddr);
 }
 
-/* What is known of the peer of the datagram that the current task has just sent or
- * received.  A send without one, on a socket that is not connected, goes on with the
- * datagram before (UDP_CORK). */
-static __always_inline void take_peer(struct peer *peer, enum direction direction,
+/* The peer, if it is known, of the datagram that the current task has just sent or received.
+ * A send without one, on a socket that is not connected, goes on with the datagram before
+ * (UDP_CORK). */
+static __always_inline void take_peer(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
-	struct datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
-	struct peer *known = bpf_map_lookup_elem(&peers, &datagram);
+	struct netmon_datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
+	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram);
 
 	if (!known)
 		return;
@@ -653,22 +755,20 @@ static __always_inline void take_peer(struct peer *peer, enum direction directio
 		*peer = *known;
 		known->sk = (__u64)sk;
 		known->fresh = 0;
-	} else if (direction == TX && known->sk == (__u64)sk) {
+	} else if (direction == NETMON_TX && known->sk == (__u64)sk) {
 		*peer = *known;
 	}
 }
 
-static __noinline bool passes(const struct netmon_key *key)
+static __noinline bool key_passes(const struct netmon_key *key)
 {
 	if (filter.kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
 		return false;
 	return filter_passes(&filter, 0, key);
 }
 
-/* Counting */
-
-static __always_inline void describe(struct netmon_key *key, struct sock *sk, int family, bool typed,
-				     const struct peer *peer)
+static __always_inline void key_make(struct netmon_key *key, struct sock *sk, int family, bool typed,
+				     const struct netmon_peer *peer)
 {
 	if (needs & (PART_PROTO | PARTS_ENDS))
 		key->proto = proto_of(sk, family, typed);
@@ -682,8 +782,8 @@ static __always_inline void describe(struct netmon_key *key, struct sock *sk, in
 		key->cgroup = bpf_get_current_cgroup_id();
 }
 
-/* Only filters may have needed the rest. */
-static __always_inline void leave_parts(struct netmon_key *key)
+/* Drops the parts that only filters needed. */
+static __always_inline void key_leave(struct netmon_key *key)
 {
 	if (!(parts & PART_PROTO))
 		key->proto = 0;
@@ -701,324 +801,117 @@ static __always_inline void leave_parts(struct netmon_key *key)
 		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
 }
 
-static __always_inline bool is_same(const struct netmon_key *a, const struct netmon_key *b)
-{
-	const __u64 *x = (const void *)a, *y = (const void *)b;
-	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
-
-	if (parts & (PART_LADDR | PART_RADDR))
-		differ |= (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]);
-	if (parts & PARTS_CALLER)
-		differ |= (x[6] ^ y[6]) | (x[7] ^ y[7]);
-	return !differ;
-}
-
-static __always_inline __u32 hash_of_key(const struct netmon_key *key)
-{
-	__u64 sum = key->process + ((__u64)key->proto << 52);
-
-	if (parts & (PART_LPORT | PART_RPORT))
-		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
-	if (parts & PART_RADDR)
-		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24; /* IPv4 and IPv6 */
-	if (parts & PARTS_CALLER)
-		sum += 3 * (key->uid + ((__u64)key->netns << 32)) + 5 * key->cgroup;
-	return sum * 0x9e3779b97f4a7c15 >> (64 - LAST_SLOTS_BITS); /* Fibonacci hashing */
-}
-
-/* Finds the key's slot by the hash map, which is always right, and notes it. */
-static __noinline __u32 look_for_slot(struct netmon_key *key, volatile __u32 *last)
-{
-	__u32 *known = bpf_map_lookup_elem(&slot_of, key);
-	__u32 index = known ? *known : add_key(key);
-
-	if (last)
-		*last = index;
-	return index;
-}
-
-/* Around a look at the key of a slot: whether it has one, and had it all the while.  A slot that loses
- * it just after is as one that the hash map lost just after: see QUARANTINE. */
-static __always_inline bool begin(const struct slot *slot, __u64 *turn)
-{
-	*turn = *(volatile __u64 *)&slot->turn;
-	return !(*turn & 1) && !*(volatile __u64 *)&slot->free;
-}
-
-static __always_inline bool is_still(const struct slot *slot, __u64 turn)
-{
-	barrier();
-	return *(volatile __u64 *)&slot->turn == turn;
-}
-
-static __always_inline __u32 find_key(struct netmon_key *key)
-{
-	volatile __u32 *last = &last_slots[hash_of_key(key)];
-	__u32 index = *last;
-	const struct slot *slot = bpf_map_lookup_elem(&packet_stats, &index);
-	__u64 turn;
-
-	if (slot && index != SLOT_OTHER && begin(slot, &turn) && is_same(&slot->key, key) &&
-	    is_still(slot, turn))
-		return index;
-	return look_for_slot(key, last);
-}
-
-/* Where the process alone is the key: the slot is that of its place. */
-static __always_inline __u32 find_own_slot(__u32 pid)
-{
-	struct place place;
-
-	return find_place(pid, &place, false) ? place.index : SLOT_OTHER;
-}
-
-/* The slot of the key and process; SLOT_OTHER where a table is full.  `last`: where it is to be
- * noted, and was not; NULL: where the key's hash says. */
-static __always_inline __u32 find_slot(struct netmon_key *key, __u32 pid, volatile __u32 *last)
-{
-	struct place place;
-
-	if (parts == PART_PROCESS)
-		return find_own_slot(pid);
-	if (parts & PART_PROCESS) {
-		if (!find_place(pid, &place, true))
-			return SLOT_OTHER;
-		key->process = place.index;
-		key->generation = place.generation;
-	}
-	return !parts ? SLOT_ALL : last ? look_for_slot(key, last) : find_key(key);
-}
-
-/* An atomic operation waits for all memory that the call has touched: it costs several times
- * what all the rest of this does. */
-static __always_inline void add(__u64 *sum, __u64 amount, bool atomic)
-{
-	if (atomic)
-		__sync_fetch_and_add(sum, amount);
-	else
-		*(volatile __u64 *)sum += amount;
-}
-
-/* What a call tells of its key beside the socket and the process. */
-struct hints {
-	struct peer peer;
-	volatile __u32 *last;    /* see find_slot() */
-};
-
-/* The slot of what moves on the socket; NULL where a filter leaves it out. */
-static __noinline struct slot *look_for_key(struct sock *sk, int family, bool typed, __u32 pid,
-					    const struct hints *hints)
-{
-	struct netmon_key key = { 0 };
-	__u32 index;
-
-	if (needs & ~PART_PROCESS || filter.kinds & ~FILTER_PIDS) {
-		describe(&key, sk, family, typed, &hints->peer);
-		if (filter.kinds & ~FILTER_PIDS && !passes(&key))
-			return NULL;
-		leave_parts(&key);
-	}
-	index = find_slot(&key, pid, hints->last);
-	return bpf_map_lookup_elem(&packet_stats, &index);
-}
-
-/* Whether an address of a socket is not the one that a key has: any bit. */
-static __always_inline __u32 differs(const __u32 its[4], const __u32 now[4])
-{
-	if (is_mapped(now))
-		return (its[0] ^ now[3]) | its[1] | its[2] | its[3];
-	return (its[0] ^ now[0]) | (its[1] ^ now[1]) | (its[2] ^ now[2]) | (its[3] ^ now[3]);
-}
-
-/* Whether describe_ends() would make another key of a TCP or UDP socket, or might: it looks further where
- * one that is closed has given its port back, and at an IPv6 one that has no peer. */
-static __always_inline __u64 ends_differ(const struct netmon_key *key, const struct sock *sk, int family,
-					 __u16 proto)
-{
-	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32,
-		    *remote = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
-	__u64 ports = (__u64)sk->__sk_common.skc_num << 32 |
-		      (__u64)bpf_ntohs(sk->__sk_common.skc_dport) << 48;
-	__u64 middle = ports | 4 << 16 | proto, differ;
-
-	/* each key with an address has its family too */
-	if (family == AF_INET) {
-		differ = ((key->laddr[0] ^ sk->__sk_common.skc_rcv_saddr) & masks.laddr) |
-			 ((key->raddr[0] ^ sk->__sk_common.skc_daddr) & masks.raddr);
-	} else {
-		if (!is_mapped(remote) && !is_mapped(local))
-			middle ^= (4 ^ 6) << 16;
-		differ = (differs(key->laddr, local) & masks.laddr) |
-			 (differs(key->raddr, remote) & masks.raddr) |
-			 ((__u64)no_address(remote) << 16 & masks.middle);
-	}
-	return differ | ((middle & masks.middle) ^ ((const __u64 *)key)[1]);
-}
-
-/* Of what a process does with a socket.  The kernel's own hash is of its ends (inet_ehashfn(), and of
- * UDP's local one). */
-static __always_inline __u32 hash_of_use(const struct sock *sk, int family, __u32 pid, __u16 proto)
-{
-	__u32 hash = pid + ((__u32)proto << 11) + ((__u32)family << 7);
-
-	return (hash ^ (sk->__sk_common.skc_hash & masks.hash)) % (1 << LAST_SLOTS_BITS);
-}
-
-/* The slot that the key of this had when it was last looked for; NULL where it is another one now, or
- * the key has to be made to see that.  Else it need not be, which costs as much as all the rest.
- * `last`: where that slot is noted. */
-static __always_inline struct slot *find_quickly(struct sock *sk, int family, __u32 pid,
-						 volatile __u32 **last)
-{
-	struct place place = { 0 };
-	struct slot *slot;
-	__u64 turn, differ;
-	__u32 index;
-	__u16 proto;
-
-	if (!plain || !is_ip(family))
-		return NULL;
-	proto = proto_of(sk, family, true);
-	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
-		return NULL;
-	*last = &last_slots[hash_of_use(sk, family, pid, proto)];
-	index = **last;
-	slot = bpf_map_lookup_elem(&packet_stats, &index);
-	if (!slot || index == SLOT_OTHER || !begin(slot, &turn))
-		return NULL;
-	if (parts & PART_PROCESS && !find_place(pid, &place, true))
-		return NULL;
-	differ = (slot->key.process ^ place.index) | (slot->key.generation ^ place.generation) |
-		 ends_differ(&slot->key, sk, family, proto);
-	return !differ && is_still(slot, turn) ? slot : NULL;
-}
-
-/* Layer ip: the current process uses the socket. */
-static __always_inline int use(enum direction direction, struct sock *sk);
-
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
- * what moved is no traffic.  io_uring's and other kernel threads that a process owns are in
+ * they are no traffic.  Threads of io_uring, and kernel threads that a process owns, are in
  * its thread group. */
-static __always_inline int count(enum direction direction, struct sock *sk, int family, bool typed,
-				 bool preempted, long bytes, bool traffic)
+static __always_inline int count(enum netmon_direction direction, struct sock *sk, int family,
+				 bool typed, long bytes, bool traffic)
 {
-	__u32 index, pid, cpu = bpf_get_smp_processor_id();
-	struct hints hints = { 0 };
-	struct slot *slot = NULL;
-	struct netmon_counters *now;
-	bool atomic;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct netmon_peer peer = {};
+	struct netmon_key key = {};
 
 	/* a peer must not wait for a later call */
 	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
-		take_peer(&hints.peer, direction, sk);
+		take_peer(&peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
-	pid = typed && casts ? find_pid(cpu) : bpf_get_current_pid_tgid() >> 32;
 	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
 		return 0;
-	if (parts == PART_PROCESS && !(filter.kinds & ~FILTER_PIDS)) {
-		index = find_own_slot(pid);
-		slot = bpf_map_lookup_elem(&packet_stats, &index);
-	} else {
-		if (typed && !hints.peer.family)
-			slot = find_quickly(sk, family, pid, &hints.last);
-		if (!slot)
-			slot = look_for_key(sk, family, typed, pid, &hints);
+	if (needs & ~PART_PROCESS)
+		key_make(&key, sk, family, typed, &peer);
+	if (filter.kinds & ~FILTER_PIDS) {
+		if (!key_passes(&key))
+			return 0;
+		key_leave(&key);
 	}
-	now = slot ? share_of(slot, cpu & share_mask) : NULL;
-	if (!now)
-		return 0;
-	atomic = preempted || !own_shares;
-	if (direction == RX) {
-		add(&now->rx_bytes, bytes, atomic);
-		add(&now->rx_calls, 1, atomic);
-	} else {
-		add(&now->tx_bytes, bytes, atomic);
-		add(&now->tx_calls, 1, atomic);
-	}
+	count_in(row_of_caller(&key, pid), direction, bytes, 1);
 	return 0;
 }
 
-/* A frame sent by hand is traffic of its sender; what a packet socket receives is a
- * copy of somebody's. */
-static __always_inline int sent(struct sock *sk, int family, bool typed, bool preempted, long bytes)
+/* Layer ip: the current process uses the socket. */
+static __always_inline int socket_used(struct sock *sk);
+
+/* A frame sent by hand is traffic of its sender; what a packet socket receives is a copy of
+ * some other socket's. */
+static __always_inline int sent(struct sock *sk, int family, bool typed, long bytes)
 {
 	if (!is_ip(family) && family != AF_PACKET)
 		return 0;
 	if (by_packet)
-		return typed && bytes >= 0 ? use(TX, sk) : 0;
-	return count(TX, sk, family, typed, preempted, bytes, true);
+		return typed && bytes >= 0 ? socket_used(sk) : 0;
+	return count(NETMON_TX, sk, family, typed, bytes, true);
 }
 
-static __always_inline int received(struct sock *sk, int family, bool typed, bool preempted, int flags,
-				    long bytes)
+static __always_inline int received(struct sock *sk, int family, bool typed, int flags, long bytes)
 {
 	if (!is_ip(family))
 		return 0;
 	if (by_packet)
-		return typed && bytes >= 0 ? use(RX, sk) : 0;
-	return count(RX, sk, family, typed, preempted, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
+		return typed && bytes >= 0 ? socket_used(sk) : 0;
+	return count(NETMON_RX, sk, family, typed, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }
 
-/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg(); where these are,
- * bpf_rdonly_cast() is. */
-
-static __always_inline struct sock *typed_sk(const void *sk)
-{
-	return CAST(sock, sk);
-}
+/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg() */
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length_btf, struct sock *sk, int ret, int flags)
 {
-	return sent(sk, sk->__sk_common.skc_family, true, btf_is_preempted, ret);
+	return sent(sk, sk->__sk_common.skc_family, true, ret);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length_btf, struct sock *sk, int ret, int flags)
 {
-	return received(sk, sk->__sk_common.skc_family, true, btf_is_preempted, flags, ret);
+	return received(sk, sk->__sk_common.skc_family, true, flags, ret);
 }
+
+/* Classic programs get a plain address.  Under lockdown the one way to read there is
+ * bpf_rdonly_cast() (Linux 6.2). */
 
 SEC("tracepoint/sock/sock_send_length")
 int sock_send_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return sent(typed_sk(ctx->sk), ctx->family, true, false, ctx->ret);
+	if (casts)
+		return sent(CAST(sock, ctx->sk), ctx->family, true, ctx->ret);
+	return sent((struct sock *)ctx->sk, ctx->family, false, ctx->ret);
 }
 
 SEC("tracepoint/sock/sock_recv_length")
 int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
 {
-	return received(typed_sk(ctx->sk), ctx->family, true, false, ctx->flags, ctx->ret);
+	if (casts)
+		return received(CAST(sock, ctx->sk), ctx->family, true, ctx->flags, ctx->ret);
+	return received((struct sock *)ctx->sk, ctx->family, false, ctx->flags, ctx->ret);
 }
 
-/* The kprobe way: what the return needs is kept from the entry.  A thread that enters
+/* The kprobe way: the entry keeps what the return needs.  A thread that enters
  * again, or ends, before it returned shows a return that the kernel kept from us, for want
  * of an instance of the kretprobe. */
 
-enum hook {
-	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, INET_SENDPAGE,
+enum netmon_hook {
+	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, PACKET_SENDMSG_SPKT, INET_SENDPAGE,
 	INET_RECVMSG, INET6_RECVMSG, SOCK_COMMON_RECVMSG,
 	SOCK_SPLICE_READ, TCP_ZEROCOPY_RECEIVE,
-	HOOKS,
+	NETMON_HOOKS,
 };
 
-static __always_inline int entered(enum hook hook, struct sock *sk, __u64 other)
+static __always_inline int entered(enum netmon_hook hook, struct sock *sk, __u64 other)
 {
-	struct call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
-	struct arguments arguments = { .sk = sk, .other = other };
+	struct netmon_call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
+	struct netmon_arguments arguments = { .sk = sk, .other = other };
 
 	if (bpf_map_update_elem(&calls, &call, &arguments, BPF_NOEXIST)) {
-		__sync_fetch_and_add(&calls_missed, 1);
+		note(CALLS_MISSED);
 		bpf_map_update_elem(&calls, &call, &arguments, BPF_EXIST);
 	}
 	return 0;
 }
 
-static __always_inline bool returned(enum hook hook, struct arguments *arguments)
+static __always_inline bool returned(enum netmon_hook hook, struct netmon_arguments *arguments)
 {
-	struct call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
-	struct arguments *kept = bpf_map_lookup_elem(&calls, &call);
+	struct netmon_call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
+	struct netmon_arguments *kept = bpf_map_lookup_elem(&calls, &call);
 
 	if (!kept)
 		return false;
@@ -1032,35 +925,34 @@ static __always_inline void thread_ended(void)
 	__u32 thread = bpf_get_current_pid_tgid();
 
 #pragma unroll /* Linux 5.10 does not see that the loop ends */
-	for (int hook = 0; hook < HOOKS; hook++) {
-		struct call call = { .thread = thread, .hook = hook };
+	for (int hook = 0; hook < NETMON_HOOKS; hook++) {
+		struct netmon_call call = { .thread = thread, .hook = hook };
 
 		if (!bpf_map_delete_elem(&calls, &call))
-			__sync_fetch_and_add(&calls_missed, 1);
+			note(CALLS_MISSED);
 	}
 }
 
-static __always_inline int returned_sent(enum hook hook, long bytes)
+static __always_inline int returned_sent(enum netmon_hook hook, long bytes)
 {
-	struct arguments call;
+	struct netmon_arguments call;
 	struct sock *sk;
 
 	if (!returned(hook, &call))
 		return 0;
 	sk = call.sk;
-	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, bytes);
+	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, bytes);
 }
 
-static __always_inline int returned_received(enum hook hook, long bytes)
+static __always_inline int returned_received(enum netmon_hook hook, long bytes)
 {
-	struct arguments call;
+	struct netmon_arguments call;
 	struct sock *sk;
 
 	if (!returned(hook, &call))
 		return 0;
 	sk = call.sk;
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, call.other,
-			bytes);
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, call.other, bytes);
 }
 
 /* Sockets: the functions behind every call, where the tracepoints are missing. */
@@ -1072,7 +964,7 @@ static __always_inline int returned_received(enum hook hook, long bytes)
 	{                                                                                  \
 		struct sock *sk = sock->sk;                                                \
                                                                                            \
-		return sent(sk, sk->__sk_common.skc_family, true, true, ret);              \
+		return sent(sk, sk->__sk_common.skc_family, true, ret);              \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
 	int BPF_KPROBE(function##_kprobe, struct socket *sock)                             \
@@ -1088,6 +980,7 @@ static __always_inline int returned_received(enum hook hook, long bytes)
 SENDS(inet_sendmsg, INET_SENDMSG)
 SENDS(inet6_sendmsg, INET6_SENDMSG)
 SENDS(packet_sendmsg, PACKET_SENDMSG)
+SENDS(packet_sendmsg_spkt, PACKET_SENDMSG_SPKT)
 
 #define RECEIVES(function, hook)                                                           \
 	SEC("fexit/" #function)                                                            \
@@ -1096,7 +989,7 @@ SENDS(packet_sendmsg, PACKET_SENDMSG)
 	{                                                                                  \
 		struct sock *sk = sock->sk;                                                \
                                                                                            \
-		return received(sk, sk->__sk_common.skc_family, true, true, flags, ret);   \
+		return received(sk, sk->__sk_common.skc_family, true, flags, ret);   \
 	}                                                                                  \
 	SEC("kprobe/" #function)                                                           \
 	int BPF_KPROBE(function##_kprobe, struct socket *sock, struct msghdr *msg,         \
@@ -1128,7 +1021,7 @@ int BPF_PROG(inet_sendpage_fexit, struct socket *sock, struct page *page, int of
 	struct sock *sk = sock->sk;
 	struct proto___before_6_5 *proto = (void *)sk->__sk_common.skc_prot;
 
-	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, true, ret) : 0;
+	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, ret) : 0;
 }
 
 SEC("kprobe/inet_sendpage")
@@ -1164,13 +1057,13 @@ int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe
 		if (!BPF_CORE_READ(sock, ops, splice_read))
 			return 0;
 		sk = BPF_CORE_READ(sock, sk);
-		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, true, 0, ret);
+		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0, ret);
 	}
 	sock = bpf_sock_from_file(file);
 	if (!sock || !sock->ops->splice_read)
 		return 0;
 	sk = sock->sk;
-	return received(sk, sk->__sk_common.skc_family, true, true, 0, ret);
+	return received(sk, sk->__sk_common.skc_family, true, 0, ret);
 }
 
 SEC("kprobe/sock_splice_read")
@@ -1211,7 +1104,7 @@ int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_re
 		error = ctx[2];
 		barrier();
 	}
-	return received(sk, sk->__sk_common.skc_family, true, true, 0,
+	return received(sk, sk->__sk_common.skc_family, true, 0,
 			zerocopied(zc->length, copied, error));
 }
 
@@ -1225,7 +1118,7 @@ SEC("kretprobe/tcp_zerocopy_receive")
 int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 {
 	struct tcp_zerocopy_receive *zc;
-	struct arguments call;
+	struct netmon_arguments call;
 	__s32 copied = 0;
 	struct sock *sk;
 
@@ -1235,7 +1128,7 @@ int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 	zc = (void *)call.other;
 	if (bpf_core_field_exists(zc->copybuf_len))
 		copied = BPF_CORE_READ(zc, copybuf_len);
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false, 0,
+	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0,
 			zerocopied(BPF_CORE_READ(zc, length), copied, PT_REGS_RC(ctx)));
 }
 
@@ -1243,9 +1136,9 @@ int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
  * the sends only where the socket's own peer is not the one (udp_sendmsg()), before the
  * datagram is sent and thus before it is counted. */
 
-static __always_inline int peer_is(enum direction direction, struct peer *peer)
+static __always_inline int peer_is(enum netmon_direction direction, struct netmon_peer *peer)
 {
-	struct datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
+	struct netmon_datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
 
 	if (is_mapped(peer->address) && peer->family == 6) {
 		unmap(peer->address);
@@ -1260,7 +1153,7 @@ static __always_inline int peer_is(enum direction direction, struct peer *peer)
 	SEC("cgroup/" #name)                                                               \
 	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
 	{                                                                                  \
-		struct peer peer = { .family = 4 };                                        \
+		struct netmon_peer peer = { .family = 4 };                                        \
                                                                                            \
 		peer.address[0] = ctx->user_ip4;                                           \
 		peer.port = bpf_ntohs((__u16)ctx->user_port);                              \
@@ -1271,7 +1164,7 @@ static __always_inline int peer_is(enum direction direction, struct peer *peer)
 	SEC("cgroup/" #name)                                                               \
 	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
 	{                                                                                  \
-		struct peer peer = { .family = 6 };                                        \
+		struct netmon_peer peer = { .family = 6 };                                        \
                                                                                            \
 		peer.address[0] = ctx->user_ip6[0];                                        \
 		peer.address[1] = ctx->user_ip6[1];                                        \
@@ -1281,16 +1174,16 @@ static __always_inline int peer_is(enum direction direction, struct peer *peer)
 		return peer_is(direction, &peer);                                          \
 	}
 
-PEER4(sendmsg4, TX)
-PEER6(sendmsg6, TX)
-PEER4(recvmsg4, RX)
-PEER6(recvmsg6, RX)
+PEER4(sendmsg4, NETMON_TX)
+PEER6(sendmsg6, NETMON_TX)
+PEER4(recvmsg4, NETMON_RX)
+PEER6(recvmsg6, NETMON_RX)
 
 /* The datagram that udp_recvmsg() or udpv6_recvmsg() takes from the queue, also where
  * nobody asks whom it is from. */
 static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 {
-	struct peer peer = { 0 };
+	struct netmon_peer peer = { 0 };
 	unsigned char *head;
 	struct udphdr udp;
 
@@ -1309,7 +1202,7 @@ static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 		bpf_probe_read_kernel(&peer.address, sizeof(peer.address),
 				      head + offsetof(struct ipv6hdr, saddr));
 	}
-	peer_is(RX, &peer);
+	peer_is(NETMON_RX, &peer);
 	return 0;
 }
 
@@ -1337,9 +1230,9 @@ int __skb_recv_udp_kretprobe(struct pt_regs *ctx)
 
 /* The life of a process: its name, its children, and its end. */
 
-static __always_inline struct netmon_process *find_process(__u32 pid)
+static __always_inline struct netmon_process *process_find(__u32 pid)
 {
-	struct place *place = bpf_map_lookup_elem(&place_of, &pid);
+	struct netmon_place *place = bpf_map_lookup_elem(&process_of, &pid);
 
 	return place ? bpf_map_lookup_elem(&processes, &place->index) : NULL;
 }
@@ -1347,7 +1240,7 @@ static __always_inline struct netmon_process *find_process(__u32 pid)
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 {
-	struct netmon_process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
+	struct netmon_process *process = task->pid == task->tgid ? process_find(task->pid) : NULL;
 
 	if (process)
 		bpf_probe_read_kernel_str(process->comm, COMM_LEN, comm);
@@ -1358,7 +1251,7 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 SEC("fexit/__set_task_comm")
 int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
 {
-	struct netmon_process *process = task->pid == task->tgid ? find_process(task->pid) : NULL;
+	struct netmon_process *process = task->pid == task->tgid ? process_find(task->pid) : NULL;
 
 	if (process)
 		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
@@ -1370,10 +1263,10 @@ SEC("tracepoint/task/task_rename")
 int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct netmon_process *process = (__u32)ctx->pid == pid ? find_process(pid) : NULL;
+	struct netmon_process *process = (__u32)ctx->pid == pid ? process_find(pid) : NULL;
 
 	if (process)
-		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN);
+		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN); /* takes Linux 7.0 */
 	return 0;
 }
 
@@ -1385,7 +1278,7 @@ static __always_inline int born(__u32 child, __u64 flags)
 
 	if (wanted && !(flags & CLONE_THREAD) &&
 	    bpf_map_update_elem(&wanted_pids, &child, wanted, BPF_ANY))
-		__sync_fetch_and_add(&forks_missed, 1);
+		note(FORKS_MISSED);
 	return 0;
 }
 
@@ -1401,42 +1294,39 @@ int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
 	return born(ctx->pid, ctx->clone_flags);
 }
 
-/* The last thread ends the process.  Two threads may both be the last to see; only one
- * of them removes the entry, and only that one frees the place.  No call of the process
- * can be under way any more: each of its threads, those of io_uring included, is past
- * its last one (do_exit()). */
+/* The last thread ends the process.  Two threads may both be the last to see; only one of
+ * them removes it from the map, and only that one frees the element.  No call of the process
+ * can be under way: each of its threads, those of io_uring included, is past its last one
+ * (do_exit()), and signal->live, which it decremented by a fully ordered operation, orders
+ * what it counted before what a reader sees here. */
 static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
 	struct netmon_process *process;
-	struct place *known;
+	struct netmon_place *known;
 
 	if (by_kprobe)
 		thread_ended();
-	if (only_read(task)->signal->live.counter)
+	if (task->signal->live.counter)
 		return 0;
 	if (follows)
 		bpf_map_delete_elem(&wanted_pids, &pid);
 	if (!(parts & PART_PROCESS))
 		return 0;
-	known = bpf_map_lookup_elem(&place_of, &pid);
+	known = bpf_map_lookup_elem(&process_of, &pid);
 	if (!known)
 		return 0;
 	index = known->index;
-	if (bpf_map_delete_elem(&place_of, &pid))
+	if (bpf_map_delete_elem(&process_of, &pid))
 		return 0;
-	if (last_places[pid % LAST_PLACES].index >> 32 == pid)
-		last_places[pid % LAST_PLACES].index = 0;
-	if (last_places[pid % LAST_PLACES].generation >> 32 == pid)
-		last_places[pid % LAST_PLACES].generation = 0;
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
 		process->ppid = parent_pid();
-		process->ended_in = readings;
-		barrier();
-		process->ended = 1;
+		process->freed_at = bpf_ktime_get_ns();
+		order_stores(&free_processes);
+		*(volatile __u64 *)&process->seq |= SEQ_FREE;
 	}
-	bpf_map_push_elem(&free_places, &index, 0);
+	bpf_map_push_elem(&free_processes, &index, 0);
 	return 0;
 }
 
@@ -1452,9 +1342,9 @@ int sched_process_exit_classic(void *ctx)
 	return ended(bpf_get_current_task_btf());
 }
 
-/* What can be given away, from the first number of ctx to before the second, FILL_MOST at the
- * most: user space runs these before any other (BPF_PROG_TEST_RUN), since a system call for
- * each number would take long. */
+/* Frees the elements from the first number of ctx to before the second, at most FILL_MOST.
+ * User space runs these before all others (BPF_PROG_TEST_RUN): a system call for each element
+ * would take long. */
 
 static __always_inline int fill(void *free, const __u64 *ctx)
 {
@@ -1469,15 +1359,15 @@ static __always_inline int fill(void *free, const __u64 *ctx)
 }
 
 SEC("raw_tp")
-int fill_places(const __u64 *ctx)
+int fill_processes(const __u64 *ctx)
 {
-	return fill(&free_places, ctx);
+	return fill(&free_processes, ctx);
 }
 
 SEC("raw_tp")
-int fill_slots(const __u64 *ctx)
+int fill_rows(const __u64 *ctx)
 {
-	return fill(&free_slots, ctx);
+	return fill(&free_rows, ctx);
 }
 
 #include "packets.bpf.h"

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the probes in the kernel and the program share: the layout of the maps
- * packet_stats and processes, and the limits of them.
+ * What the probes in the kernel and the program share: the layout of the mapped tables and
+ * their limits.
  *
- * packet_stats is an array of slots, one for each key that moved bytes, and processes
- * one of the processes behind them.  User space reads both through mmap(2): no system
- * call, so that reading can neither slow a probe down nor make the kernel skip one.  A
- * slot's counters, `now`, are the sum of its shares and never go back.  Where its place is
- * needed for another key (the slot longest free goes first), the newcomer's base is where the
- * counters stood.  So the sum over all slots of `now` is always the sum of all traffic,
- * whoever reads, however seldom.
+ * `processes` has an element for each process that moved bytes, `rows` one for each key that
+ * did, and `counters` the sums of each row, one set for each CPU (or for each few).  User space
+ * reads all three through mmap(2): a system call could slow a probe down or make the kernel
+ * skip one.
+ *
+ * A row's counters never go back.  When a row gets a new owner (the row that has been free
+ * for longest is taken first), the owner's base is where the counters stand then.  So the sum
+ * over all rows is always the sum of all traffic, whoever reads, however seldom.
  *
  * A key is as fine as what is asked for and no finer.  Where it is the process alone, the
- * process has the slot of its own number; where there is no process in it, `processes`
- * stays empty.
+ * process and its row have the same index.
  */
 #ifndef NETMON_H
 #define NETMON_H
@@ -24,21 +24,28 @@
 
 enum {
 	COMM_LEN = 16,           /* TASK_COMM_LEN, with its NUL */
-	SLOT_OTHER = 0,          /* counts for the keys that found no slot */
-	SLOT_ALL = 1,            /* the only other one where the key has no part */
-	PLACE_KERNEL = 1,        /* in layer ip: who has the packets that no process owns */
+	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */
+	ROW_OTHER = 0,           /* counts for the keys that found no row */
+	ROW_ALL = 1,             /* the only other row if the key has no part */
+	PROCESS_KERNEL = 1,      /* layer ip: packets that no process owns are charged to it */
 	MAX_PROCESSES = 16384,   /* unless --max-processes says otherwise */
-	MAX_ENTRIES = 65536,     /* unless --max-entries says otherwise */
-	MAX_SHARES = 4096,       /* of a slot */
-	MAX_FOLLOWED = 65536,    /* living descendants of a command */
-	FILL_MOST = 128,         /* numbers that one run makes free; the verifier goes through each */
+	MAX_ENTRIES = 65536,     /* rows, unless --max-entries says otherwise */
+	MAX_GROUPS = 64,         /* sets of counters: a new row's base is summed over all of them */
+	MAX_FOLLOWED = 65536,    /* live descendants of a command */
+	FILL_MOST = 128,         /* elements that one run makes free; the verifier visits each */
 	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
-	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */
 };
 
-/* No user: whose packet it is, nobody knows. */
+/* Stands for the number of bpf_rdonly_cast() in its calls. */
+enum { CALL_CAST = 0x6e65746d };
+
+/* The user of a packet that no process owns. */
 #define NO_UID ((__u32)-1)
+
+/* A freed element is not reused for this long, in nanoseconds, so that a program that looked
+ * it up just before has finished adding. */
+#define QUARANTINE 1000000000ULL
 
 /* What a key may be made of. */
 enum part {
@@ -57,10 +64,10 @@ enum part {
 	PARTS_ENDS = PART_FAMILY | PART_LPORT | PART_RPORT | PART_LADDR | PART_RADDR,
 };
 
-/* What is not asked for is 0.  The map of keys is as wide as the last part that is asked for. */
+/* Parts that are not asked for are 0. */
 struct netmon_key {
-	__u32 process;           /* its place in processes, */
-	__u32 generation;        /* and how often that was given away before */
+	__u32 process;           /* its index in `processes`, */
+	__u32 generation;        /* and which of that element's owners it is */
 	__u16 proto;
 	__u8 family;             /* 4 or 6, on the wire; 0: not known, or no IP */
 	__u8 unused;
@@ -79,36 +86,42 @@ struct netmon_counters {
 	__u64 tx_calls;
 };
 
-/* What stands for the number of bpf_rdonly_cast() in its calls. */
-enum { CALL_CAST = 0x6e65746d };
+/* The state of an element that changes hands, in the low bits of its seqcount; the other
+ * bits are the generation, which is 1 for the first owner.  A reader whose copy saw
+ * SEQ_CHANGING, or not the same seqcount before and after, reads again. */
+enum netmon_seq {
+	SEQ_OWNED = 0,
+	SEQ_FREE = 1,            /* it still holds what its last owner left */
+	SEQ_CHANGING = 2,
+	SEQ_STATES = 3,          /* the mask of these */
+	SEQ_GENERATION = 2,      /* the shift of the rest */
+};
 
-/* A cache line for each CPU, or for each few, so that those that count for one key at once
- * need not wait for one another. */
-struct share {
-	struct netmon_counters now;
-} __attribute__((aligned(64)));
-
-/* Whole cache lines, so that no two keys share one: those of the shares are written at every
- * event, the others when the slot gets a new occupant. */
-struct slot {
-	__u64 turn;              /* odd while the occupant changes, +2 for each new one */
-	__u64 free;              /* 1: given back */
-	struct netmon_key key;    /* what most keys have of it is in this cache line */
-	struct netmon_counters base;    /* `now` when the occupant came */
-	__u64 checked_calls;     /* how many there were when it was last looked at for idleness */
-	__u64 checked_at;        /* CLOCK_MONOTONIC, ns: when they were first that many, or it was */
-	                         /* given back */
-	struct share shares[];   /* all that was ever counted here; their sum is `now` */
+struct netmon_row {
+	__u64 seq;
+	__u64 freed_at;          /* CLOCK_MONOTONIC, ns; 0: it may be reused at once */
+	struct netmon_key key;   /* the first cache line has most of it */
+	struct netmon_counters base;   /* of the counters, when the owner came */
+	__u64 checked_calls;     /* how many there were when it was last checked for idleness, */
+	__u64 checked_at;        /* and when they were first that many: CLOCK_MONOTONIC, ns */
 } __attribute__((aligned(64)));
 
 struct netmon_process {
-	__u64 turn;              /* as above */
+	__u64 seq;
+	__u64 freed_at;          /* when it ended: CLOCK_MONOTONIC, ns */
 	__u32 pid;               /* thread group in the initial pid namespace */
 	__u32 ppid;              /* its parent, when it came and when it ended */
-	__u32 ended;             /* nothing of it can be counted any more; in layer ip: */
-	__u32 ended_in;          /* from the reading on that comes after this one */
 	char comm[COMM_LEN];     /* its leader's name */
 } __attribute__((aligned(64)));
+
+/* What the map `status` counts, by index. */
+enum netmon_status {
+	CALLS_MISSED,            /* kprobes: calls whose return the kernel kept from us */
+	FORKS_MISSED,            /* descendants that wanted_pids had no room for */
+	PROCESSES_FULL,          /* processes that found no room */
+	ROWS_FULL,               /* keys that found no room */
+	STATUS_COUNT,
+};
 
 /* A network and whether to leave it out. */
 struct netmon_network {
@@ -141,7 +154,7 @@ struct netmon_filter {
 
 /* What one reading says of one key. */
 struct entry {
-	__u64 id;                /* tells occupants of slots apart, rises with the slot */
+	__u64 id;                /* tells owners of rows apart, rises with the row */
 	__u32 known;             /* which parts of the key are filled in: enum part */
 	__u32 pid, ppid;
 	__u32 ended;             /* its process has: the last reading of it */

@@ -553,9 +553,10 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 	if (about < 0)
 		return -1;
 	add_object(objects, &count, "map_", "about", about);
-	add_object(objects, &count, "map_", "packet_stats", fds.stats);
+	add_object(objects, &count, "map_", "packet_stats", fds.counters);
+	add_object(objects, &count, "map_", "rows", fds.rows);
 	add_object(objects, &count, "map_", "processes", fds.processes);
-	add_object(objects, &count, "map_", "watch", fds.watch);
+	add_object(objects, &count, "map_", "status", fds.status);
 	error = freeze_maps(objects, count);
 	for (size_t i = 0; probes_get(probes, i, &probe); i++) {
 		add_object(objects, &count, "prog_", probe.name, probe.program);
@@ -615,14 +616,17 @@ static int open_programs(struct pin *pin, const char *dir)
 /* Opens all of the pin; -1 with errno where something is missing. */
 static int open_objects(struct pin *pin, const char *dir, struct table_fds *fds)
 {
-	fds->stats = open_object(dir, "map_packet_stats");
-	if (fds->stats < 0)
+	fds->counters = open_object(dir, "map_packet_stats");
+	if (fds->counters < 0)
+		return -1;
+	fds->rows = open_object(dir, "map_rows");
+	if (fds->rows < 0)
 		return -1;
 	fds->processes = open_object(dir, "map_processes");
 	if (fds->processes < 0)
 		return -1;
-	fds->watch = open_object(dir, "map_watch");
-	return fds->watch < 0 ? -1 : open_programs(pin, dir);
+	fds->status = open_object(dir, "map_status");
+	return fds->status < 0 ? -1 : open_programs(pin, dir);
 }
 
 /* Whether that is still what has the name: else what was opened may be of two pins. */
@@ -636,7 +640,7 @@ static bool is_still(int pin, const char *dir)
 
 static int open_whole(struct pin *pin, const char *dir)
 {
-	struct table_fds fds = { -1, -1, -1 };
+	struct table_fds fds = { -1, -1, -1, -1 };
 	int error;
 
 	pin->about = open_about(dir);
@@ -651,9 +655,10 @@ static int open_whole(struct pin *pin, const char *dir)
 		pin->tables = tables_open(&pin->about->layout, &fds, true);
 		return pin->tables ? 0 : -1;
 	}
-	close_fd(fds.stats);
+	close_fd(fds.counters);
+	close_fd(fds.rows);
 	close_fd(fds.processes);
-	close_fd(fds.watch);
+	close_fd(fds.status);
 	return -1;
 }
 

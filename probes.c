@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,10 +18,11 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "filter.h"
+#include "message.h"
 #include "probes.h" /* before the skeleton: its constants are of our types */
 #include "netmon.skel.h"
 
-enum way { TP_BTF, CLASSIC, FENTRY, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
+enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
 
 static const struct {
 	const char *name;         /* for -v */
@@ -29,16 +31,14 @@ static const struct {
 } ways[WAYS] = {
 	[TP_BTF] = { "tracepoint", "btf", ATTACH_TRACEPOINT },
 	[CLASSIC] = { "classic tracepoint", "classic", ATTACH_TRACEPOINT },
-	[FENTRY] = { "fentry", "fentry", ATTACH_FEXIT },
 	[FEXIT] = { "fexit", "fexit", ATTACH_FEXIT },
 	[KPROBE] = { "kprobe", "kprobe", ATTACH_KPROBE },
 	[MULTI] = { "kprobe.multi", "kprobe", ATTACH_KPROBE },
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip; SENDER: there,
- * of a call that has not returned. */
-enum role { END, NAME, CHILD, PEER, PACKETS, SENDER, SENDS, RECEIVES, ROLES };
+/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip. */
+enum role { END, NAME, CHILD, PEER, PACKETS, SENDS, RECEIVES, ROLES };
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
@@ -67,23 +67,16 @@ static const struct hook {
 	  "the peer of a received IPv4 datagram is not known", false },
 	{ "recvmsg6", "cgroup", PEER, "__skb_recv_udp",
 	  "the peer of a received IPv6 datagram is not known", false },
-	{ "softirq_entry", "irq", PACKETS, NULL, NULL, false },
-	{ "softirq_exit", "irq", PACKETS, NULL, NULL, false },
-	{ "inet_sock_set_state", "sock", PACKETS, NULL, NULL, false },
 	{ "sock_create", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_egress", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_ingress", "cgroup", PACKETS, NULL, NULL, false },
-	{ "napi_poll", "napi", PACKETS, NULL, NULL, false },
-	{ "net_dev_queue", "net", PACKETS, NULL, NULL, false },
-	{ "netif_receive_skb", "net", PACKETS, NULL, NULL, false },
-	{ "net_dev_start_xmit", "net", PACKETS, NULL, NULL, false },
-	{ "tcp_sendmsg_locked", "tcp", SENDER, NULL, NULL, false },
-	{ "tcp_sendmsg_locked", NULL, SENDER, "tcp_sendmsg_locked", NULL, false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
 	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted", false },
 	{ "inet6_sendmsg", NULL, SENDS, "sock_send_length", "IPv6 sends are not counted", false },
 	{ "packet_sendmsg", NULL, SENDS, "sock_send_length", "AF_PACKET sends are not counted",
+	  false },
+	{ "packet_sendmsg_spkt", NULL, SENDS, "sock_send_length", "SOCK_PACKET sends are not counted",
 	  false },
 	{ "inet_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv4 receives are not counted",
 	  false },
@@ -98,6 +91,8 @@ static const struct hook {
 	  false },
 };
 
+enum { LOG_SIZE = 4096 };
+
 /* libbpf looks at the padding too. */
 #define INIT_OPTIONS(options) (memset(&(options), 0, sizeof(options)), (options).sz = sizeof(options))
 
@@ -107,20 +102,11 @@ enum { HOOKS = LENGTH(hooks) };
 
 _Static_assert(HOOKS <= 32 && 2 * HOOKS <= PROBES_MOST, "struct holes has a bit for each");
 
-#define SAME_PLACE(field) \
-	(offsetof(struct watch, field) == offsetof(struct netmon_bpf__bss, field))
-
-_Static_assert(SAME_PLACE(calls_missed) && SAME_PLACE(forks_missed) && SAME_PLACE(processes_full) &&
-		       SAME_PLACE(entries_full) && SAME_PLACE(readings),
-	       "struct watch is how .bss begins");
-
 /* What the kernel has of what may be needed. */
 struct kernel {
 	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
 	bool probed[HOOKS];        /* functions that have no type, but can be probed */
 	__u32 skb_recv_udp_arguments;
-	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
-	bool pointers;             /* functions that it verifies by themselves may take some (Linux 5.12) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 };
 
@@ -131,10 +117,13 @@ struct probes {
 	struct bpf_link *links[PROBES_MOST];
 	int programs[PROBES_MOST]; /* descriptors, for their misses */
 	char names[PROBES_MOST][sizeof(((struct probe *)0)->name)];
-	size_t count;              /* of the three */
+	size_t count;              /* of these */
 	int wanted_pids;           /* descriptor of the map */
+	enum role roles[PROBES_MOST];
 	enum way chosen[HOOKS];
+	unsigned int refused[HOOKS]; /* ways whose programs did not load: a bit for each */
 	struct kernel kernel;
+	bool casts;                /* bpf_rdonly_cast() is used */
 	struct holes holes;
 };
 
@@ -146,12 +135,6 @@ static int libbpf_message(enum libbpf_print_level level, const char *format, va_
 	if (!libbpf_verbose || level == LIBBPF_DEBUG)
 		return 0;
 	return vfprintf(stderr, format, arguments);
-}
-
-static void cannot(const char *verb, const char *object, int error, const char *advice)
-{
-	fprintf(stderr, "netmon: cannot %s '%s': %s%s%s\n", verb, object, strerror(error),
-		advice ? ": " : "", advice ? advice : "");
 }
 
 /* In a user namespace that has these the kernel refuses all the same. */
@@ -255,18 +238,41 @@ static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads, bool 
 	return attaches ? program >= 0 : link >= 0;
 }
 
-/* A number from a file of sysfs or tracefs, -1 where there is none. */
-static int read_number(const char *path)
+/* The number that the file begins with, -1 where there is none; closes it. */
+static int read_number(int fd)
 {
-	FILE *file = fopen(path, "re");
+	char text[32] = "";
 	int number = -1;
 
-	if (!file)
+	if (fd < 0)
 		return -1;
-	if (fscanf(file, "%d", &number) != 1)
+	if (read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%d", &number) != 1)
 		number = -1;
-	fclose(file);
+	close(fd);
 	return number;
+}
+
+/* Opens a file of tracefs, wherever that is mounted; -1 with errno. */
+static int tracefs_open(const char *name, int flags)
+{
+	static const char *const roots[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
+	int fd = -1;
+
+	for (size_t i = 0; i < LENGTH(roots) && fd < 0; i++) {
+		char path[160];
+
+		snprintf(path, sizeof(path), "%s/%s", roots[i], name);
+		fd = open(path, flags | O_CLOEXEC);
+	}
+	return fd;
+}
+
+static int read_event_id(const char *group, const char *name)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "events/%s/%s/id", group, name);
+	return read_number(tracefs_open(file, O_RDONLY));
 }
 
 static bool try_perf(enum bpf_prog_type type, struct perf_event_attr *attributes)
@@ -285,15 +291,8 @@ static bool try_classic(const struct hook *hook, bool attaches)
 {
 	struct perf_event_attr attributes = { .type = PERF_TYPE_TRACEPOINT,
 					      .size = sizeof(attributes) };
-	const char *const roots[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
-	char path[128];
-	int id = -1;
+	int id = read_event_id(hook->group, hook->name);
 
-	for (int i = 0; i < 2 && id < 0; i++) {
-		snprintf(path, sizeof(path), "%s/events/%s/%s/id", roots[i], hook->group,
-			 hook->name);
-		id = read_number(path);
-	}
 	if (id < 0 || attaches)
 		return id >= 0;
 	attributes.config = (__u64)id;
@@ -320,7 +319,7 @@ static bool try_multi(const struct hook *hook)
 static bool try_kprobe(const struct hook *hook)
 {
 	struct perf_event_attr attributes = { .size = sizeof(attributes) };
-	int type = read_number("/sys/bus/event_source/devices/kprobe/type");
+	int type = read_number(open("/sys/bus/event_source/devices/kprobe/type", O_RDONLY | O_CLOEXEC));
 
 	if (type < 0)
 		return false;
@@ -337,6 +336,15 @@ static bool is_cgroup(const struct hook *hook)
 static bool is_tracepoint(const struct hook *hook)
 {
 	return hook->group && !is_cgroup(hook);
+}
+
+/* Whether bpf_probe_read_kernel() is allowed; lockdown=confidentiality refuses it. */
+static bool can_read_kernel(void)
+{
+	int program = load_trial(BPF_PROG_TYPE_TRACEPOINT, 0, 0, true);
+
+	close_fd(program);
+	return program >= 0;
 }
 
 static bool try_cgroup(const struct hook *hook, int root)
@@ -376,11 +384,8 @@ static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_
 		return is_tracepoint(hook) && try_btf(BPF_TRACE_RAW_TP, id, hook->reads, attaches);
 	case CLASSIC:
 		return is_tracepoint(hook) && try_classic(hook, attaches);
-	case FENTRY:
-		return id && !hook->group && hook->role == SENDER &&
-		       try_btf(BPF_TRACE_FENTRY, id, hook->reads, false);
 	case FEXIT:
-		return id && !hook->group && hook->role != SENDER &&
+		return id && !hook->group &&
 		       try_btf(BPF_TRACE_FEXIT, id, hook->reads, false);
 	case KPROBE:
 		return probed && try_kprobe(hook);
@@ -417,7 +422,7 @@ static bool prefers_classic(const struct probes_options *options, const struct h
 static bool is_possible(const struct probes_options *options, const struct hook *hook, enum way way)
 {
 	if (options->layer == LAYER_IP && hook->role >= PACKETS)
-		return way == TP_BTF || way == FENTRY || way == FEXIT || way == CGROUP;
+		return way == TP_BTF || way == FEXIT || way == CGROUP;
 	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
 }
 
@@ -433,18 +438,20 @@ static bool attaches(enum way way, const enum way chosen[HOOKS])
 }
 
 /* The best way for the hook, WAYS where there is none. */
-static enum way choose_way(const struct probes_options *options, const struct hook *hook, __u32 id,
-			   const enum way chosen[HOOKS])
+static enum way choose_way(const struct probes *probes, int index)
 {
 	static const enum way orders[2][WAYS] = {
-		{ TP_BTF, CLASSIC, FENTRY, FEXIT, KPROBE, MULTI, CGROUP },
-		{ CLASSIC, TP_BTF, MULTI, FENTRY, FEXIT, KPROBE, CGROUP },
+		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
+		{ CLASSIC, TP_BTF, MULTI, FEXIT, KPROBE, CGROUP },
 	};
+	const struct probes_options *options = &probes->options;
+	const struct hook *hook = &hooks[index];
 	const enum way *order = orders[prefers_classic(options, hook)];
 
 	for (int i = 0; i < WAYS; i++)
-		if (is_possible(options, hook, order[i]) &&
-		    try_way(order[i], hook, id, options->cgroup_root, attaches(order[i], chosen)))
+		if (!(probes->refused[index] & 1U << order[i]) && is_possible(options, hook, order[i]) &&
+		    try_way(order[i], hook, probes->kernel.ids[index], options->cgroup_root,
+			    attaches(order[i], probes->chosen)))
 			return order[i];
 	return WAYS;
 }
@@ -459,16 +466,6 @@ static int find_hook(const char *name)
 	while (strcmp(hooks[i].name, name))
 		i++;
 	return i;
-}
-
-static bool has_constant(const struct btf *types, const struct btf_type *type, const char *name)
-{
-	const struct btf_enum *constants = btf_enum(type);
-
-	for (int i = 0; i < btf_vlen(type); i++)
-		if (!strcmp(btf__name_by_offset(types, constants[i].name_off), name))
-			return true;
-	return false;
 }
 
 /* Which of the hooks the type is: a function, or what stands for a tracepoint; -1: none. */
@@ -493,12 +490,6 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 	const char *name = btf__name_by_offset(types, type->name_off);
 	int hook;
 
-	if (btf_is_enum(type) && !strcmp(name, "bpf_func_id")) {
-		/* both came with the same version */
-		kernel->storage = has_constant(types, type, "BPF_FUNC_sock_from_file");
-		/* a helper that came one version later */
-		kernel->pointers = has_constant(types, type, "BPF_FUNC_for_each_map_elem");
-	}
 	if (!btf_is_func(type) && !btf_is_typedef(type))
 		return;
 	if (btf_is_func(type) && !strcmp(name, "bpf_rdonly_cast"))
@@ -561,7 +552,6 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 			return false;
 		break;
 	case PACKETS:
-	case SENDER:
 		if (options->layer != LAYER_IP)
 			return false;
 		break;
@@ -627,25 +617,24 @@ static bool can_count(const struct probes_options *options, const enum way chose
 }
 
 /* Chooses a way for each hook.  False where nothing can be counted. */
-static bool choose_ways(const struct probes_options *options, const struct kernel *kernel,
-			enum way chosen[HOOKS])
+static bool choose_ways(struct probes *probes)
 {
 	for (int i = 0; i < HOOKS; i++)
-		chosen[i] = WAYS;
+		probes->chosen[i] = WAYS;
 	for (int i = 0; i < HOOKS; i++) {
-		const struct hook *hook = &hooks[i];
+		bool has = has_hook(&probes->kernel, i);
 
-		if (!needed(options, hook, chosen))
+		if (!needed(&probes->options, &hooks[i], probes->chosen))
 			continue;
-		if (has_hook(kernel, i))
-			chosen[i] = choose_way(options, hook, kernel->ids[i], chosen);
-		if (options->verbose)
-			fprintf(stderr, "netmon: %s: %s\n", hook->name,
-				!has_hook(kernel, i) ? "not in this kernel"
-				: chosen[i] == WAYS  ? "no way to attach"
-						     : ways[chosen[i]].name);
+		if (has)
+			probes->chosen[i] = choose_way(probes, i);
+		if (probes->options.verbose)
+			say("%s: %s", hooks[i].name,
+			    !has			? "not in this kernel"
+			    : probes->chosen[i] == WAYS ? "no way to attach"
+							: ways[probes->chosen[i]].name);
 	}
-	return can_count(options, chosen);
+	return can_count(&probes->options, probes->chosen);
 }
 
 static struct bpf_program *find_program(const struct netmon_bpf *skeleton, const struct hook *hook,
@@ -686,34 +675,27 @@ static int fill_free(const struct bpf_program *fill, __u32 first, size_t limit)
 	return 0;
 }
 
-/* The first element of a table is never to be had. */
+/* The first element that a process or key can have. */
 static __u32 first_place(const struct probes_options *options)
 {
-	return options->layer == LAYER_IP ? PLACE_KERNEL + 1 : SLOT_OTHER + 1;
+	return options->layer == LAYER_IP ? PROCESS_KERNEL + 1 : ROW_OTHER + 1;
 }
 
-/* The kernel itself has a place, and where the process is the key, a slot. */
+/* The kernel itself is a process and, where the process is the key, has a row. */
 static int add_kernel(const struct probes *probes, const struct netmon_bpf *skeleton)
 {
-	const struct netmon_process kernel = { .turn = 2, .comm = "(kernel)" };
-	const __u32 index = PLACE_KERNEL, parts = probes->options.parts;
-	struct slot *slot;
-	int error = 0;
+	const __u64 seq = 1 << SEQ_GENERATION | SEQ_OWNED;
+	const struct netmon_process kernel = { .seq = seq, .comm = "(kernel)" };
+	const struct netmon_row row = { .seq = seq, .key = { .process = PROCESS_KERNEL, .generation = 1 } };
+	const __u32 index = PROCESS_KERNEL, parts = probes->options.parts;
 
 	if (probes->options.layer != LAYER_IP || !(parts & PART_PROCESS))
 		return 0;
-	slot = calloc(1, layout_slot_size(&probes->layout));
-	if (!slot)
-		return -ENOMEM;
-	slot->turn = 2;
-	slot->key.process = PLACE_KERNEL;
-	slot->key.generation = 1;
 	if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.processes), &index, &kernel, BPF_ANY) ||
 	    (parts == PART_PROCESS &&
-	     bpf_map_update_elem(bpf_map__fd(skeleton->maps.packet_stats), &index, slot, BPF_ANY)))
-		error = -errno;
-	free(slot);
-	return error;
+	     bpf_map_update_elem(bpf_map__fd(skeleton->maps.rows), &index, &row, BPF_ANY)))
+		return -errno;
+	return 0;
 }
 
 static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_options *options)
@@ -732,40 +714,13 @@ static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_op
 	return 0;
 }
 
-/* How many bytes of struct netmon_key it takes to hold these parts. */
-static __u32 key_size(__u32 parts)
-{
-	static const struct {
-		__u32 part, end;
-	} ends[] = {
-#define END_OF(field) offsetof(struct netmon_key, field) + sizeof(((struct netmon_key *)0)->field)
-		{ PART_PROCESS, END_OF(generation) },
-		{ PART_PROTO, END_OF(unused) },
-		{ PART_FAMILY, END_OF(unused) },
-		{ PART_LPORT, END_OF(rport) },
-		{ PART_RPORT, END_OF(rport) },
-		{ PART_UID, END_OF(uid) },
-		{ PART_NETNS, END_OF(netns) },
-		{ PART_CGROUP, END_OF(cgroup) },
-		{ PART_LADDR, END_OF(laddr) },
-		{ PART_RADDR, END_OF(raddr) },
-		{ PART_IFACE, END_OF(iface) },
-#undef END_OF
-	};
-	__u32 size = 0;
-
-	for (size_t i = 0; i < LENGTH(ends); i++)
-		if (parts & ends[i].part && ends[i].end > size)
-			size = ends[i].end;
-	return size;
-}
-
 /* Makes only those maps that this key, these filters and hooks use. */
 static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
+	const struct layout *layout = &probes->layout;
 	bool keyed = options->parts & ~PART_PROCESS, by_process = options->parts & PART_PROCESS;
-	__u32 limit = (__u32)layout_processes(&probes->layout);
+	__u32 limit = (__u32)layout_processes(layout), rows = (__u32)layout_rows(layout);
 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
@@ -773,237 +728,56 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
 				options->filter.kinds & FILTER_CGROUP);
-	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP && probes->kernel.storage);
-	bpf_map__set_autocreate(skeleton->maps.owners_by_address, options->layer == LAYER_IP);
-	bpf_map__set_autocreate(skeleton->maps.answers, options->layer == LAYER_IP);
-	bpf_map__set_autocreate(skeleton->maps.releasing, options->layer == LAYER_IP);
-	bpf_map__set_autocreate(skeleton->maps.batches, options->layer == LAYER_IP);
 	if (!options->follow && options->pids_count)
 		bpf_map__set_max_entries(skeleton->maps.wanted_pids, (__u32)options->pids_count);
 
 	bpf_map__set_max_entries(skeleton->maps.processes, limit);
-	bpf_map__set_autocreate(skeleton->maps.place_of, by_process);
-	bpf_map__set_autocreate(skeleton->maps.free_places, by_process);
-	bpf_map__set_max_entries(skeleton->maps.place_of, limit);
-	bpf_map__set_max_entries(skeleton->maps.free_places, limit);
+	bpf_map__set_autocreate(skeleton->maps.process_of, by_process);
+	bpf_map__set_autocreate(skeleton->maps.free_processes, by_process);
+	bpf_map__set_max_entries(skeleton->maps.process_of, limit);
+	bpf_map__set_max_entries(skeleton->maps.free_processes, limit);
 
-	bpf_map__set_max_entries(skeleton->maps.packet_stats, (__u32)layout_slots(&probes->layout));
-	bpf_map__set_value_size(skeleton->maps.packet_stats, (__u32)layout_slot_size(&probes->layout));
-	bpf_map__set_autocreate(skeleton->maps.slot_of, keyed);
-	bpf_map__set_autocreate(skeleton->maps.free_slots, keyed);
-	bpf_map__set_autocreate(skeleton->maps.looking, keyed);
-	bpf_map__set_max_entries(skeleton->maps.slot_of, (__u32)layout_slots(&probes->layout));
-	bpf_map__set_max_entries(skeleton->maps.free_slots, (__u32)layout_slots(&probes->layout));
-	if (keyed)
-		bpf_map__set_key_size(skeleton->maps.slot_of, key_size(options->parts));
+	bpf_map__set_max_entries(skeleton->maps.packet_stats,
+				 (__u32)layout_stride(layout) * layout->groups);
+	bpf_map__set_max_entries(skeleton->maps.rows, rows);
+	bpf_map__set_autocreate(skeleton->maps.row_of, keyed);
+	bpf_map__set_autocreate(skeleton->maps.free_rows, keyed);
+	bpf_map__set_autocreate(skeleton->maps.checking, keyed);
+	bpf_map__set_max_entries(skeleton->maps.row_of, rows);
+	bpf_map__set_max_entries(skeleton->maps.free_rows, rows);
 }
 
-/* 0 where there is no such file. */
-static __u64 inode_of(int fd)
-{
-	struct stat status;
-
-	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
-}
-
-/* See `plain` and `masks` in netmon.bpf.c. */
-static bool is_plain(const struct probes_options *options)
-{
-	return options->parts & ~PART_PROCESS && needs(options) == options->parts &&
-	       !(options->parts & PARTS_CALLER) && !(options->filter.kinds & FILTER_CGROUP);
-}
-
-static bool tells_sender(const enum way chosen[HOOKS])
+/* Classic programs have an address without a type, which lockdown keeps bpf_probe_read_kernel()
+ * from. */
+static bool needs_cast(const struct probes *probes)
 {
 	for (int i = 0; i < HOOKS; i++)
-		if (hooks[i].role == SENDER && chosen[i] == TP_BTF)
-			return !tracing_is_preempted();
+		if (hooks[i].role >= SENDS && probes->chosen[i] == CLASSIC)
+			return probes->kernel.cast && !can_read_kernel();
 	return false;
 }
 
-static __u64 mask(__u32 parts, __u32 part, __u64 bits)
-{
-	return parts & part ? bits : 0;
-}
-
-static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton,
-			  bool kprobes)
+static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
-	bool own = probes->layout.shares == cpus();
+	const struct layout *layout = &probes->layout;
 
 	skeleton->rodata->parts = options->parts;
 	skeleton->rodata->needs = needs(options);
 	skeleton->rodata->filter = options->filter;
 	if (options->follow)
 		skeleton->rodata->filter.kinds |= FILTER_PIDS;
-	skeleton->rodata->plain = is_plain(options);
-	skeleton->rodata->masks.middle = mask(options->parts, PART_PROTO, 0xffff) |
-					 mask(options->parts, PART_FAMILY, 0xff) << 16 |
-					 mask(options->parts, PART_LPORT, 0xffff) << 32 |
-					 mask(options->parts, PART_RPORT, 0xffff) << 48;
-	skeleton->rodata->masks.laddr = mask(options->parts, PART_LADDR, ~0U);
-	skeleton->rodata->masks.raddr = mask(options->parts, PART_RADDR, ~0U);
-	skeleton->rodata->masks.hash = (__u32)mask(options->parts, PARTS_ENDS & ~PART_FAMILY, ~0U);
 	skeleton->rodata->follows = options->follow;
+	skeleton->rodata->by_packet = options->layer == LAYER_IP;
 	skeleton->rodata->by_kprobe = kprobes;
 	skeleton->rodata->by_peer = needs_peer(options);
-	skeleton->rodata->shares = probes->layout.shares;
-	skeleton->rodata->own_shares = own;
-	skeleton->rodata->share_mask = own ? ~0U : probes->layout.shares - 1;
-	skeleton->rodata->btf_is_preempted = tracing_is_preempted();
-	skeleton->rodata->tells_sender = tells_sender(probes->chosen);
-	skeleton->rodata->shows_current = probes->kernel.cast && options->parts & PART_PROCESS &&
-					  !(needs(options) & (PART_UID | PART_CGROUP)) &&
-					  !(options->filter.kinds & FILTERS_OF_PROCESS) && !options->follow;
-	skeleton->rodata->slots = (__u32)layout_slots(&probes->layout) - 1;
+	skeleton->rodata->groups = layout->groups;
+	skeleton->rodata->group_mask = layout->groups == cpus() ? ~0U : layout->groups - 1;
+	skeleton->rodata->rows_limit = (__u32)layout_rows(layout);
+	skeleton->rodata->rows_stride = (__u32)layout_stride(layout);
 	skeleton->rodata->idle_after = options->idle_after;
-	skeleton->rodata->by_packet = options->layer == LAYER_IP;
-	skeleton->rodata->casts = probes->kernel.cast;
-	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
+	skeleton->rodata->casts = probes->casts;
 	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
-}
-
-static int load(struct probes *probes, struct netmon_bpf *skeleton)
-{
-	const enum way *chosen = probes->chosen;
-	struct bpf_program *program, *programs[2];
-	bool kprobes = false;
-	int error;
-
-	bpf_object__for_each_program(program, skeleton->obj)
-		bpf_program__set_autoload(program, false);
-	for (int i = 0; i < HOOKS; i++) {
-		int count = find_programs(skeleton, &hooks[i], chosen[i], programs);
-
-		while (count--) {
-			bpf_program__set_autoload(programs[count], true);
-			if (chosen[i] == MULTI)
-				bpf_program__set_expected_attach_type(programs[count],
-								      BPF_TRACE_KPROBE_MULTI);
-		}
-		kprobes |= hooks[i].role >= SENDS && (chosen[i] == KPROBE || chosen[i] == MULTI);
-	}
-	bpf_program__set_autoload(skeleton->progs.fill_places, probes->options.parts & PART_PROCESS);
-	bpf_program__set_autoload(skeleton->progs.fill_slots, probes->options.parts & ~PART_PROCESS);
-	bpf_program__set_autoload(skeleton->progs.owners_iter, probes->options.layer == LAYER_IP);
-	set_constants(probes, skeleton, kprobes);
-	size_maps(probes, skeleton, kprobes);
-	error = netmon_bpf__load(skeleton);
-	if (!error && probes->options.parts & PART_PROCESS)
-		error = fill_free(skeleton->progs.fill_places, first_place(&probes->options),
-				  layout_processes(&probes->layout));
-	if (!error && probes->options.parts & ~PART_PROCESS)
-		error = fill_free(skeleton->progs.fill_slots, SLOT_OTHER + 1, layout_slots(&probes->layout));
-	if (!error)
-		error = add_kernel(probes, skeleton);
-	return error ? error : fill_wanted(skeleton, &probes->options);
-}
-
-static struct bpf_link *attach_program(const struct probes *probes,
-				       const struct bpf_program *program, enum way way)
-{
-	struct bpf_kprobe_multi_opts options;
-	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
-	const char *slash = strchr(section, '/'), *function = slash ? slash + 1 : section;
-
-	if (way == CGROUP)
-		return bpf_program__attach_cgroup(program, probes->options.cgroup_root);
-	if (way != MULTI)
-		return bpf_program__attach(program);
-	INIT_OPTIONS(options);
-	options.retprobe = !strncmp(section, "kretprobe", 9);
-	/* by name, not by pattern: for that libbpf reads addresses, which root alone may see */
-	options.syms = &function;
-	options.cnt = 1;
-	return bpf_program__attach_kprobe_multi_opts(program, NULL, &options);
-}
-
-static int attach(struct probes *probes, struct netmon_bpf *skeleton)
-{
-	struct bpf_program *programs[2];
-
-	for (int i = 0; i < HOOKS; i++) {
-		int count = find_programs(skeleton, &hooks[i], probes->chosen[i], programs);
-
-		for (int j = 0; j < count; j++) {
-			struct bpf_link *link = attach_program(probes, programs[j],
-							       probes->chosen[i]);
-
-			if (!link) {
-				cannot("attach to", hooks[i].name, errno,
-				       advice(errno, probes->options.layer));
-				return -1;
-			}
-			probes->links[probes->count] = link;
-			snprintf(probes->names[probes->count], sizeof(probes->names[0]), "%s",
-				 bpf_program__name(programs[j]));
-			/* nothing is lost where one that counts nothing is skipped */
-			probes->programs[probes->count++] =
-				hooks[i].role >= SENDS && probes->options.layer == LAYER_IP
-					? -1
-					: fcntl(bpf_program__fd(programs[j]), F_DUPFD_CLOEXEC, 0);
-		}
-	}
-	return 0;
-}
-
-/* Finds the owners of the sockets that there are. */
-static int find_owners(const struct probes *probes, const struct netmon_bpf *skeleton)
-{
-	struct bpf_link *link;
-	char nothing[64];
-	ssize_t length = -1;
-	int file;
-
-	if (probes->options.layer != LAYER_IP)
-		return 0;
-	link = bpf_program__attach_iter(skeleton->progs.owners_iter, NULL);
-	file = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
-	while (file >= 0 && (length = read(file, nothing, sizeof(nothing))) > 0)
-		;
-	if (length < 0)
-		cannot("read", "the sockets of all processes", errno, NULL);
-	close_fd(file);
-	bpf_link__destroy(link);
-	return (int)length;
-}
-
-static int duplicate(const struct bpf_map *map)
-{
-	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
-}
-
-/* Keeps of the loaded object only what counting and reading need. */
-static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
-{
-	const struct table_fds fds = { duplicate(skeleton->maps.packet_stats),
-				       duplicate(skeleton->maps.processes),
-				       duplicate(skeleton->maps.bss) };
-
-	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
-	probes->tables = tables_open(&probes->layout, &fds, false);
-	return probes->tables ? 0 : -1;
-}
-
-#define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
-
-/* Asks the kernel's types, and the kernel, what it takes to count here. */
-static int choose(struct probes *probes)
-{
-	int error = look_at_kernel(&probes->kernel) ? errno : 0;
-
-	if (error && access(KERNEL_TYPES, F_OK))
-		cannot("read", KERNEL_TYPES, ENOENT, "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)");
-	else if (error)
-		cannot("read", KERNEL_TYPES, error,
-		       "build netmon with a newer libbpf, which knows this kernel's BTF");
-	if (error)
-		return -1;
-	if (!choose_ways(&probes->options, &probes->kernel, probes->chosen))
-		return -1;
-	probes->holes = find_holes(&probes->options, &probes->kernel, probes->chosen);
-	return 0;
 }
 
 /* Opens what bpftool made of the programs, with the kernel's number in each call of `cast`.  As an
@@ -1041,41 +815,264 @@ failed:
 	return NULL;
 }
 
-/* Functions that the kernel verifies once, not at each call, which takes several times as long.  That is
- * what a global one is: where it may take no pointers, they become static. */
-static void make_static(const struct bpf_object *object)
+/* Has the verifier write to `log`, where there is one. */
+static void select_programs(const struct probes *probes, const struct netmon_bpf *skeleton,
+			    char (*log)[LOG_SIZE])
 {
-	static const char *const functions[] = { "count_packets", "settle_one", "find_arrival", "find_skb" };
-	struct btf *btf = bpf_object__btf(object);
+	struct bpf_program *program, *programs[2];
 
-	for (size_t i = 0; i < LENGTH(functions); i++) {
-		__s32 id = btf__find_by_name_kind(btf, functions[i], BTF_KIND_FUNC);
+	bpf_object__for_each_program(program, skeleton->obj)
+		bpf_program__set_autoload(program, false);
+	for (int i = 0; i < HOOKS; i++) {
+		int count = find_programs(skeleton, &hooks[i], probes->chosen[i], programs);
 
-		if (id > 0)
-			((struct btf_type *)btf__type_by_id(btf, (__u32)id))->info =
-				BTF_KIND_FUNC << 24 | BTF_FUNC_STATIC;
+		while (count--) {
+			bpf_program__set_autoload(programs[count], true);
+			if (log)
+				bpf_program__set_log_buf(programs[count], log[i], LOG_SIZE);
+			if (probes->chosen[i] == MULTI)
+				bpf_program__set_expected_attach_type(programs[count],
+								      BPF_TRACE_KPROBE_MULTI);
+		}
+	}
+	bpf_program__set_autoload(skeleton->progs.fill_processes, probes->options.parts & PART_PROCESS);
+	bpf_program__set_autoload(skeleton->progs.fill_rows, probes->options.parts & ~PART_PROCESS);
+}
+
+static bool by_kprobe(const struct probes *probes)
+{
+	for (int i = 0; i < HOOKS; i++)
+		if (hooks[i].role >= SENDS && (probes->chosen[i] == KPROBE || probes->chosen[i] == MULTI))
+			return true;
+	return false;
+}
+
+/* Opens and loads the programs for the ways that were chosen.  NULL with errno. */
+static struct netmon_bpf *load(struct probes *probes, char (*log)[LOG_SIZE])
+{
+	struct netmon_bpf *skeleton = open_skeleton(probes->casts ? probes->kernel.cast : 0);
+	int error;
+
+	if (!skeleton)
+		return NULL;
+	select_programs(probes, skeleton, log);
+	set_constants(probes, skeleton, by_kprobe(probes));
+	size_maps(probes, skeleton, by_kprobe(probes));
+	error = netmon_bpf__load(skeleton);
+	if (!error)
+		return skeleton;
+	netmon_bpf__destroy(skeleton);
+	errno = -error;
+	return NULL;
+}
+
+/* Loads once more to see what the verifier does not take: what attached in a trial may not load as
+ * this compiler made it.  Returns whether there are such hooks, each of which has another way to
+ * be tried. */
+static bool refuse_ways(struct probes *probes)
+{
+	char (*log)[LOG_SIZE] = calloc(HOOKS, sizeof(*log));
+	struct netmon_bpf *skeleton = log ? load(probes, log) : NULL;
+	bool any = false;
+
+	netmon_bpf__destroy(skeleton);
+	for (int i = 0; log && !skeleton && i < HOOKS; i++) {
+		if (!log[i][0] || probes->chosen[i] == WAYS)
+			continue;
+		probes->refused[i] |= 1U << probes->chosen[i];
+		any = true;
+		if (probes->options.verbose)
+			say("%s: does not load as %s", hooks[i].name, ways[probes->chosen[i]].name);
+	}
+	free(log);
+	return any;
+}
+
+/* What the probes need to know before their first event. */
+static int prepare(const struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	const struct layout *layout = &probes->layout;
+	int error = 0;
+
+	if (layout->parts & PART_PROCESS)
+		error = fill_free(skeleton->progs.fill_processes, first_place(&probes->options),
+				  layout_processes(layout));
+	if (!error && layout->parts & ~PART_PROCESS)
+		error = fill_free(skeleton->progs.fill_rows, ROW_OTHER + 1, layout_rows(layout));
+	error = error ? error : add_kernel(probes, skeleton);
+	return error ? error : fill_wanted(skeleton, &probes->options);
+}
+
+/* Removes the kretprobes that a netmon left which was killed, or whose pin was removed; those in use
+ * stay (EBUSY).  `events`: tracefs' kprobe_events. */
+static void remove_kretprobes(int events)
+{
+	FILE *lines = fdopen(tracefs_open("kprobe_events", O_RDONLY), "r");
+	char line[256], name[64];
+
+	while (lines && fgets(line, sizeof(line), lines))
+		if (sscanf(line, "r%*[^:]:netmon/%63s", name) == 1)
+			dprintf(events, "-:netmon/%s\n", name);
+	if (lines)
+		fclose(lines);
+}
+
+/* Opens kprobe_events for adding to it, and locks it: no other netmon removes what is not in use yet.
+ * -1 with errno. */
+static int kretprobes_lock(void)
+{
+	int events = tracefs_open("kprobe_events", O_WRONLY | O_APPEND);
+
+	if (events < 0)
+		return -1;
+	flock(events, LOCK_EX);
+	remove_kretprobes(events);
+	return events;
+}
+
+void probes_clean(void)
+{
+	close_fd(kretprobes_lock());
+}
+
+/* A kretprobe, with as many instances as the kernel allows (KRETPROBE_MAXACTIVE_MAX): each call that
+ * waits holds one, and without a free one a return is not seen.  Only tracefs takes their number.
+ * NULL with errno. */
+static struct bpf_link *attach_kretprobe(const struct bpf_program *program, const char *function)
+{
+	struct perf_event_attr attributes = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attributes) };
+	struct bpf_link *link = NULL;
+	int events = kretprobes_lock(), id, event;
+	char name[64];
+
+	if (events < 0)
+		return NULL;
+	snprintf(name, sizeof(name), "%.40s_%d", function, getpid());
+	if (dprintf(events, "r4096:netmon/%s %s\n", name, function) > 0) {
+		id = read_event_id("netmon", name);
+		attributes.config = (__u64)id;
+		event = id < 0 ? -1 : (int)syscall(SYS_perf_event_open, &attributes, -1, 0, -1,
+						  PERF_FLAG_FD_CLOEXEC);
+		link = event < 0 ? NULL : bpf_program__attach_perf_event(program, event);
+		if (!link)
+			close_fd(event);
+	}
+	close(events);
+	return link;
+}
+
+static struct bpf_link *attach_program(const struct probes *probes,
+				       const struct bpf_program *program, enum way way)
+{
+	struct bpf_kprobe_multi_opts options;
+	const char *section = bpf_program__section_name(program); /* kprobe/NAME, kretprobe/NAME */
+	const char *slash = strchr(section, '/'), *function = slash ? slash + 1 : section;
+	bool returns = !strncmp(section, "kretprobe", 9);
+	struct bpf_link *link;
+
+	if (way == CGROUP)
+		return bpf_program__attach_cgroup(program, probes->options.cgroup_root);
+	if (way == KPROBE && returns) {
+		link = attach_kretprobe(program, function);
+		if (link)
+			return link;
+	}
+	if (way != MULTI)
+		return bpf_program__attach(program);
+	INIT_OPTIONS(options);
+	options.retprobe = returns;
+	/* by name, not by pattern: for that libbpf reads addresses, which root alone may see */
+	options.syms = &function;
+	options.cnt = 1;
+	return bpf_program__attach_kprobe_multi_opts(program, NULL, &options);
+}
+
+static int attach(struct probes *probes, struct netmon_bpf *skeleton)
+{
+	struct bpf_program *programs[2];
+
+	for (int i = 0; i < HOOKS; i++) {
+		int count = find_programs(skeleton, &hooks[i], probes->chosen[i], programs);
+
+		for (int j = 0; j < count; j++) {
+			const size_t at = probes->count;
+			struct bpf_link *link = attach_program(probes, programs[j],
+							       probes->chosen[i]);
+
+			if (!link)
+				return cannot("attach to", hooks[i].name, NULL,
+					      advice(errno, probes->options.layer));
+			probes->links[at] = link;
+			probes->roles[at] = hooks[i].role;
+			snprintf(probes->names[at], sizeof(probes->names[0]), "%s",
+				 bpf_program__name(programs[j]));
+			probes->programs[at] = fcntl(bpf_program__fd(programs[j]), F_DUPFD_CLOEXEC, 0);
+			probes->count++;
+		}
+	}
+	return 0;
+}
+
+static int duplicate(const struct bpf_map *map)
+{
+	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+}
+
+/* Keeps of the loaded object only what counting and reading need. */
+static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	const struct table_fds fds = { duplicate(skeleton->maps.packet_stats),
+				       duplicate(skeleton->maps.rows),
+				       duplicate(skeleton->maps.processes),
+				       duplicate(skeleton->maps.status) };
+
+	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
+	probes->tables = tables_open(&probes->layout, &fds, false);
+	return probes->tables ? 0 : -1;
+}
+
+/* Chooses and loads until all that was chosen loads, or nothing is left.  NULL with a message. */
+static struct netmon_bpf *choose_and_load(struct probes *probes)
+{
+	for (;;) {
+		struct netmon_bpf *skeleton;
+		int error;
+
+		if (!choose_ways(probes))
+			return NULL;
+		probes->casts = needs_cast(probes);
+		skeleton = load(probes, NULL);
+		if (skeleton)
+			return skeleton;
+		error = errno;
+		if (!refuse_ways(probes)) {
+			cannot("load", "probes", strerror(error), advice(error, probes->options.layer));
+			return NULL;
+		}
 	}
 }
+
+#define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
 
 static int start(struct probes *probes)
 {
 	struct netmon_bpf *skeleton;
 	int error;
 
-	if (choose(probes))
+	if (look_at_kernel(&probes->kernel))
+		return cannot("read", KERNEL_TYPES, NULL,
+			      access(KERNEL_TYPES, F_OK)
+				      ? "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
+				      : "build netmon with a newer libbpf, which knows this kernel's BTF");
+	skeleton = choose_and_load(probes);
+	if (!skeleton)
 		return -1;
+	probes->holes = find_holes(&probes->options, &probes->kernel, probes->chosen);
 	probes_say_holes(&probes->holes);
-	skeleton = open_skeleton(probes->kernel.cast);
-	if (!skeleton) {
-		cannot("load", "probes", errno, NULL);
-		return -1;
-	}
-	if (!probes->kernel.pointers)
-		make_static(skeleton->obj);
-	error = load(probes, skeleton);
+	error = prepare(probes, skeleton);
 	if (error)
-		cannot("load", "probes", -error, advice(-error, probes->options.layer));
-	else if (keep(probes, skeleton) || attach(probes, skeleton) || find_owners(probes, skeleton))
+		cannot("load", "probes", strerror(-error), advice(-error, probes->options.layer));
+	else if (keep(probes, skeleton) || attach(probes, skeleton))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;
@@ -1093,7 +1090,7 @@ static struct probes *probes_new(const struct probes_options *options)
 					  .max_processes = options->max_processes,
 					  .max_entries = options->max_entries,
 					  .by_packet = options->layer == LAYER_IP };
-	probes->layout.shares = layout_shares(&probes->layout, cpus());
+	probes->layout.groups = layout_groups(&probes->layout, cpus());
 	probes->wanted_pids = -1;
 	return probes;
 }
@@ -1106,14 +1103,14 @@ struct probes *probes_open(const struct probes_options *options)
 	libbpf_verbose = options->verbose;
 	libbpf_set_print(libbpf_message);
 	if (!capable(options->layer)) {
-		cannot("load", "probes", EPERM, advice(EPERM, options->layer));
+		cannot("load", "probes", strerror(EPERM), advice(EPERM, options->layer));
 		return NULL;
 	}
 	probes = probes_new(options);
 	if (probes)
 		error = start(probes);
 	else
-		cannot("load", "probes", ENOMEM, NULL);
+		cannot("load", "probes", strerror(ENOMEM), NULL);
 	if (!error)
 		return probes;
 	probes_close(probes);
@@ -1122,12 +1119,18 @@ struct probes *probes_open(const struct probes_options *options)
 
 void probes_close(struct probes *probes)
 {
+	bool kretprobes = false;
+
 	if (!probes)
 		return;
 	for (size_t i = 0; i < probes->count; i++) {
 		bpf_link__destroy(probes->links[i]);
 		close_fd(probes->programs[i]);
 	}
+	for (int i = 0; i < HOOKS; i++)
+		kretprobes |= probes->chosen[i] == KPROBE;
+	if (kretprobes)
+		probes_clean();
 	tables_close(probes->tables);
 	close_fd(probes->wanted_pids);
 	free(probes);
@@ -1139,8 +1142,7 @@ int probes_follow(struct probes *probes, __u32 pid)
 
 	if (!bpf_map_update_elem(probes->wanted_pids, &pid, &wanted, BPF_ANY))
 		return 0;
-	cannot("follow", "the command", errno, NULL);
-	return -1;
+	return cannot("follow", "the command", NULL, NULL);
 }
 
 struct tables *probes_tables(const struct probes *probes)
@@ -1162,9 +1164,30 @@ __u64 programs_missed(const int *programs, size_t count)
 	return missed;
 }
 
+/* In layer ip a call that is skipped loses no byte. */
+static bool counts(const struct probes *probes, enum role role)
+{
+	return role != PEER && (probes->options.layer == LAYER_SOCKET || role < SENDS);
+}
+
 __u64 probes_missed(const struct probes *probes)
 {
-	return tables_calls_missed(probes->tables) + programs_missed(probes->programs, probes->count);
+	__u64 missed = tables_calls_missed(probes->tables);
+
+	for (size_t i = 0; i < probes->count; i++)
+		if (counts(probes, probes->roles[i]))
+			missed += programs_missed(&probes->programs[i], 1);
+	return missed;
+}
+
+__u64 probes_peers_missed(const struct probes *probes)
+{
+	__u64 missed = 0;
+
+	for (size_t i = 0; i < probes->count; i++)
+		if (probes->roles[i] == PEER)
+			missed += programs_missed(&probes->programs[i], 1);
+	return missed;
 }
 
 /* For pinning */

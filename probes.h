@@ -52,12 +52,18 @@ void probes_close(struct probes *probes);
 /* What they count into. */
 struct tables *probes_tables(const struct probes *probes);
 
-/* How many calls, at the most, the kernel kept from the probes so far: the programs'
- * recursion_misses (Linux 5.12; some would not have counted), and returns that no kretprobe
- * was free for. */
+/* How many calls, at most, the kernel kept from the probes so far: the recursion_misses of the
+ * programs that count (Linux 5.12; some would not have counted), and returns that no kretprobe was
+ * free for. */
 __u64 probes_missed(const struct probes *probes);
 
-/* The first of the two, of programs by their descriptors. */
+/* How often a program that only notes the peer of a datagram was skipped. */
+__u64 probes_peers_missed(const struct probes *probes);
+
+/* Removes from tracefs what probes left there that are gone. */
+void probes_clean(void);
+
+/* The recursion_misses of programs, by their descriptors. */
 __u64 programs_missed(const int *programs, size_t count);
 
 /* For pinning */

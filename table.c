@@ -4,27 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include "message.h"
 #include "table.h"
 
-/* What packet_stats may take for each CPU to have its own share of each slot: bytes. */
-#define SHARES_MOST (64UL << 20)
+/* What all sets of counters may take: bytes. */
+#define COUNTERS_MOST (32UL << 20)
 
 enum {
-	FIRST_MAPPED = 512,       /* slots */
+	FIRST_MAPPED = 512,       /* elements */
 	UNUSED_IN_A_ROW = 256,
 };
 
-/* What was last seen of a slot. */
+/* What was last seen of a row. */
 struct seen {
-	__u64 turn;
+	__u64 generation;         /* 0: it has not been used */
 	bool over;                /* its process's end was reported */
 	struct netmon_counters now;
 	struct entry entry;
 };
 
-/* An array of the kernel, of which the first part is mapped into our memory. */
+/* An array of the kernel, of which the first part is mapped into our memory.  Its elements begin
+ * with their seqcount. */
 struct table {
 	const char *name;
 	int fd;
@@ -39,14 +41,16 @@ struct table {
 struct tables {
 	struct layout layout;
 	bool pinned;
-	struct table stats;        /* struct slot, seen as struct seen */
+	struct table rows;         /* struct netmon_row, seen as struct seen */
 	struct table processes;    /* struct netmon_process, seen as the same */
-	int watch_fd;
-	struct watch *watch;
+	int counters_fd, status_fd;
+	const struct netmon_counters *sets[MAX_GROUPS];   /* the counters of the rows that are mapped */
+	const __u64 *status;       /* by enum netmon_status */
+	__u64 started;             /* when this reading did: CLOCK_MONOTONIC, ns */
 	bool read_before;
 	struct netmon_counters other;     /* of what found no room, at the reading before */
 	struct netmon_counters lost;      /* of keys that came and went between two readings */
-	bool lost_process;         /* what was lost had a place in `processes` that was taken */
+	bool lost_process;         /* what was lost had an element of `processes` that was taken */
 	bool processes_said, entries_said;
 };
 
@@ -57,33 +61,30 @@ size_t layout_processes(const struct layout *layout)
 	return 1 + (layout->parts & PART_PROCESS ? layout->max_processes + layout->by_packet : 0);
 }
 
-size_t layout_slots(const struct layout *layout)
+size_t layout_rows(const struct layout *layout)
 {
 	if (!layout->parts)
-		return 1 + SLOT_ALL;
+		return 1 + ROW_ALL;
 	return layout->parts == PART_PROCESS ? layout_processes(layout) : 1 + layout->max_entries;
 }
 
-static size_t slot_size(__u32 shares)
+size_t layout_stride(const struct layout *layout)
 {
-	return sizeof(struct slot) + shares * sizeof(struct share);
+	const size_t a_page = (size_t)sysconf(_SC_PAGESIZE) / sizeof(struct netmon_counters);
+
+	return (layout_rows(layout) + a_page - 1) / a_page * a_page;
 }
 
-size_t layout_slot_size(const struct layout *layout)
+__u32 layout_groups(const struct layout *layout, __u32 cpus)
 {
-	return slot_size(layout->shares);
-}
+	const size_t size = layout_stride(layout) * sizeof(struct netmon_counters);
+	__u32 groups = 1;
 
-__u32 layout_shares(const struct layout *layout, __u32 cpus)
-{
-	size_t slots_count = layout_slots(layout);
-	__u32 shares = 1;
-
-	if (cpus && cpus <= MAX_SHARES && slots_count * slot_size(cpus) <= SHARES_MOST)
+	if (cpus && cpus <= MAX_GROUPS && cpus * size <= COUNTERS_MOST)
 		return cpus;
-	while (2 * shares < cpus && slots_count * slot_size(2 * shares) <= SHARES_MOST)
-		shares *= 2;
-	return shares;
+	while (2 * groups < cpus && 2 * groups <= MAX_GROUPS && 2 * groups * size <= COUNTERS_MOST)
+		groups *= 2;
+	return groups;
 }
 
 /* Mapping */
@@ -130,19 +131,45 @@ static void table_close(struct table *table)
 	free(table->seen);
 }
 
+static void unmap_counters(struct tables *tables, size_t rows)
+{
+	for (__u32 i = 0; i < tables->layout.groups; i++) {
+		if (tables->sets[i])
+			munmap((void *)tables->sets[i], rows * sizeof(struct netmon_counters));
+		tables->sets[i] = NULL;
+	}
+}
+
+/* Makes the first `count` rows visible, with their counters. */
+static int map_rows(struct tables *tables, size_t count)
+{
+	const size_t stride = layout_stride(&tables->layout);
+
+	unmap_counters(tables, tables->rows.mapped);
+	if (table_map(&tables->rows, count))
+		return -1;
+	for (__u32 i = 0; i < tables->layout.groups; i++) {
+		void *set = mmap(NULL, tables->rows.mapped * sizeof(struct netmon_counters), PROT_READ,
+				 MAP_SHARED, tables->counters_fd,
+				 (off_t)(i * stride * sizeof(struct netmon_counters)));
+
+		if (set == MAP_FAILED)
+			return cannot("map", "packet_stats", NULL, NULL);
+		tables->sets[i] = set;
+	}
+	return 0;
+}
+
 /* Makes visible what the probes count. */
 static int map_all(struct tables *tables)
 {
-	bool writes = tables->layout.by_packet; /* how often it reads */
-	void *watch = mmap(NULL, sizeof(*tables->watch), writes ? PROT_READ | PROT_WRITE : PROT_READ,
-			   MAP_SHARED, tables->watch_fd, 0);
+	void *status = mmap(NULL, STATUS_COUNT * sizeof(*tables->status), PROT_READ, MAP_SHARED,
+			    tables->status_fd, 0);
 
-	if (watch == MAP_FAILED) {
-		cannot("map", "watch", NULL, NULL);
-		return -1;
-	}
-	tables->watch = watch;
-	return table_map(&tables->stats, FIRST_MAPPED) || table_map(&tables->processes, FIRST_MAPPED);
+	if (status == MAP_FAILED)
+		return cannot("map", "status", NULL, NULL);
+	tables->status = status;
+	return map_rows(tables, FIRST_MAPPED) || table_map(&tables->processes, FIRST_MAPPED);
 }
 
 struct tables *tables_open(const struct layout *layout, const struct table_fds *fds, bool pinned)
@@ -151,20 +178,21 @@ struct tables *tables_open(const struct layout *layout, const struct table_fds *
 
 	if (!tables) {
 		cannot("map", "packet_stats", strerror(ENOMEM), NULL);
-		close_fd(fds->stats);
+		close_fd(fds->counters);
+		close_fd(fds->rows);
 		close_fd(fds->processes);
-		close_fd(fds->watch);
+		close_fd(fds->status);
 		return NULL;
 	}
 	tables->layout = *layout;
 	tables->pinned = pinned;
-	tables->stats = (struct table){ "packet_stats", fds->stats, layout_slot_size(layout),
-					.limit = layout_slots(layout),
-					.seen_size = sizeof(struct seen) };
+	tables->rows = (struct table){ "rows", fds->rows, sizeof(struct netmon_row),
+				       .limit = layout_rows(layout), .seen_size = sizeof(struct seen) };
 	tables->processes = (struct table){ "processes", fds->processes, sizeof(struct netmon_process),
 					    .limit = layout_processes(layout),
 					    .seen_size = sizeof(struct netmon_process) };
-	tables->watch_fd = fds->watch;
+	tables->counters_fd = fds->counters;
+	tables->status_fd = fds->status;
 	if (!map_all(tables))
 		return tables;
 	tables_close(tables);
@@ -175,17 +203,20 @@ void tables_close(struct tables *tables)
 {
 	if (!tables)
 		return;
-	if (tables->watch)
-		munmap(tables->watch, sizeof(*tables->watch));
-	table_close(&tables->stats);
+	if (tables->status)
+		munmap((void *)tables->status, STATUS_COUNT * sizeof(*tables->status));
+	unmap_counters(tables, tables->rows.mapped);
+	table_close(&tables->rows);
 	table_close(&tables->processes);
-	close_fd(tables->watch_fd);
+	close_fd(tables->counters_fd);
+	close_fd(tables->status_fd);
 	free(tables);
 }
 
 struct table_fds tables_fds(const struct tables *tables)
 {
-	return (struct table_fds){ tables->stats.fd, tables->processes.fd, tables->watch_fd };
+	return (struct table_fds){ tables->counters_fd, tables->rows.fd, tables->processes.fd,
+				   tables->status_fd };
 }
 
 /* Reading */
@@ -218,47 +249,71 @@ static bool is_zero(const struct netmon_counters *counters)
 
 enum { TRIES = 1000 };
 
-/* Whether nothing was being changed, by its turn before, while it was read. */
-static bool is_whole(const __u64 *turn, __u64 before)
+static __u64 generation_of(__u64 seq)
 {
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return !(before & 1) && before == __atomic_load_n(turn, __ATOMIC_RELAXED);
+	return seq >> SEQ_GENERATION;
 }
 
-/* Copies it while it neither changes hands nor else.  False where it does all the time. */
+static bool is_free(__u64 seq)
+{
+	return (seq & SEQ_STATES) == SEQ_FREE;
+}
+
+static __u64 read_seq(const __u64 *seq)
+{
+	return __atomic_load_n(seq, __ATOMIC_ACQUIRE);
+}
+
+/* Whether the element did not change hands while it was copied. */
+static bool is_whole(const __u64 *seq, __u64 before)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return (before & SEQ_STATES) != SEQ_CHANGING && before == __atomic_load_n(seq, __ATOMIC_RELAXED);
+}
+
+/* Copies it while nothing of it changes: a name may without a new owner.  False where something
+ * does all the time. */
 static bool copy_process(const struct netmon_process *process, struct netmon_process *copy)
 {
 	enum { MEMBERS = offsetof(struct netmon_process, comm) + COMM_LEN }; /* not what pads them */
 
 	for (int tries = 0; tries < TRIES; tries++) {
-		__u64 before = __atomic_load_n(&process->turn, __ATOMIC_ACQUIRE);
+		__u64 before = read_seq(&process->seq);
 
 		*copy = *process;
-		if (is_whole(&process->turn, before) && !memcmp(copy, process, MEMBERS))
+		if (is_whole(&process->seq, before) && !memcmp(copy, process, MEMBERS))
 			return true;
 	}
 	return false;
 }
 
-static struct netmon_counters sum_up(const struct tables *tables, const struct slot *slot)
+static struct netmon_counters sum_up(const struct tables *tables, size_t index)
 {
 	struct netmon_counters sum = { 0 };
 
-	for (__u32 i = 0; i < tables->layout.shares; i++)
-		sum = plus(&sum, &slot->shares[i].now);
+	for (__u32 i = 0; i < tables->layout.groups; i++)
+		sum = plus(&sum, &tables->sets[i][index]);
 	return sum;
 }
 
-/* Copies all but the shares, and sums these up, while it does not change hands. */
-static bool copy_slot(const struct tables *tables, const struct slot *slot, struct slot *copy,
-		      struct netmon_counters *now)
+/* It begins with its seqcount. */
+static const void *element(const struct table *table, size_t index)
 {
-	for (int tries = 0; tries < TRIES; tries++) {
-		__u64 before = __atomic_load_n(&slot->turn, __ATOMIC_ACQUIRE);
+	return table->elements + index * table->size;
+}
 
-		*copy = *slot;
-		*now = sum_up(tables, slot);
-		if (is_whole(&slot->turn, before))
+/* Copies the row and sums its counters up while it does not change hands. */
+static bool copy_row(const struct tables *tables, size_t index, struct netmon_row *copy,
+		     struct netmon_counters *now)
+{
+	const struct netmon_row *row = element(&tables->rows, index);
+
+	for (int tries = 0; tries < TRIES; tries++) {
+		__u64 before = read_seq(&row->seq);
+
+		*copy = *row;
+		*now = sum_up(tables, index);
+		if (is_whole(&row->seq, before))
 			return true;
 	}
 	return false;
@@ -269,82 +324,69 @@ static struct netmon_process *seen_process(const struct tables *tables, size_t i
 	return &((struct netmon_process *)tables->processes.seen)[index];
 }
 
-static const struct netmon_process *kernel_process(const struct tables *tables, size_t index)
-{
-	return &((const struct netmon_process *)tables->processes.elements)[index];
-}
-
-/* Looks at the process anew; keeps what was seen where it changes right now. */
+/* Looks at the process again; keeps what was seen where it changes right now. */
 static void look_at_process(struct tables *tables, size_t index)
 {
 	struct netmon_process copy;
 
-	if (copy_process(kernel_process(tables, index), &copy))
+	if (copy_process(element(&tables->processes, index), &copy))
 		*seen_process(tables, index) = copy;
 }
 
-/* It begins with its turn. */
-static const void *element(const struct table *table, size_t index)
+/* Whether `index` is an element of the table to look at; counts the unused ones before it in
+ * `unused`.  Elements are first used in their order, give or take those that are being taken on
+ * other CPUs right now: behind UNUSED_IN_A_ROW there are no more. */
+static bool is_used(const struct table *table, size_t index, size_t *unused)
 {
-	return table->elements + index * table->size;
-}
-
-/* Elements are first used in their order, give or take those that are being taken on other
- * CPUs right now.  Returns 1 where `index` is one to look at, 0 where all used ones are
- * behind it, -1 where memory is short; counts the unused in `unused`. */
-static int next_used(struct table *table, size_t index, size_t *unused)
-{
-	const __u64 *turn;
-
 	if (index >= table->limit || *unused >= UNUSED_IN_A_ROW)
-		return 0;
-	if (index == table->mapped && table_map(table, 2 * table->mapped))
-		return -1;
-	turn = element(table, index);
-	*unused = __atomic_load_n(turn, __ATOMIC_RELAXED) ? 0 : *unused + 1;
-	return 1;
+		return false;
+	*unused = read_seq(element(table, index)) ? 0 : *unused + 1;
+	return true;
 }
 
-/* An end that is seen here makes the counters that are read later final. */
+/* A process that is seen to have ended here makes the counters that are read later final. */
 static int read_processes(struct tables *tables)
 {
+	struct table *processes = &tables->processes;
 	size_t unused = 0;
-	int used;
 
-	for (size_t i = 1; (used = next_used(&tables->processes, i, &unused)) > 0; i++) {
-		const struct netmon_process *process = seen_process(tables, i);
+	for (size_t i = 1; i < processes->limit; i++) {
+		__u64 seen;
 
-		if (unused || (process->ended &&
-			       process->turn == __atomic_load_n(&kernel_process(tables, i)->turn,
-								__ATOMIC_RELAXED)))
-			continue;
-		look_at_process(tables, i);
+		if (i == processes->mapped && table_map(processes, 2 * processes->mapped))
+			return -1;
+		if (!is_used(processes, i, &unused))
+			break;
+		seen = seen_process(tables, i)->seq;
+		if (!unused && !(is_free(seen) && seen == read_seq(element(processes, i))))
+			look_at_process(tables, i);
 	}
-	return used;
+	return 0;
 }
 
-/* Whether nothing of the process can be counted any more.  In layer ip it can until the first
- * reading after its end begins, and may just have been when that reads. */
+/* Whether nothing more can be counted for the process.  In layer ip packets are charged to it for
+ * less than QUARANTINE after its end. */
 static bool is_over(const struct tables *tables, const struct netmon_process *process)
 {
-	if (!tables->layout.by_packet)
-		return process->ended;
-	return process->ended && tables->watch->readings - process->ended_in >= 2;
+	return is_free(process->seq) && (!tables->layout.by_packet ||
+					 tables->started > process->freed_at + QUARANTINE);
 }
 
 static bool is_of(const struct netmon_process *process, const struct netmon_key *key)
 {
-	return process->turn >> 1 == key->generation;
+	return generation_of(process->seq) == key->generation;
 }
 
-/* Fills in the process of the entry.  False where its place was taken by another one before
- * anybody looked, so that nobody knows any more who it was. */
+/* Fills in the process of the entry.  0 where its element was taken by another process before
+ * anybody looked, so that it is not known who it was; -1 where memory is short. */
 static int find_process(struct tables *tables, struct entry *entry, bool known, bool *over)
 {
 	const struct netmon_process *process;
 	size_t index = entry->key.process;
 
 	*over = false;
+	if (index >= tables->processes.limit)
+		return 0;
 	while (index >= tables->processes.mapped)
 		if (table_map(&tables->processes, 2 * tables->processes.mapped))
 			return -1;
@@ -388,36 +430,41 @@ static __u32 known_parts(const struct tables *tables, const struct netmon_key *k
 	return known;
 }
 
-/* Reports what a slot has that is new.  Where it changed hands once since it was last
- * seen, the rest is the last of the key seen then; where more often, nobody can tell
- * whose it is. */
-static int read_slot(struct tables *tables, size_t index, struct seen *seen,
-		     const struct slot *slot, const struct netmon_counters *now,
+/* The row has another owner than the one seen.  If it changed hands once, what was counted up to
+ * the new owner's base is the last of the one before; if more often, nobody can tell whose it is. */
+static int hand_over(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
 		     int (*found)(void *, const struct entry *), void *context)
 {
-	bool known = slot->turn == seen->turn;
+	const __u64 generation = generation_of(row->seq);
+	struct netmon_counters rest = minus(&row->base, &seen->now);
+
+	if (seen->generation && !seen->over && generation == seen->generation + 1) {
+		seen->entry.total = plus(&seen->entry.total, &rest);
+		seen->entry.ended = 1;
+		if (!is_zero(&seen->entry.total) && found(context, &seen->entry))
+			return -1;
+	} else {
+		tables->lost = plus(&tables->lost, &rest);
+	}
+	*seen = (struct seen){ .generation = generation, .now = row->base };
+	seen->entry.id = (__u64)index << 40 | generation;
+	seen->entry.known = known_parts(tables, &row->key);
+	seen->entry.key = row->key;
+	return 0;
+}
+
+/* Reports what a row has that is new. */
+static int read_row(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
+		    const struct netmon_counters *now, int (*found)(void *, const struct entry *),
+		    void *context)
+{
+	const bool by_process = tables->layout.parts & PART_PROCESS;
+	bool known = generation_of(row->seq) == seen->generation;
 	int who = 1;
 
-	if (!known) {
-		struct netmon_counters rest = minus(&slot->base, &seen->now);
-
-		if (seen->turn && !seen->over && slot->turn == seen->turn + 2) {
-			seen->entry.total = plus(&seen->entry.total, &rest);
-			seen->entry.ended = 1;
-			if (!is_zero(&seen->entry.total) && found(context, &seen->entry))
-				return -1;
-		} else {
-			tables->lost = plus(&tables->lost, &rest);
-		}
-		memset(&seen->entry, 0, sizeof(seen->entry));
-		seen->over = false;
-		seen->turn = slot->turn;
-		seen->now = slot->base;
-		seen->entry.id = (__u64)index << 40 | slot->turn >> 1;
-		seen->entry.known = known_parts(tables, &slot->key);
-		seen->entry.key = slot->key;
-	}
-	if (tables->layout.parts & PART_PROCESS)
+	if (!known && hand_over(tables, index, seen, row, found, context))
+		return -1;
+	if (by_process)
 		who = find_process(tables, &seen->entry, known && seen->entry.pid, &seen->over);
 	if (who < 0)
 		return -1;
@@ -429,24 +476,23 @@ static int read_slot(struct tables *tables, size_t index, struct seen *seen,
 		seen->now = *now;
 		return 0;
 	}
-	if (tables->layout.parts & PART_PROCESS && !seen->over &&
-	    memcmp(&seen->now, now, sizeof(*now)))
+	if (by_process && !seen->over && memcmp(&seen->now, now, sizeof(*now)))
 		refresh_name(tables, &seen->entry);
 	seen->now = *now;
-	seen->entry.total = minus(now, &slot->base);
+	seen->entry.total = minus(now, &row->base);
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
-/* Reports what was seen before of a slot that can't be read now: the next reading has the
- * rest.  Without it the key would seem to have gone and come back.  Where it changes hands at
- * the first reading of a pin, nothing counts there meanwhile. */
-static int read_again(const struct tables *tables, struct seen *seen, const struct slot *slot,
+/* Reports what was seen before of a row that cannot be read now: the next reading has the rest.
+ * Without it the key would seem to have gone and come back.  If the row changes hands at the
+ * first reading of a pin, nothing counts there meanwhile. */
+static int read_again(const struct tables *tables, size_t index, struct seen *seen,
 		      int (*found)(void *, const struct entry *), void *context)
 {
-	bool known = seen->turn && !seen->over && !is_zero(&seen->entry.total);
+	bool known = seen->generation && !seen->over && !is_zero(&seen->entry.total);
 
 	if (tables->pinned && !tables->read_before)
-		seen->now = sum_up(tables, slot);
+		seen->now = sum_up(tables, index);
 	return known ? found(context, &seen->entry) : 0;
 }
 
@@ -459,7 +505,7 @@ static void say_full(__u32 limit, const char *what, const char *option)
 static int read_other(struct tables *tables, int (*found)(void *, const struct entry *),
 		      void *context)
 {
-	struct netmon_counters now = sum_up(tables, element(&tables->stats, SLOT_OTHER));
+	struct netmon_counters now = sum_up(tables, ROW_OTHER);
 	struct entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = tables->layout.parts & ~PART_PROCESS, lost = !is_zero(&tables->lost);
 	bool of_processes = tables->lost_process || (lost && !keyed);
@@ -473,49 +519,54 @@ static int read_other(struct tables *tables, int (*found)(void *, const struct e
 	/* what others before us lost is theirs to say */
 	if (is_zero(&more) || (tables->pinned && !tables->read_before))
 		return found(context, &other);
-	if (!tables->processes_said && (tables->watch->processes_full || of_processes)) {
+	if (!tables->processes_said && (tables->status[PROCESSES_FULL] || of_processes)) {
 		say_full(tables->layout.max_processes, "processes", "--max-processes");
 		tables->processes_said = true;
 	}
-	if (!tables->entries_said && (tables->watch->entries_full || (lost && !of_processes))) {
+	if (!tables->entries_said && (tables->status[ROWS_FULL] || (lost && !of_processes))) {
 		say_full(tables->layout.max_entries, "entries", "--max-entries");
 		tables->entries_said = true;
 	}
 	return found(context, &other);
 }
 
-static int read_stats(struct tables *tables, int (*found)(void *, const struct entry *),
-		      void *context)
+static int read_rows(struct tables *tables, int (*found)(void *, const struct entry *), void *context)
 {
-	struct table *stats = &tables->stats;
+	struct table *rows = &tables->rows;
 	size_t unused = 0;
-	int used;
 
-	for (size_t i = 1;
-	     (used = next_used(stats, i, &unused)) > 0; i++) {
-		const struct slot *slot = element(stats, i);
-		struct seen *seen = &((struct seen *)stats->seen)[i];
-		bool same = __atomic_load_n(&slot->turn, __ATOMIC_RELAXED) == seen->turn;
+	for (size_t i = 1; i < rows->limit; i++) {
 		struct netmon_counters now;
-		struct slot copy;
+		struct netmon_row copy;
+		struct seen *seen;
+		__u64 seq;
 
-		if (tables->layout.parts && (unused || (same && seen->over)))
+		if (i == rows->mapped && map_rows(tables, 2 * rows->mapped))
+			return -1;
+		if (!is_used(rows, i, &unused))
+			break;
+		seen = &((struct seen *)rows->seen)[i];
+		seq = read_seq(element(rows, i));
+		if (tables->layout.parts &&
+		    (unused || (generation_of(seq) == seen->generation && seen->over)))
 			continue;
-		if (copy_slot(tables, slot, &copy, &now)
-			    ? read_slot(tables, i, seen, &copy, &now, found, context)
-			    : read_again(tables, seen, slot, found, context))
+		if (copy_row(tables, i, &copy, &now)
+			    ? read_row(tables, i, seen, &copy, &now, found, context)
+			    : read_again(tables, i, seen, found, context))
 			return -1;
 	}
-	return used;
+	return 0;
 }
 
 int tables_read(struct tables *tables, int (*found)(void *, const struct entry *), void *context)
 {
-	if (tables->layout.by_packet)
-		__atomic_fetch_add(&tables->watch->readings, 1, __ATOMIC_SEQ_CST);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	tables->started = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
 	if (tables->layout.parts & PART_PROCESS && read_processes(tables))
 		return -1;
-	if (read_stats(tables, found, context))
+	if (read_rows(tables, found, context))
 		return -1;
 	/* what came and went before the first reading of a pin is none of its reader's */
 	if (tables->pinned && !tables->read_before) {
@@ -528,34 +579,44 @@ int tables_read(struct tables *tables, int (*found)(void *, const struct entry *
 	return 0;
 }
 
+static size_t owned(const struct table *table)
+{
+	size_t count = 0;
+
+	for (size_t i = 1; i < table->limit; i++) {
+		__u64 seq = read_seq(element(table, i));
+
+		count += seq && !is_free(seq);
+	}
+	return count;
+}
+
 int tables_use(struct tables *tables, struct tables_use *use)
 {
 	*use = (struct tables_use){ 0 };
-	if (table_map(&tables->stats, tables->stats.limit) ||
-	    table_map(&tables->processes, tables->processes.limit))
+	if (map_rows(tables, tables->rows.limit) || table_map(&tables->processes, tables->processes.limit))
 		return -1;
-	for (size_t i = 1; i < tables->processes.limit; i++) {
-		const struct netmon_process *process = kernel_process(tables, i);
+	use->processes = owned(&tables->processes);
+	use->entries = tables->layout.parts == PART_PROCESS ? use->processes : owned(&tables->rows);
+	for (size_t i = 0; i < tables->rows.limit; i++) {
+		struct netmon_counters now = sum_up(tables, i);
 
-		use->processes += process->turn && !process->ended;
-	}
-	for (size_t i = 0; i < tables->stats.limit; i++) {
-		const struct slot *slot = element(&tables->stats, i);
-		struct netmon_counters now = sum_up(tables, slot);
-
-		use->entries += i && slot->turn && !slot->free;
 		use->all = plus(&use->all, &now);
 	}
-	if (tables->layout.parts == PART_PROCESS)
-		use->entries = use->processes;
 	return 0;
 }
+
+static __u64 read_status(const struct tables *tables, enum netmon_status what)
+{
+	return __atomic_load_n(&tables->status[what], __ATOMIC_RELAXED);
+}
+
 __u64 tables_calls_missed(const struct tables *tables)
 {
-	return *(const volatile __u64 *)&tables->watch->calls_missed;
+	return read_status(tables, CALLS_MISSED);
 }
 
 __u64 tables_not_followed(const struct tables *tables)
 {
-	return *(const volatile __u64 *)&tables->watch->forks_missed;
+	return read_status(tables, FORKS_MISSED);
 }

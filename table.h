@@ -15,33 +15,24 @@ struct layout {
 	__u32 parts;               /* of the key: enum part */
 	__u32 max_processes;       /* how many processes can be told apart, */
 	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
-	__u32 shares;              /* of a slot */
+	__u32 groups;              /* sets of counters */
 	bool by_packet;            /* layer ip */
 };
 
 /* How many elements there are of each, the first one included. */
 size_t layout_processes(const struct layout *layout);
-size_t layout_slots(const struct layout *layout);
+size_t layout_rows(const struct layout *layout);
 
-/* In bytes. */
-size_t layout_slot_size(const struct layout *layout);
+/* From a row's counters in one set to those in the next, in counters: sets begin on a page. */
+size_t layout_stride(const struct layout *layout);
 
-/* How many shares a slot gets on so many CPUs, whatever layout->shares: one for each or, where that
- * takes too much memory, a power of two. */
-__u32 layout_shares(const struct layout *layout, __u32 cpus);
-
-/* The probes' own variables, as their .bss begins. */
-struct watch {
-	__u64 calls_missed;
-	__u64 forks_missed;
-	__u64 processes_full;
-	__u64 entries_full;
-	__u32 readings;
-};
+/* How many sets of counters there are on so many possible CPUs, whatever layout->groups: one for
+ * each or, where all of them would take more than 32 MiB, a power of two that CPUs share. */
+__u32 layout_groups(const struct layout *layout, __u32 cpus);
 
 /* Descriptors of the maps. */
 struct table_fds {
-	int stats, processes, watch;
+	int counters, rows, processes, status;
 };
 
 struct tables;
