@@ -1,54 +1,152 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/mount.h>
-#include <mntent.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+#include "array.h"
+#include "cgroup.h"
+#include "message.h"
 #include "names.h"
+#include "users.h"
 
-enum { COMMAND_MOST = 4096, DEPTH_MOST = 64 };
+enum { COMMAND_MOST = 4096, KEPT_MOST = 65536 };
 
-struct user {
-	__u32 uid;
-	char *name;
+#define SECOND 1000000000ULL         /* nanoseconds */
+#define LONGEST_WAIT (5 * SECOND)
+
+/* What a number stands for.  The text of a report never changes within it. */
+struct name {
+	__u64 id;
+	__u64 used;              /* in the report of this number; 0: in none */
+	char *text;              /* NULL: nothing is known */
+	char *newer;             /* takes its place in the next report */
+	bool taken;
+	bool is_final;           /* there is no need to look again */
 };
 
-struct cgroup {
-	__u64 id;
-	char *path;              /* NULL: it was gone before anybody looked */
-	bool found;              /* in the walk under way, */
-	bool used;               /* or wanted since the last one */
+/* A hash table with open addressing, at least half of it free. */
+struct table {
+	struct name *names;
+	size_t count;
+	size_t capacity;         /* a power of two; 0: empty */
 };
 
 struct name_cache {
-	int cgroup_root;
+	__u64 report;            /* the number of the one that is being made */
+	struct table users;
+	struct resolver *resolver;
+	bool read_file;          /* /etc/passwd has been read */
+	bool said_slow;
+	__u64 patience;          /* how long a report waits: nanoseconds */
+	__u64 deadline;          /* until when this one does; 0: it did not have to yet */
+	struct table cgroups;
+	struct cgroup_paths paths;
+	__u64 walked;            /* the last report that read the whole tree */
 	bool pids_are_initial;
-	struct user *users;
-	size_t users_count;
-	struct cgroup *cgroups;  /* in order of their ids */
-	size_t cgroups_count;
 	char **texts;            /* that this report may use, and none after it */
-	size_t texts_count;
+	size_t texts_count, texts_capacity;
 	__u32 last_pid;          /* whose command line is the last of them; 0: none's */
 };
 
-struct name_cache *names_new(int cgroup_root)
+struct name_cache *names_new(int cgroup_root, __u64 interval)
 {
 	struct name_cache *cache = calloc(1, sizeof(*cache));
 
 	if (!cache)
 		return NULL;
-	cache->cgroup_root = cgroup_root;
+	cache->report = 1;
+	cache->patience = interval && interval / 2 < LONGEST_WAIT ? interval / 2 : LONGEST_WAIT;
 	cache->pids_are_initial = pids_are_initial();
+	cgroup_paths_init(&cache->paths, cgroup_root);
+	cache->resolver = resolver_new();
+	if (!cache->resolver) {
+		names_free(cache);
+		return NULL;
+	}
 	return cache;
+}
+
+/* Tables */
+
+static size_t hash_of(__u64 id)
+{
+	id *= 0x9e3779b97f4a7c15;
+	return (size_t)(id ^ id >> 32);
+}
+
+/* The place of the number, or the one where it belongs. */
+static struct name *place_of(const struct table *table, __u64 id)
+{
+	size_t mask = table->capacity - 1, i = hash_of(id) & mask;
+
+	while (table->names[i].taken && table->names[i].id != id)
+		i = (i + 1) & mask;
+	return &table->names[i];
+}
+
+static struct name *find(const struct table *table, __u64 id)
+{
+	struct name *name = table->capacity ? place_of(table, id) : NULL;
+
+	return name && name->taken ? name : NULL;
+}
+
+static void free_table(struct table *table)
+{
+	for (size_t i = 0; i < table->capacity; i++) {
+		free(table->names[i].text);
+		free(table->names[i].newer);
+	}
+	free(table->names);
+}
+
+/* Keeps those that have been used since the report `since`, in a table of that capacity.  False if
+ * memory is short. */
+static bool rebuild(struct table *table, size_t capacity, __u64 since)
+{
+	struct table next = { calloc(capacity, sizeof(*next.names)), 0, capacity };
+
+	if (!next.names)
+		return false;
+	for (size_t i = 0; i < table->capacity; i++) {
+		struct name *name = &table->names[i];
+
+		if (!name->taken || name->used < since)
+			continue;
+		*place_of(&next, name->id) = *name;
+		name->text = name->newer = NULL;
+		next.count++;
+	}
+	free_table(table);
+	*table = next;
+	return true;
+}
+
+/* The name of the number, made if it is new.  NULL if memory is short. */
+static struct name *find_or_add(struct table *table, __u64 id)
+{
+	struct name *name = find(table, id);
+
+	if (name)
+		return name;
+	if (2 * (table->count + 1) > table->capacity &&
+	    !rebuild(table, table->capacity ? 2 * table->capacity : 64, 0))
+		return NULL;
+	name = place_of(table, id);
+	*name = (struct name){ .id = id, .taken = true };
+	table->count++;
+	return name;
+}
+
+/* Drops what the last report did not use, if there is much of it. */
+static void trim(struct table *table, __u64 report)
+{
+	if (table->count > KEPT_MOST)
+		rebuild(table, table->capacity, report);
 }
 
 void names_forget(struct name_cache *cache)
@@ -57,6 +155,10 @@ void names_forget(struct name_cache *cache)
 		free(cache->texts[i]);
 	cache->texts_count = 0;
 	cache->last_pid = 0;
+	cache->deadline = 0;
+	trim(&cache->users, cache->report);
+	trim(&cache->cgroups, cache->report);
+	cache->report++;
 }
 
 void names_free(struct name_cache *cache)
@@ -64,298 +166,178 @@ void names_free(struct name_cache *cache)
 	if (!cache)
 		return;
 	names_forget(cache);
-	for (size_t i = 0; i < cache->users_count; i++)
-		free(cache->users[i].name);
-	for (size_t i = 0; i < cache->cgroups_count; i++)
-		free(cache->cgroups[i].path);
-	free(cache->users);
-	free(cache->cgroups);
+	resolver_free(cache->resolver);
+	free_table(&cache->users);
+	free_table(&cache->cgroups);
+	cgroup_paths_free(&cache->paths);
 	free(cache->texts);
 	free(cache);
-}
-
-/* Makes room for one more element at the end of an array of `count`.  False where memory is
- * short. */
-static bool widen(void *array, size_t count, size_t size)
-{
-	void *old, *wider;
-
-	if (count & (count + 1)) /* it has room up to the next 2^n - 1 */
-		return true;
-	memcpy(&old, array, sizeof(old));
-	wider = realloc(old, (2 * count + 1) * size);
-	if (wider)
-		memcpy(array, &wider, sizeof(wider));
-	return wider;
 }
 
 /* Frees the text when the report that may use it has ended. */
 static bool free_later(struct name_cache *cache, char *text)
 {
-	if (!widen(&cache->texts, cache->texts_count, sizeof(*cache->texts)))
+	char **texts = array_grow(cache->texts, cache->texts_count, 1, &cache->texts_capacity,
+				  sizeof(*texts));
+
+	if (!texts)
 		return false;
-	cache->texts[cache->texts_count++] = text;
-	cache->last_pid = 0;
+	cache->texts = texts;
+	texts[cache->texts_count++] = text;
 	return true;
 }
 
 /* Users */
 
-#ifdef NETMON_STATIC
-/* getpwnam() and its like load libraries, which need not be those that a static binary was made
- * with, or be there at all: it knows whom the files have. */
-
-static const struct passwd *find_passwd(const char *name, __u32 uid)
+static void add_user(void *context, __u32 uid, const char *text)
 {
-	FILE *file = fopen("/etc/passwd", "re");
-	const struct passwd *user = NULL;
+	struct name_cache *cache = context;
+	struct name *name = find_or_add(&cache->users, uid);
 
-	while (file && (user = fgetpwent(file)))
-		if (name ? !strcmp(user->pw_name, name) : user->pw_uid == uid)
-			break;
-	if (file)
-		fclose(file);
-	return user;
+	if (!name || name->text) /* the first line of a number is its user's */
+		return;
+	name->text = strdup(text);
+	name->is_final = name->text;
 }
 
-static const struct group *find_group(const char *name)
+static __u64 now(void)
 {
-	FILE *file = fopen("/etc/group", "re");
-	const struct group *group = NULL;
+	struct timespec time;
 
-	while (file && (group = fgetgrent(file)) && strcmp(group->gr_name, name))
-		;
-	if (file)
-		fclose(file);
-	return group;
-}
-#else
-/* The user of that name or, where there is none given, of that id; NULL where there is none. */
-static const struct passwd *find_passwd(const char *name, __u32 uid)
-{
-	return name ? getpwnam(name) : getpwuid(uid);
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
-static const struct group *find_group(const char *name)
+/* The name service is asked about one user at a time: waits for it to be free, or until the report
+ * may wait no longer, and takes its answer. */
+static void take_answer(struct name_cache *cache)
 {
-	return getgrnam(name);
+	struct name *name;
+	char *text = NULL;
+	__u32 uid = 0;
+	enum resolved answer = resolver_answer(cache->resolver, cache->deadline, &uid, &text);
+
+	if (answer == WAITING)
+		return;
+	name = find(&cache->users, uid);
+	if (!name) {
+		free(text); /* dropped meanwhile */
+		return;
+	}
+	name->is_final = true;
+	free(name->newer);
+	name->newer = text;
 }
-#endif
 
-static char *user_name(__u32 uid)
+/* A question of an earlier report that has no answer yet keeps this one from waiting at all. */
+static void set_deadline(struct name_cache *cache)
 {
-	const struct passwd *user = find_passwd(NULL, uid);
-	char number[16];
+	if (!cache->deadline)
+		cache->deadline = now() + (resolver_is_idle(cache->resolver) ? cache->patience : 0);
+}
 
-	snprintf(number, sizeof(number), "%u", uid);
-	return strdup(user ? user->pw_name : number);
+static void ask_for_user(struct name_cache *cache, __u32 uid)
+{
+	const struct name *name;
+
+	set_deadline(cache);
+	if (!resolver_is_idle(cache->resolver))
+		take_answer(cache);
+	name = find(&cache->users, uid);
+	if (name->is_final) /* that was the question */
+		return;
+	if (resolver_is_idle(cache->resolver) && resolver_ask(cache->resolver, uid))
+		take_answer(cache);
+	if (resolver_is_idle(cache->resolver) || cache->said_slow)
+		return;
+	cache->said_slow = true;
+	cannot("look up", "the names of all users", "the name service is slow",
+	       "rows have the user's number until it answers");
 }
 
 static const char *find_user(void *context, __u32 uid)
 {
 	struct name_cache *cache = context;
+	char number[16];
+	struct name *name;
 
-	for (size_t i = 0; i < cache->users_count; i++)
-		if (cache->users[i].uid == uid)
-			return cache->users[i].name;
-	if (!widen(&cache->users, cache->users_count, sizeof(*cache->users)))
+	if (!cache->read_file)
+		users_of_file(add_user, cache);
+	cache->read_file = true;
+	name = find_or_add(&cache->users, uid);
+	if (!name)
 		return NULL;
-	cache->users[cache->users_count] = (struct user){ uid, user_name(uid) };
-	return cache->users[cache->users_count++].name;
-}
-
-/* The id that stands there as a number; (__u32)-1 is nobody's. */
-static bool id_of(const char *text, __u32 *id)
-{
-	unsigned long long number;
-
-	if (!*text || strspn(text, "0123456789") != strlen(text))
-		return false;
-	errno = 0;
-	number = strtoull(text, NULL, 10);
-	*id = (__u32)number;
-	return !errno && number < (__u32)-1;
-}
-
-bool user_find(const char *text, __u32 *uid)
-{
-	const struct passwd *user = find_passwd(text, 0);
-
-	if (!user)
-		return id_of(text, uid);
-	*uid = user->pw_uid;
-	return true;
-}
-
-bool group_find(const char *text, __u32 *gid)
-{
-	const struct group *group = find_group(text);
-
-	if (!group)
-		return id_of(text, gid);
-	*gid = group->gr_gid;
-	return true;
+	if (name->used == cache->report)
+		return name->text;
+	if (!name->is_final && !name->newer)
+		ask_for_user(cache, uid);
+	name = find(&cache->users, uid);
+	name->used = cache->report;
+	if (name->newer) {
+		free(name->text);
+		name->text = name->newer;
+		name->newer = NULL;
+	}
+	if (!name->text) {
+		snprintf(number, sizeof(number), "%u", uid);
+		name->text = strdup(number);
+	}
+	return name->text;
 }
 
 /* Cgroups */
 
-static int mount_privately(void)
+/* Takes the path over, if it is new. */
+static void add_cgroup(struct name_cache *cache, __u64 id, char *path)
 {
-	int fs = (int)syscall(SYS_fsopen, "cgroup2", FSOPEN_CLOEXEC);
-	int root = -1;
+	struct name *name = find_or_add(&cache->cgroups, id);
 
-	if (fs < 0)
-		return -1;
-	if (!syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
-	close(fs);
-	if (root >= 0) { /* a descriptor for the directory itself */
-		int directory = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		close(root);
-		root = directory;
-	}
-	return root;
-}
-
-int cgroup_root_open(void)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	const struct mntent *mount;
-	int root = -1;
-
-	while (mounts && root < 0 && (mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_type, "cgroup2"))
-			root = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (mounts)
-		endmntent(mounts);
-	return root < 0 ? mount_privately() : root;
-}
-
-int cgroup_open(int cgroup_root, const char *path)
-{
-	path += strspn(path, "/");
-	if (!strcmp(path, "..") || !strncmp(path, "../", 3) || strstr(path, "/..")) {
-		errno = EINVAL; /* it would lead out of the tree */
-		return -1;
-	}
-	return openat(cgroup_root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* Where the cgroup is, or belongs. */
-static size_t cgroup_place(const struct name_cache *cache, __u64 id)
-{
-	size_t low = 0, high = cache->cgroups_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (cache->cgroups[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Takes the path over.  NULL where memory is short. */
-static struct cgroup *add_cgroup(struct name_cache *cache, __u64 id, char *path)
-{
-	size_t place = cgroup_place(cache, id);
-	struct cgroup *cgroup;
-
-	if (place < cache->cgroups_count && cache->cgroups[place].id == id) {
-		cgroup = &cache->cgroups[place];
-		if (cgroup->path && path && !strcmp(cgroup->path, path)) {
-			free(path);
-			path = cgroup->path;
-		} else if (cgroup->path && !free_later(cache, cgroup->path)) {
-			free(path);
-			return NULL;
-		}
-	} else {
-		if (!widen(&cache->cgroups, cache->cgroups_count, sizeof(*cgroup))) {
-			free(path);
-			return NULL;
-		}
-		cgroup = &cache->cgroups[place];
-		memmove(cgroup + 1, cgroup, (cache->cgroups_count++ - place) * sizeof(*cgroup));
-		cgroup->id = id;
-		cgroup->used = false;
-	}
-	cgroup->path = path;
-	cgroup->found = true;
-	return cgroup;
-}
-
-/* Adds all cgroups below a directory, whose path has no slash at its end, and closes it. */
-static void walk(struct name_cache *cache, int directory, const char *path, int depth)
-{
-	DIR *entries = directory < 0 ? NULL : fdopendir(directory);
-	const struct dirent *entry;
-	char *below;
-
-	if (!entries) {
-		if (directory >= 0)
-			close(directory);
+	if (!name || name->text) {
+		free(path);
 		return;
 	}
-	while ((entry = readdir(entries))) {
-		if (entry->d_type != DT_DIR || !strcmp(entry->d_name, ".") ||
-		    !strcmp(entry->d_name, ".."))
-			continue;
-		if (asprintf(&below, "%s/%s", path, entry->d_name) < 0)
-			continue;
-		if (depth < DEPTH_MOST)
-			walk(cache,
-			     openat(dirfd(entries), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-			     below, depth + 1);
-		add_cgroup(cache, entry->d_ino, below);
-	}
-	closedir(entries);
+	name->text = path;
+	name->is_final = true;
 }
 
-/* Reads the tree anew, and drops what is neither in it nor was wanted since the last time. */
-static void read_cgroups(struct name_cache *cache)
+/* A cgroup of a row is older than the report: if one walk does not find it, it is gone.  False if
+ * there was no walk. */
+static bool walk(struct name_cache *cache)
 {
-	int root = cache->cgroup_root < 0 ? -1 : cgroup_open(cache->cgroup_root, "/");
-	struct stat status;
-	size_t kept = 0;
+	size_t count = 0;
+	struct cgroup *cgroups;
 
-	for (size_t i = 0; i < cache->cgroups_count; i++)
-		cache->cgroups[i].found = false;
-	if (root >= 0 && !fstat(root, &status))
-		add_cgroup(cache, status.st_ino, strdup("/"));
-	walk(cache, root, "", 0);
-	for (size_t i = 0; i < cache->cgroups_count; i++) {
-		struct cgroup *cgroup = &cache->cgroups[i];
-
-		if (!cgroup->found && !cgroup->used &&
-		    (!cgroup->path || free_later(cache, cgroup->path)))
-			continue;
-		cgroup->used = false;
-		cache->cgroups[kept++] = *cgroup;
-	}
-	cache->cgroups_count = kept;
+	if (cache->walked == cache->report)
+		return true;
+	cgroups = cgroup_walk(cache->paths.root, &count);
+	for (size_t i = 0; i < count; i++)
+		add_cgroup(cache, cgroups[i].id, cgroups[i].path);
+	free(cgroups);
+	if (count)
+		cache->walked = cache->report;
+	return count;
 }
 
 static const char *find_cgroup(void *context, __u64 id)
 {
 	struct name_cache *cache = context;
-	size_t place = cgroup_place(cache, id);
-	struct cgroup *cgroup;
+	struct name *name = find(&cache->cgroups, id);
+	bool is_final = true;
 
-	if (place == cache->cgroups_count || cache->cgroups[place].id != id) {
-		read_cgroups(cache);
-		place = cgroup_place(cache, id);
+	if (!name || !name->is_final) {
+		char *path = cgroup_path(&cache->paths, id);
+
+		if (path)
+			add_cgroup(cache, id, path);
+		else if (errno != ENOENT)
+			is_final = walk(cache);
+		name = find_or_add(&cache->cgroups, id);
 	}
-	cgroup = place < cache->cgroups_count && cache->cgroups[place].id == id
-			 ? &cache->cgroups[place]
-			 : add_cgroup(cache, id, NULL);
-	if (!cgroup)
+	if (!name)
 		return NULL;
-	cgroup->used = true;
-	return cgroup->path;
+	name->is_final = is_final;
+	name->used = cache->report;
+	return name->text;
 }
 
 /* Commands */

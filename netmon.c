@@ -15,6 +15,7 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "cgroup.h"
 #include "command.h"
 #include "names.h"
 #include "options.h"
@@ -345,7 +346,7 @@ static int open_report(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 
 	netmon->history = history_new(options->view.window + 1, WINDOW_BYTES_MOST);
-	netmon->cache = names_new(options->probes.cgroup_root);
+	netmon->cache = names_new(options->probes.cgroup_root, options->interval);
 	if (netmon->cache) {
 		netmon->names = names_of(netmon->cache);
 		netmon->report = report_new(&options->view, netmon->parts, &netmon->names);
@@ -371,6 +372,29 @@ static void say_pids(const struct options *options)
 	if (options->probes.filter.kinds & FILTER_PIDS && !pids_are_initial())
 		say("cannot tell the processes of --pid by their numbers in this pid namespace: "
 		    "it takes those of the initial one, as the column 'pid' has them");
+}
+
+/* What cannot be seen of the tree of cgroups.  Layer ip does not begin without its root: it would
+ * miss packets. */
+static int check_cgroups(const struct options *options)
+{
+	static const char no_paths[] = "netmon is in a cgroup namespace: cgroups outside have no path";
+	static const char no_peers[] = "netmon is in a cgroup namespace: datagrams outside have no peer";
+	static const char advice[] =
+		"add CAP_DAC_READ_SEARCH, or run netmon in the host's cgroup namespace";
+	const struct probes_options *probes = &options->probes;
+	bool shows_cgroups = probes->parts & PART_CGROUP || probes->filter.kinds & FILTER_CGROUP;
+
+	if (probes->cgroup_root >= 0 && !cgroup_is_root(probes->cgroup_root)) {
+		if (probes->layer == LAYER_IP)
+			return cannot("count packets below", "the root of cgroup v2",
+				      "netmon is in a cgroup namespace", advice);
+		cannot("open", "the root of cgroup v2", shows_cgroups ? no_paths : no_peers, advice);
+	}
+	if (shows_cgroups && cgroup_v1_is_used())
+		cannot("show", "cgroups of version 1", "cgroup columns and filters have version 2 only",
+		       "start the host with systemd.unified_cgroup_hierarchy=1");
+	return 0;
 }
 
 /* Whether to read what somebody has pinned.  A command and layer ip have probes of their own,
@@ -468,6 +492,8 @@ static int start(struct netmon *netmon)
 	if (open_output(netmon))
 		return -1;
 	say_pids(options);
+	if (check_cgroups(options))
+		return -1;
 	if (options->command && check_namespace())
 		return -1;
 	if (options->command && command_make(&netmon->command, options->command))
@@ -487,7 +513,7 @@ static enum outcome pin(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 
 	say_pids(options);
-	if (pin_check(&options->pin))
+	if (check_cgroups(options) || pin_check(&options->pin))
 		return FAILED;
 	netmon->probes = probes_open(&options->probes);
 	if (!netmon->probes || pin_make(&options->pin, netmon->probes, options->pin_command))

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cgroup.h"
 #include "message.h"
-#include "names.h"
 #include "options.h"
+#include "users.h"
 
 enum { WRONG_USAGE = 2 };
 

@@ -28,6 +28,13 @@ tick 1000000000 1000
 	contains "$output" '1..'
 }
 
+@test "the names' own tests" {
+	mkdir "$BATS_TEST_TMPDIR/tree"
+	run -0 --separate-stderr "$BUILD/t/names" "$BATS_TEST_TMPDIR/tree"
+	contains "$output" '1..'
+	contains "$stderr" "cannot look up 'the names of all users': the name service is slow"
+}
+
 @test "a steady sender has a steady rate" {
 	fixture='tick 5000000000 1700000000000
 tick 6000000000 1700000001000

@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# Paths of cgroups: however deep, from inside a namespace, beside cgroup v1.
+# shellcheck disable=SC2016,SC2086,SC2154	# what other shells expand; options are words; what common.bash sets
+
+load lib/common
+load lib/live
+
+setup() {
+	live_setup
+	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	mkdir "$root/netmon-in" "$root/netmon-out"
+}
+
+teardown() {
+	live_teardown
+	[ -z "${root-}" ] || find "$root"/netmon-{in,out} -depth -type d -exec rmdir {} + || true
+}
+
+# send CGROUP BYTES: a process sends them from that directory
+send() {
+	printf '%s\n' "sh -c 'echo \$\$ >\"$1/cgroup.procs\"; exec python3 -c \"import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\\\"x\\\" * $2, (\\\"127.0.0.1\\\", 9))\"'"
+}
+
+# Without the capabilities that reach out of a namespace, and that open by handle.
+without_handles=(setpriv --bounding-set=-dac_read_search,-sys_ptrace)
+
+# inside COMMAND...: in a cgroup namespace that begins at netmon-in, whose tree is mounted
+inside() {
+	sh -c 'echo $$ >"$1/netmon-in/cgroup.procs"; shift; exec "$@"' sh "$root" \
+		unshare --mount --cgroup --propagation private \
+		sh -c 'umount -l "$1" && mount -t cgroup2 cgroup2 "$1" && shift && exec "$@"' sh "$root" \
+		"$@" 7<"$root"
+}
+
+@test "a path of 100 levels, by handle and by reading the tree" {
+	local path=/netmon-in
+	for level in {1..100}; do path+=/$level; done
+	mkdir -p "$root$path"
+	send "$root$path" 1234 >sender
+	for how in '' "${without_handles[*]}"; do
+		$how "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes --cgroup /netmon-in \
+			--to reports -- sh -c '. ./sender; sleep 0.1' 2>messages
+		equal "$(cat reports)" "{\"cgroup\":\"$path\",\"tx_bytes\":1234}"
+	done
+}
+
+@test "in a cgroup namespace, a path is the host's" {
+	send /proc/self/fd/7/netmon-out 100 >sender
+	send /proc/self/fd/7/netmon-in 11 >>sender
+	inside "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes -s cgroup \
+		--to reports -- sh ./sender 2>messages
+	equal "$(cat reports)" '{"cgroup":"/netmon-in","tx_bytes":11}
+{"cgroup":"/netmon-out","tx_bytes":100}'
+	! grep namespace messages || fail "$(cat messages)"
+}
+
+@test "in a cgroup namespace without capabilities, netmon says what is not known" {
+	send /proc/self/fd/7/netmon-out 100 >sender
+	inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes \
+		--to reports -- sh ./sender 2>messages
+	equal "$(cat reports)" '{"cgroup":null,"tx_bytes":100}'
+	contains "$(cat messages)" "netmon: cannot open 'the root of cgroup v2': netmon is in a cgroup namespace: cgroups outside have no path: add CAP_DAC_READ_SEARCH, or run netmon in the host's cgroup namespace"
+	run -0 inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -n 1 -i 0.1 -o raddr
+	contains "$output" 'netmon is in a cgroup namespace: datagrams outside have no peer'
+	run -1 inside "${without_handles[@]}" "$NETMON" --layer ip -n 1 -i 0.1
+	contains "$output" "netmon: cannot count packets below 'the root of cgroup v2': netmon is in a cgroup namespace"
+}
+
+@test "in a cgroup namespace, process 1 of the host shows the root" {
+	send /proc/self/fd/7/netmon-out 100 >sender
+	# process 1 of a pid namespace is in the first cgroup namespace, as the host's is
+	inside=$(declare -f inside) root=$root unshare --pid --fork --mount-proc bash -c '
+		eval "$inside"
+		(inside setpriv --bounding-set=-dac_read_search "$@")' bash \
+		"$NETMON" --no-pin $NETMON_OPTIONS -n 1 -i 0.1 -o cgroup,tx_bytes 2>messages >reports
+	! grep namespace messages || fail "$(cat messages)"
+}
+
+@test "beside cgroup v1, netmon says that its processes have no path there" {
+	local message="netmon: cannot show 'cgroups of version 1'"
+	unshare --mount --propagation private sh -c 'umount --all --types cgroup || exit
+		"$0" --no-pin -n 1 -i 0.1 -o cgroup 2>none
+		mkdir v1 && mount -t cgroup -o none,name=systemd cgroup v1 || exit 0
+		"$0" --no-pin -n 1 -i 0.1 -o cgroup 2>some
+		"$0" --no-pin -n 1 -i 0.1 -o pid 2>unasked' "$NETMON"
+	! grep -F "$message" none || fail "$(cat none)"
+	[ -e some ] || skip "this kernel has no cgroup v1"
+	grep -F "$message" some
+	! grep -F "$message" unasked || fail "$(cat unasked)"
+}

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of names.h, in the Test Anything Protocol: how often it asks whom, and what a report shows
+ * until there is an answer.  The name service, and file handles, are this program's own; the tree
+ * of cgroups is a directory below the one given.
+ *
+ *     names DIRECTORY    exit status 0 if all is well, 1 if a check failed
+ */
+#include <dlfcn.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "cgroup.h"
+#include "names.h"
+
+static unsigned long failures;
+
+static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
+{
+	if (got == wanted)
+		return;
+	failures++;
+	printf("# %s:%d: %s: got %" PRIu64 ", wanted %" PRIu64 "\n", __FILE__, line, what, got,
+	       wanted);
+}
+
+static void check_text_at(int line, const char *what, const char *got, const char *wanted)
+{
+	if (got == wanted || (got && wanted && !strcmp(got, wanted)))
+		return;
+	failures++;
+	printf("# %s:%d: %s: got '%s', wanted '%s'\n", __FILE__, line, what, got ? got : "(null)",
+	       wanted ? wanted : "(null)");
+}
+
+#define CHECK(got, wanted) check_at(__LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
+#define CHECK_TEXT(got, wanted) check_text_at(__LINE__, #got, got, wanted)
+
+/* If going on would only crash. */
+#define REQUIRE(condition)                                                                  \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			printf("Bail out! %s:%d: %s\n", __FILE__, __LINE__, #condition);    \
+			exit(EXIT_FAILURE);                                                 \
+		}                                                                           \
+	} while (0)
+
+/* The name service: user N is "user-N", but for those below; it answers only while it is open. */
+enum { FIRST_UID = 2000000000, NAMELESS_UID = FIRST_UID - 1, BROKEN_UID = FIRST_UID - 2 };
+
+static pthread_mutex_t service_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t service_opened = PTHREAD_COND_INITIALIZER;
+static bool service_open = true;
+static unsigned asked;
+
+static void open_service(bool open)
+{
+	pthread_mutex_lock(&service_lock);
+	service_open = open;
+	pthread_cond_broadcast(&service_opened);
+	pthread_mutex_unlock(&service_lock);
+}
+
+static unsigned times_asked(void)
+{
+	unsigned times;
+
+	pthread_mutex_lock(&service_lock);
+	times = asked;
+	asked = 0;
+	pthread_mutex_unlock(&service_lock);
+	return times;
+}
+
+struct passwd *getpwuid(uid_t uid)
+{
+	static char name[32];
+	static struct passwd user = { .pw_name = name };
+
+	pthread_mutex_lock(&service_lock);
+	asked++;
+	while (!service_open)
+		pthread_cond_wait(&service_opened, &service_lock);
+	pthread_mutex_unlock(&service_lock);
+	snprintf(name, sizeof(name), "user-%u", uid);
+	errno = uid == BROKEN_UID ? EIO : 0;
+	return uid == NAMELESS_UID || uid == BROKEN_UID ? NULL : &user;
+}
+
+/* Handles of this file system's inodes, if they are allowed. */
+static bool handles_allowed;
+static unsigned handles, directories;
+static const struct cgroup *handle_tree;
+static size_t handle_tree_count;
+static int handle_root;
+
+int open_by_handle_at(int mount, struct file_handle *handle, int flags)
+{
+	uint64_t id;
+
+	(void)mount;
+	handles++;
+	if (!handles_allowed) {
+		errno = EPERM;
+		return -1;
+	}
+	CHECK(handle->handle_type, 0xfe);
+	CHECK(handle->handle_bytes, sizeof(id));
+	memcpy(&id, handle->f_handle, sizeof(id));
+	for (size_t i = 0; i < handle_tree_count; i++)
+		if (handle_tree[i].id == id)
+			return openat(handle_root, handle_tree[i].path[1] ? handle_tree[i].path + 1 : ".", flags);
+	errno = ESTALE;
+	return -1;
+}
+
+/* Each directory is where a mount begins. */
+int statx(int directory, const char *restrict path, int flags, unsigned mask, struct statx *restrict status)
+{
+	(void)directory;
+	(void)path;
+	(void)mask;
+	CHECK(flags, AT_EMPTY_PATH);
+	*status = (struct statx){ .stx_attributes = STATX_ATTR_MOUNT_ROOT };
+	return 0;
+}
+
+DIR *fdopendir(int descriptor)
+{
+	DIR *(*real)(int);
+	void *found = dlsym(RTLD_NEXT, "fdopendir");
+
+	REQUIRE(found);
+	memcpy(&real, &found, sizeof(real));
+	directories++;
+	return real(descriptor);
+}
+
+/* Users */
+
+static struct name_cache *cache;
+static struct names names;
+
+static void begin(int root, uint64_t interval)
+{
+	cache = names_new(root, interval);
+	REQUIRE(cache);
+	names = names_of(cache);
+	names_forget(cache);
+	times_asked();
+}
+
+static void end(void)
+{
+	names_free(cache);
+	cache = NULL;
+}
+
+#define SECOND 1000000000ULL
+
+static const char *user(uint32_t uid)
+{
+	return names.user(names.context, uid);
+}
+
+static void asked_once(void)
+{
+	begin(-1, 0);
+	for (int report = 0; report < 3; report++) {
+		for (uint32_t i = 0; i < 10000; i++) {
+			char wanted[32];
+
+			snprintf(wanted, sizeof(wanted), "user-%u", FIRST_UID + i % 5000);
+			CHECK_TEXT(user(FIRST_UID + i % 5000), wanted);
+		}
+		CHECK(times_asked(), report ? 0 : 5000);
+		names_forget(cache);
+	}
+	end();
+}
+
+static void from_the_file(void)
+{
+	struct passwd *root;
+
+	setpwent();
+	root = getpwent();
+	REQUIRE(root);
+	begin(-1, 0);
+	CHECK_TEXT(user(root->pw_uid), root->pw_name);
+	CHECK(times_asked(), 0);
+	end();
+	endpwent();
+}
+
+static void nameless(void)
+{
+	begin(-1, 0);
+	for (int report = 0; report < 3; report++) {
+		CHECK_TEXT(user(NAMELESS_UID), "1999999999");
+		CHECK(times_asked(), report ? 0 : 1);
+		names_forget(cache);
+	}
+	end();
+}
+
+static void asked_again_after_an_error(void)
+{
+	begin(-1, 0);
+	for (int report = 0; report < 3; report++) {
+		CHECK_TEXT(user(BROKEN_UID), "1999999998");
+		CHECK(times_asked(), 1);
+		names_forget(cache);
+	}
+	end();
+}
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
+}
+
+/* A service that does not answer costs one report half of its interval, and no later one anything;
+ * the text of a report is the same from its first row to its last. */
+static void slow_service(void)
+{
+	uint64_t start;
+
+	begin(-1, SECOND / 5);
+	open_service(false);
+	start = now();
+	for (int row = 0; row < 1000; row++) {
+		CHECK_TEXT(user(FIRST_UID), "2000000000");
+		CHECK_TEXT(user(FIRST_UID + 1), "2000000001");
+	}
+	CHECK(now() - start >= SECOND / 10, true);
+	CHECK(times_asked(), 1);
+	names_forget(cache);
+	CHECK_TEXT(user(FIRST_UID), "2000000000");
+	open_service(true);
+	for (int row = 0; row < 1000; row++) { /* the answer comes while the report is made */
+		CHECK_TEXT(user(FIRST_UID), "2000000000");
+		usleep(100);
+	}
+	for (int tries = 0; tries < 1000; tries++, usleep(10000)) {
+		const char *first, *second;
+
+		names_forget(cache);
+		first = user(FIRST_UID);
+		second = user(FIRST_UID + 1);
+		if (!strncmp(first, "user-", 5) && !strncmp(second, "user-", 5))
+			break;
+	}
+	CHECK(times_asked(), 1);
+	names_forget(cache);
+	CHECK_TEXT(user(FIRST_UID), "user-2000000000");
+	CHECK_TEXT(user(FIRST_UID + 1), "user-2000000001");
+	CHECK(times_asked(), 0);
+	end();
+}
+
+/* netmon ends although the service never answers. */
+static void end_while_waiting(void)
+{
+	begin(-1, SECOND / 100);
+	open_service(false);
+	CHECK_TEXT(user(FIRST_UID), "2000000000");
+	end();
+	open_service(true);
+	usleep(100000); /* the thread that was left behind frees what it has */
+}
+
+/* Cgroups */
+
+static int tree;
+
+static uint64_t make(const char *path)
+{
+	struct stat status;
+
+	REQUIRE(!mkdirat(tree, path, 0700));
+	REQUIRE(!fstatat(tree, path, &status, 0));
+	return status.st_ino;
+}
+
+static void unmake(const char *path)
+{
+	REQUIRE(!unlinkat(tree, path, AT_REMOVEDIR));
+}
+
+static const char *cgroup(uint64_t id)
+{
+	return names.cgroup(names.context, id);
+}
+
+/* However many are gone: one walk a report, and none if all are known. */
+static void one_walk(void)
+{
+	uint64_t a = make("a"), b = make("a/b"), later;
+
+	handles_allowed = false;
+	begin(tree, 0);
+	directories = 0;
+	for (int row = 0; row < 3; row++) {
+		CHECK_TEXT(cgroup(b), "/a/b");
+		CHECK_TEXT(cgroup(a), "/a");
+		for (uint64_t gone = 1; gone <= 100; gone++)
+			CHECK_TEXT(cgroup(gone << 40), NULL);
+	}
+	CHECK(directories, 3); /* the root, a, b */
+	names_forget(cache);
+	CHECK_TEXT(cgroup(b), "/a/b");
+	CHECK_TEXT(cgroup(1ULL << 40), NULL);
+	CHECK(directories, 3);
+	later = make("later");
+	CHECK_TEXT(cgroup(later), "/later");
+	CHECK(directories, 7);
+	names_forget(cache);
+	unmake("later");
+	CHECK_TEXT(cgroup(later), "/later"); /* its path is still that */
+	CHECK(directories, 7);
+	end();
+	unmake("a/b");
+	unmake("a");
+}
+
+/* With handles each is opened once, and the tree never read. */
+static void one_handle(void)
+{
+	uint64_t a = make("a"), deleted = make("a/x (deleted)");
+	struct cgroup *cgroups;
+	size_t count;
+
+	cgroups = cgroup_walk(tree, &count);
+	REQUIRE(cgroups && count == 3);
+	handle_tree = cgroups;
+	handle_tree_count = count;
+	handle_root = tree;
+	handles_allowed = true;
+	begin(tree, 0);
+	directories = handles = 0;
+	for (int row = 0; row < 3; row++) {
+		CHECK_TEXT(cgroup(a), "/a");
+		CHECK_TEXT(cgroup(deleted), "/a/x (deleted)");
+		for (uint64_t gone = 1; gone <= 100; gone++)
+			CHECK_TEXT(cgroup(gone << 40), NULL);
+		names_forget(cache);
+	}
+	CHECK(directories, 0);
+	CHECK(handles, 102);
+	end();
+	handles_allowed = false;
+	for (size_t i = 0; i < count; i++)
+		free(cgroups[i].path);
+	free(cgroups);
+	handle_tree_count = 0;
+	unmake("a/x (deleted)");
+	unmake("a");
+}
+
+/* Deeper than any path that a system call takes. */
+static void deep(void)
+{
+	enum { DEPTH = 300 };
+	static const char name[] = "twenty-bytes-of-name";
+	int at[DEPTH + 1] = { dup(tree) }, opened;
+	static char wanted[DEPTH * sizeof(name) + 1];
+	struct stat status, same;
+
+	for (int i = 0; i < DEPTH; i++) {
+		REQUIRE(!mkdirat(at[i], name, 0700));
+		at[i + 1] = openat(at[i], name, O_RDONLY | O_DIRECTORY);
+		REQUIRE(at[i + 1] >= 0);
+		strcat(strcat(wanted, "/"), name);
+	}
+	REQUIRE(strlen(wanted) > PATH_MAX);
+	REQUIRE(!fstat(at[DEPTH], &status));
+	begin(tree, 0);
+	CHECK_TEXT(cgroup(status.st_ino), wanted);
+	end();
+	opened = cgroup_open(tree, wanted);
+	CHECK(opened >= 0 && !fstat(opened, &same), true);
+	CHECK(same.st_ino, status.st_ino);
+	close(opened);
+	for (int i = DEPTH; i > 0; i--) {
+		close(at[i]);
+		REQUIRE(!unlinkat(at[i - 1], name, AT_REMOVEDIR));
+	}
+	close(at[0]);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "the name service is asked once for each user", asked_once },
+	{ "it is not asked for users of /etc/passwd", from_the_file },
+	{ "a user without a name keeps the number", nameless },
+	{ "an error is no answer", asked_again_after_an_error },
+	{ "a slow name service holds up one report, for half of the interval", slow_service },
+	{ "it does not hold up the end", end_while_waiting },
+	{ "without handles the tree is read once a report at most", one_walk },
+	{ "with handles the tree is not read", one_handle },
+	{ "a path longer than PATH_MAX", deep },
+};
+
+int main(int argc, char **argv)
+{
+	size_t count = sizeof(tests) / sizeof(*tests);
+	unsigned long failed = 0;
+
+	REQUIRE(argc == 2);
+	tree = open(argv[1], O_RDONLY | O_DIRECTORY);
+	REQUIRE(tree >= 0);
+	printf("1..%zu\n", count);
+	for (size_t i = 0; i < count; i++) {
+		failures = 0;
+		tests[i].run();
+		printf("%s %zu - %s\n", failures ? "not ok" : "ok", i + 1, tests[i].name);
+		failed += failures > 0;
+	}
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
