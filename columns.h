@@ -43,6 +43,7 @@ struct row {
 struct column {
 	const char *name;
 	enum column_kind kind;
+	enum value_type type;         /* of most of its values: proto has numbers too */
 	__u32 parts;                  /* of the kernel's key that it needs: enum part */
 	const char *help;
 	struct value (*get)(const struct row *row, const void *field);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "block.h"
 #include "format.h"
 
 static void put_hex(struct text *text, const char *prefix, unsigned char byte)
@@ -21,6 +22,7 @@ static void put_control(struct text *text, enum format format, const unsigned ch
 
 	switch (format) {
 	case CSV:
+	case TABLE:
 		text_put_string(text, REPLACEMENT);
 		break;
 	case TSV:
@@ -52,6 +54,8 @@ static void put_quote_or_backslash(struct text *text, enum format format, char c
 	case JSONL:
 		text_put_char(text, '\\');
 		break;
+	case TABLE:
+		break;
 	}
 	text_put_char(text, c);
 }
@@ -73,7 +77,7 @@ static size_t put_character(struct text *text, enum format format, const unsigne
 	}
 	if (*s == '"' || *s == '\\')
 		put_quote_or_backslash(text, format, (char)*s);
-	else if (utf8_is_control(s))
+	else if (utf8_is_control(s) || (format == TABLE && utf8_is_format(s, length)))
 		put_control(text, format, s, length);
 	else
 		text_put(text, (const char *)s, length);
@@ -127,12 +131,28 @@ static void put_date(struct text *text, __u64 milliseconds, bool local)
 	text_put_string(text, zone);
 }
 
+/* For people, who know their zone. */
+static void put_local(struct text *text, __u64 milliseconds)
+{
+	time_t seconds = (time_t)(milliseconds / 1000);
+	char date[32];
+	struct tm tm = { 0 };
+
+	localtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+	text_put_string(text, date);
+}
+
 static void put_time(struct text *text, const struct style *style, __u64 milliseconds)
 {
 	bool quoted = style->format == JSONL;
 
 	if (style->time == EPOCH) {
 		text_put_number(text, milliseconds, 3);
+		return;
+	}
+	if (style->format == TABLE && style->time == LOCAL) {
+		put_local(text, milliseconds);
 		return;
 	}
 	if (quoted)
@@ -173,12 +193,14 @@ static void put_address(struct text *text, enum format format, const struct valu
 	put_text(text, format, address, length);
 }
 
-static void put_value(struct text *text, const struct style *style, const struct value *value)
+void format_value(struct text *text, const struct style *style, const struct value *value)
 {
 	switch (value->type) {
 	case UNKNOWN:
 		if (style->format == JSONL)
 			text_put_string(text, "null");
+		else if (style->format == TABLE)
+			text_put_char(text, '-');
 		break;
 	case INTEGER:
 	case DECIMAL:
@@ -204,7 +226,7 @@ static void put_separator(struct text *text, enum format format, size_t column)
 
 void format_header(struct text *text, const struct style *style, const struct view *view)
 {
-	if (style->format == JSONL)
+	if (style->format == JSONL || style->format == TABLE)
 		return;
 	for (size_t i = 0; i < view->columns_count; i++) {
 		put_separator(text, style->format, i);
@@ -222,7 +244,7 @@ static void put_field(struct text *text, const struct style *style, size_t colum
 		put_text(text, JSONL, name, strlen(name));
 		text_put_char(text, ':');
 	}
-	put_value(text, style, value);
+	format_value(text, style, value);
 }
 
 static void put_row(struct text *text, const struct style *style, const struct view *view,
@@ -241,6 +263,10 @@ static void put_row(struct text *text, const struct style *style, const struct v
 void format_report(struct text *text, const struct style *style, const struct view *view,
 		   const struct report *report)
 {
+	if (style->format == TABLE) {
+		block_put(text, style, view, report);
+		return;
+	}
 	for (size_t i = 0; i < report_count(report); i++)
 		put_row(text, style, view, report_row(report, i));
 }
@@ -250,6 +276,10 @@ void format_fields(struct text *text, const struct style *style, const struct fi
 {
 	bool header = style->header && style->format != JSONL;
 
+	if (style->format == TABLE) {
+		block_put_fields(text, style, fields, count);
+		return;
+	}
 	for (size_t i = 0; header && i < count; i++) {
 		put_separator(text, style->format, i);
 		text_put_string(text, fields[i].name);

@@ -7,10 +7,12 @@
  *   tsv    IANA text/tab-separated-values; tab, newline, carriage return and backslash as
  *          \t \n \r \\, each byte of another control character as \xHH
  *   jsonl  one object a line (RFC 8259); a control character as \u00HH
+ *   table  for people: see block.h; a control character becomes U+FFFD, as do those that change
+ *          the direction of text
  *
  * All of them are valid UTF-8: each byte of a name that is part of no character becomes U+FFFD.  And
  * none has a control character (C0, DEL, C1) of a name: it could end a row or write to a terminal.
- * An unknown value is an empty field, null in jsonl.  Pure: no input or output, no global state.
+ * An unknown value is an empty field, null in jsonl, - in a table.  Pure: no input or output, no global state.
  */
 #ifndef FORMAT_H
 #define FORMAT_H
@@ -18,23 +20,32 @@
 #include "report.h"
 #include "text.h"
 
-enum format { CSV, TSV, JSONL };
+enum format { CSV, TSV, JSONL, TABLE };
 
-enum time_format { EPOCH, ISO, LOCAL, NO_TIME };
+/* BY_FORMAT: local for a table, else seconds since the epoch. */
+enum time_format { EPOCH, ISO, LOCAL, NO_TIME, BY_FORMAT };
+
+/* Of the measures in a table; ANY_UNITS: none were asked for. */
+enum units { SI, IEC, NO_UNITS, ANY_UNITS };
 
 /* How rows are written. */
 struct style {
 	enum format format;
 	enum time_format time;
 	bool header;
+	enum units units;
+	size_t width;        /* of the terminal, which a table fits; 0: there is none */
 };
 
-/* Appends the line of column names; for jsonl nothing. */
+/* Appends the line of column names that begins csv and tsv; for other formats nothing. */
 void format_header(struct text *text, const struct style *style, const struct view *view);
 
-/* Appends the rows, one a line. */
+/* Appends the rows, one a line; for a table as a block. */
 void format_report(struct text *text, const struct style *style, const struct view *view,
 		   const struct report *report);
+
+/* Appends the value as a field. */
+void format_value(struct text *text, const struct style *style, const struct value *value);
 
 /* A value of something that is no row. */
 struct field {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -219,6 +220,14 @@ static int complete_tick(struct netmon *netmon)
 	return 0;
 }
 
+/* A table fits it, whatever its size is by now; 0: there is no terminal. */
+static size_t terminal_width(int output)
+{
+	struct winsize size;
+
+	return ioctl(output, TIOCGWINSZ, &size) ? 0 : size.ws_col;
+}
+
 static enum outcome report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
@@ -233,6 +242,7 @@ static enum outcome report(struct netmon *netmon)
 		cannot("make", "report", strerror(ENOMEM), NULL);
 		return FAILED;
 	}
+	netmon->options.style.width = terminal_width(netmon->output);
 	format_report(&netmon->text, &options->style, &options->view, netmon->report);
 	say_missed(netmon);
 	say_not_followed(netmon);

@@ -453,9 +453,10 @@ static void parse_to(struct options *options, const char *text)
 
 static void parse_format(struct options *options, const char *text)
 {
-	static const char *const formats[] = { "csv", "tsv", "jsonl", NULL };
+	static const char *const formats[] = { "csv", "tsv", "jsonl", "table", NULL };
 
-	options->style.format = (enum format)word("--format", text, formats, "csv, tsv or jsonl");
+	options->style.format = (enum format)word("--format", text, formats,
+						  "csv, tsv, jsonl or table");
 }
 
 static void parse_output(struct options *options, const char *text)
@@ -476,6 +477,13 @@ static void parse_time(struct options *options, const char *text)
 
 	options->style.time = (enum time_format)word("--time", text, times,
 						     "epoch, iso, local or none");
+}
+
+static void parse_units(struct options *options, const char *text)
+{
+	static const char *const units[] = { "si", "iec", "none", NULL };
+
+	options->style.units = (enum units)word("--units", text, units, "si, iec or none");
 }
 
 static void parse_top(struct options *options, const char *text)
@@ -601,12 +609,15 @@ static const struct known_option known_options[] = {
 	  "standard error)", parse_to },
 
 	{ .help = "Rows:" },
-	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl (csv)", parse_format },
+	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl; or table, for people (csv)",
+	  parse_format },
 	{ "output", 'o', "COLUMNS", R | P, "the columns, separated by commas; +COLUMNS adds to\n"
 	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
 	  "COMMAND, rx_total,tx_total; all: every column", parse_output },
 	{ "no-header", 0, NULL, R | S, "no line of column names", parse_no_header },
-	{ "time", 0, "HOW", R | S, "epoch, iso, local or none (epoch)", parse_time },
+	{ "time", 0, "HOW", R | S, "epoch, iso, local or none (epoch; in a table local)", parse_time },
+	{ "units", 0, "UNITS", R, "in a table: si (1.2M), iec (1.1Mi) or none (si)",
+	  parse_units },
 	{ "sort", 's', "COLUMNS", R, "by COL, COL:asc or COL:desc, separated by commas;\n"
 	  "measures fall, others rise (most traffic first)", parse_sort },
 	{ "top", 't', "N", R, "at most N rows in a report", parse_top },
@@ -709,6 +720,14 @@ static void check_layer(const struct options *options)
 		wrong("cannot use column 'iface' without --layer ip: a call has no interface");
 }
 
+static void check_style(struct style *style)
+{
+	if (style->units != ANY_UNITS && style->format != TABLE)
+		wrong("cannot use --units without --format table: other formats have plain numbers");
+	if (style->time == BY_FORMAT)
+		style->time = style->format == TABLE ? LOCAL : EPOCH;
+}
+
 /* What depends on several options. */
 static void combine(struct options *options)
 {
@@ -718,6 +737,7 @@ static void combine(struct options *options)
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: it is the process to report");
 	choose_columns(options);
+	check_style(&options->style);
 	if (options->style.time == NO_TIME)
 		drop_time(view);
 	check_sort(view);
@@ -857,7 +877,7 @@ void options_parse(struct options *options, int argc, char **argv)
 			    .cgroup_root = -1 },
 		.pin = { .dir = PIN_DIR },
 		.view = { .window = 1 },
-		.style = { .format = CSV, .header = true },
+		.style = { .format = CSV, .time = BY_FORMAT, .header = true, .units = ANY_UNITS },
 	};
 	argv[0] = "netmon"; /* getopt names it in its messages */
 	join(options->pin_command, sizeof(options->pin_command), argv);

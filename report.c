@@ -542,6 +542,16 @@ int report_make(struct report *report, const struct history *history)
 	return view->total && !add_row(report, &report->sum, 0, 0) ? -1 : 0;
 }
 
+__u64 report_number(const struct report *report)
+{
+	return report->number;
+}
+
+const struct row *report_sum(const struct report *report)
+{
+	return &report->sum;
+}
+
 size_t report_count(const struct report *report)
 {
 	return report->ranks_count;

@@ -59,6 +59,12 @@ void report_free(struct report *report);
  * are good until the next call or the next tick.  Returns 0, or -1 where memory is short. */
 int report_make(struct report *report, const struct history *history);
 
+/* How many reports were made. */
+__u64 report_number(const struct report *report);
+
+/* The sum of all rows, whether it is among them or not. */
+const struct row *report_sum(const struct report *report);
+
 /* The rows, in the order asked for; the one that sums them up is the last. */
 size_t report_count(const struct report *report);
 const struct row *report_row(const struct report *report, size_t index);

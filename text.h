@@ -29,11 +29,21 @@ void text_put_string(struct text *text, const char *string);
 /* Appends number / 10^decimals with as many digits after the point. */
 void text_put_number(struct text *text, __u64 number, int decimals);
 
+/* Appends the number for people: as it is below 1000 (binary: 1024), else with one digit after the
+ * point below 100, none above, and a prefix: 999, 1.0k, 12.3M, 123G; binary 1.0Ki. */
+void text_put_scaled(struct text *text, __u64 number, bool binary);
+
 /* The length of the well-formed UTF-8 character that begins there; 0 if none does (Unicode, table
  * 3-7: nothing overlong, no surrogates, nothing above U+10FFFF). */
 size_t utf8_length(const unsigned char *s, size_t length);
 
 /* Whether the well-formed character is a control character: C0, DEL or C1. */
 bool utf8_is_control(const unsigned char *s);
+
+/* How many columns of a terminal the well-formed character takes: 0, 1 or 2. */
+size_t utf8_width(const unsigned char *s, size_t length);
+
+/* Whether the well-formed character changes the direction or the line of the text around it. */
+bool utf8_is_format(const unsigned char *s, size_t length);
 
 #endif

@@ -40,7 +40,7 @@ taken() {
 	local help option
 	help=$("$NETMON" --help)
 	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
-		'--no-header' '--time' '--to' '-s, --sort' '-t, --top' '--total' '-a, --all' \
+		'--no-header' '--time' '--to' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
 		'-p, --pid' '--comm' '--user' '--cgroup' '--proto' '--port' '--net' '--no-loopback' \
 		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
 		'--unpin' '--from' '--no-pin' '-v, --verbose' '-h, --help' '-V, --version'; do
@@ -100,7 +100,7 @@ taken() {
 	taken -w 5
 	taken --window 5
 	local word
-	for word in csv tsv jsonl; do
+	for word in csv tsv jsonl table; do
 		taken -f "$word"
 		taken --format "$word"
 	done
@@ -121,6 +121,9 @@ taken() {
 	taken -o +proto,family
 	for word in epoch iso local none; do
 		taken --time "$word"
+	done
+	for word in si iec none; do
+		taken -f table --units "$word"
 	done
 	taken --total
 	taken --to "$BATS_TEST_TMPDIR/out"
@@ -200,7 +203,7 @@ taken() {
 	local word
 	for word in xml '' CSV "csv," cs csvx; do
 		refused "'$word' for --format" -f "$word"
-		contains "$stderr" 'csv, tsv or jsonl'
+		contains "$stderr" 'csv, tsv, jsonl or table'
 	done
 }
 
@@ -213,6 +216,9 @@ taken() {
 @test "a way to write the time that there is not" {
 	refused "'x' for --time" --time x
 	contains "$stderr" 'epoch, iso, local or none'
+	refused "'kb' for --units" -f table --units kb
+	contains "$stderr" 'si, iec or none'
+	refused 'cannot use --units without --format table' --units si -f csv
 	refused "'none' for --time: -o has no other column" --time none -o time
 }
 

@@ -306,6 +306,33 @@ memory() {
 	done
 }
 
+@test "a table fits the terminal, whatever its size is by then" {
+	python3 - "$NETMON" <<-'END'
+		import fcntl, os, pty, signal, socket, struct, subprocess, sys, termios
+		signal.alarm(60)
+		master, terminal = pty.openpty()
+
+		def resize(columns):
+		    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+		resize(200)
+		netmon = subprocess.Popen([sys.argv[1], "--no-pin", "-f", "table", "-o", "+cmd", "-i", "0.2", "-p",
+		                           str(os.getpid())], stdout=terminal, stderr=subprocess.DEVNULL)
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		text, resized = "", False
+		while "\u2026" not in text:  # ends when a row was cut
+		    s.sendto(b"x", ("127.0.0.1", 9))
+		    text = (text + os.read(master, 65536).decode()).replace("\r", "")
+		    if not resized and os.path.basename(sys.argv[1]) + "\n" in text.replace(" ", "\n"):
+		        resize(50)  # the command line was there, whole
+		        resized = True
+		netmon.terminate()
+		assert netmon.wait() == 0
+		row = next(line for line in text.split("\n") if "\u2026" in line)
+		assert len(row) == 50, row
+	END
+}
+
 @test "each way to attach is exact, or refused with a message" {
 	for way in auto tracepoint fexit kprobe; do
 		rm -f account

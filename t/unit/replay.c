@@ -18,6 +18,11 @@
  *                               (as COMM); and what names stand for: user, cgroup, cmd (as
  *                               COMM), and ended
  *
+ * The variable WIDTH of the environment is the width of the terminal that a table fits.
+ *
+ * With COST in the environment, the CPU time that each report took to be written is on standard
+ * error.
+ *
  * Exit status: as netmon's; 3 for a broken fixture, which is no result of netmon's.
  */
 #include <arpa/inet.h>
@@ -26,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "options.h"
 
 enum { BROKEN_FIXTURE = 3 };
@@ -262,6 +268,7 @@ static bool end_tick(struct replay *replay)
 {
 	const struct options *options = &replay->options;
 	struct text text = { 0 };
+	clock_t start;
 
 	if (!replay->tick)
 		return true;
@@ -271,7 +278,10 @@ static bool end_tick(struct replay *replay)
 		return true;
 	if (report_make(replay->report, replay->history))
 		checked(NULL);
+	start = clock();
 	format_report(&text, &options->style, &options->view, replay->report);
+	if (getenv("COST"))
+		fprintf(stderr, "%ld us of CPU\n", (clock() - start) * 1000000 / CLOCKS_PER_SEC);
 	write_text(&text);
 	return ++replay->reports != options->count;
 }
@@ -316,11 +326,13 @@ int main(int argc, char **argv)
 {
 	struct replay replay = { .line = 0 };
 	struct options *options = &replay.options;
+	const char *width = getenv("WIDTH");
 	struct text header = { 0 };
 
 	struct names names = { find_user, find_cgroup, find_command, &replay };
 
 	options_parse(options, argc, argv);
+	options->style.width = width ? strtoul(width, NULL, 10) : 0;
 	options_filter_reports(options); /* nothing else does here */
 	replay.history = checked(history_new(options->view.window + 1, WINDOW_BYTES_MOST));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
