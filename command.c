@@ -13,6 +13,44 @@
 
 enum { CANNOT_RUN = 126, NOT_FOUND = 127 };
 
+static const struct {
+	int signal;
+	void (*handler)(int);
+} needed[COMMAND_SIGNALS] = {
+	{ SIGCHLD, SIG_DFL },
+	{ SIGPIPE, SIG_IGN },
+	{ SIGXFSZ, SIG_IGN },
+};
+
+void command_take_signals(struct command *command)
+{
+	sigset_t none;
+
+	for (int i = 0; i < COMMAND_SIGNALS; i++)
+		sigaction(needed[i].signal, &(struct sigaction){ .sa_handler = needed[i].handler },
+			  &command->inherited[i]);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, &command->blocked);
+}
+
+static void give_signals(const struct command *command)
+{
+	for (int i = 0; i < COMMAND_SIGNALS; i++)
+		sigaction(needed[i].signal, &command->inherited[i], NULL);
+	sigprocmask(SIG_SETMASK, &command->blocked, NULL);
+}
+
+void command_add_signals(sigset_t *set)
+{
+	static const int not_passed[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS,
+					  SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGPIPE, SIGXFSZ,
+					  SIGXCPU, SIGALRM };
+
+	sigfillset(set);
+	for (size_t i = 0; i < sizeof(not_passed) / sizeof(*not_passed); i++)
+		sigdelset(set, not_passed[i]);
+}
+
 static void close_pipe(int *end)
 {
 	if (*end >= 0)
@@ -21,13 +59,15 @@ static void close_pipe(int *end)
 }
 
 /* The process: waits for a byte, then becomes the command, or tells why it can't. */
-__attribute__((noreturn)) static void become(char **arguments, int go, int trouble)
+__attribute__((noreturn)) static void become(const struct command *command, char **arguments, int go,
+					     int trouble)
 {
 	char byte;
 	int error;
 
 	if (read(go, &byte, 1) != 1)
 		_exit(NOT_FOUND); /* netmon could not begin */
+	give_signals(command);
 	execvp(arguments[0], arguments);
 	error = errno;
 	cannot("run", arguments[0], NULL, NULL);
@@ -46,7 +86,7 @@ int command_make(struct command *command, char **arguments)
 	if (!pid) {
 		close(go[1]);
 		close(trouble[0]);
-		become(arguments, go[0], trouble[1]);
+		become(command, arguments, go[0], trouble[1]);
 	}
 	if (pid < 0)
 		cannot("run", arguments[0], NULL, NULL);

@@ -6,11 +6,16 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/signalfd.h>
 #include <sys/types.h>
 
+enum { COMMAND_SIGNALS = 3 };
+
 struct command {
+	sigset_t blocked;    /* signals as netmon found them, */
+	struct sigaction inherited[COMMAND_SIGNALS];
 	pid_t pid;           /* 0: there is none */
 	int go, trouble;     /* pipes to and from it */
 	bool started;        /* it was let run */
@@ -18,13 +23,22 @@ struct command {
 	int status;          /* as of waitpid(2) */
 };
 
-/* Makes a process, with the signals as they are now, that waits to become the command, an
- * array that ends in NULL.  Returns 0, or -1 with a message. */
+/* Sets the signals as netmon needs them, whatever its starter blocks or ignores: none blocked,
+ * SIGCHLD not ignored, SIGPIPE and SIGXFSZ ignored, so that a write fails instead.  The command
+ * gets them as they were. */
+void command_take_signals(struct command *command);
+
+/* Makes a process that waits to become the command, an array that ends in NULL.  Returns 0, or
+ * -1 with a message. */
 int command_make(struct command *command, char **arguments);
 
 /* Lets it run.  Where it can't, says why; it then has ended with status 126 or 127, as a
  * shell would have it. */
 void command_start(struct command *command);
+
+/* Adds the signals to pass on: all but those that a fault raises, that stop and continue jobs, and
+ * that netmon needs itself. */
+void command_add_signals(sigset_t *set);
 
 /* Takes a signal that netmon got: SIGCHLD shows whether the command has ended; others are
  * passed on, but for those of the terminal, which the command gets anyway. */

@@ -46,6 +46,9 @@ struct netmon {
 	int output;
 	const char *output_name;
 	bool regular;         /* the output is a file that never keeps a write waiting */
+	bool begun;           /* the output has its header */
+	bool reopen;          /* the file of --to, before the next report */
+	bool over;            /* a signal has come that ends netmon, or its command has ended */
 	__u32 parts;          /* of the probes' key */
 	__u64 missed, not_followed;
 };
@@ -58,19 +61,21 @@ static __u64 now(clockid_t clock)
 	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
-/* Signals that end netmon come through a descriptor, to the same poll as all else. */
-static int open_signals(bool command)
+/* Signals come through a descriptor, to the same poll as all else.  SIGHUP that is ignored, as by
+ * nohup(1), stays so where it would end netmon. */
+static int open_signals(const struct options *options)
 {
+	struct sigaction hangup;
 	sigset_t set;
 
 	sigemptyset(&set);
+	if (options->command)
+		command_add_signals(&set);
+	sigaction(SIGHUP, NULL, &hangup);
+	if (options->to || hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	if (command) {
-		signal(SIGCHLD, SIG_DFL); /* whoever started netmon may have it ignored */
-		sigaddset(&set, SIGCHLD);
-	}
-	signal(SIGPIPE, SIG_IGN); /* a write error instead */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -120,17 +125,21 @@ static void say_not_followed(struct netmon *netmon)
 	netmon->not_followed = processes;
 }
 
-/* Whether the signals that have come end netmon, or the command that they concern has
- * ended. */
-static bool is_over(struct netmon *netmon)
+/* Takes the signals that have come.  A command gets them, and its end is netmon's. */
+static void take_signals(struct netmon *netmon)
 {
 	struct signalfd_siginfo signal;
 
-	if (!netmon->command.pid)
-		return true;
-	if (read(netmon->signals, &signal, sizeof(signal)) == sizeof(signal))
-		command_signal(&netmon->command, &signal);
-	return netmon->command.ended;
+	while (read(netmon->signals, &signal, sizeof(signal)) == sizeof(signal)) {
+		bool reopen = signal.ssi_signo == SIGHUP && netmon->options.to;
+
+		netmon->reopen |= reopen;
+		if (netmon->command.pid)
+			command_signal(&netmon->command, &signal);
+		else
+			netmon->over |= !reopen;
+	}
+	netmon->over |= netmon->command.ended;
 }
 
 /* Waits until the output takes some bytes.  A signal that is to end netmon leaves a
@@ -140,8 +149,9 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	struct pollfd wait[] = { { .fd = netmon->output, .events = POLLOUT },
 				 { .fd = netmon->signals, .events = POLLIN } };
 
-	if (poll(wait, 2, -1) > 0 && !wait[0].revents && is_over(netmon) &&
-	    poll(wait, 1, GRACE) == 0) {
+	if (!netmon->over && poll(wait, 2, -1) > 0 && wait[1].revents)
+		take_signals(netmon);
+	if (netmon->over && poll(wait, 1, GRACE) == 0) {
 		cannot("write", netmon->output_name, "its reader takes nothing",
 		       "the last report is lost");
 		return FAILED;
@@ -180,6 +190,92 @@ static enum outcome write_text(struct netmon *netmon)
 	}
 	netmon->text.length = 0;
 	return GO_ON;
+}
+
+/* With errno, as where it is closed: see keep_standard(). */
+static bool is_read_only(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+		return false;
+	errno = EBADF;
+	return true;
+}
+
+/* Rows are appended also where others write to the file, or truncate it in place. */
+static int open_file(const char *name, int flags)
+{
+	return open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
+}
+
+/* Where the rows go: what a command writes is not to be mixed with them.  A file keeps what it
+ * has until there are rows to come: see empty_output(). */
+static int open_output(struct netmon *netmon)
+{
+	const char *to = netmon->options.to;
+	struct stat status;
+	sigset_t hangup;
+
+	netmon->output = netmon->options.command ? STDERR_FILENO : STDOUT_FILENO;
+	netmon->output_name = netmon->options.command ? "standard error" : "standard output";
+	if (to) {
+		sigemptyset(&hangup);
+		sigaddset(&hangup, SIGHUP);
+		sigprocmask(SIG_BLOCK, &hangup, NULL); /* it waits for open_signals() */
+		netmon->output = open_file(to, 0);
+		netmon->output_name = to;
+	}
+	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status))
+		return cannot(to ? "open" : "write", netmon->output_name, NULL, NULL);
+	netmon->regular = S_ISREG(status.st_mode);
+	return 0;
+}
+
+/* The file of --to anew, by its name: the one that was open may have another one by now.  Without
+ * waiting for the reader of a named pipe. */
+static void reopen_output(struct netmon *netmon)
+{
+	int file = open_file(netmon->options.to, O_NONBLOCK);
+	struct stat status;
+
+	netmon->reopen = false;
+	if (file < 0 || fstat(file, &status) || dup3(file, netmon->output, O_CLOEXEC) < 0)
+		cannot("reopen", netmon->options.to, NULL, "rows go on to the file that was open");
+	else
+		netmon->regular = S_ISREG(status.st_mode);
+	if (file >= 0)
+		close(file);
+}
+
+/* What the file of --to has is not to be mixed with the rows either. */
+static int empty_output(const struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	if (!options->to || options->append || !netmon->regular || !ftruncate(netmon->output, 0))
+		return 0;
+	return cannot("empty", netmon->output_name, NULL, NULL);
+}
+
+/* A header begins the output, and whatever file of --to is empty: a new one, or one that was
+ * truncated in place. */
+static bool needs_header(const struct netmon *netmon)
+{
+	struct stat status;
+
+	if (!netmon->options.style.header)
+		return false;
+	if (netmon->options.to && netmon->regular && !fstat(netmon->output, &status))
+		return !status.st_size;
+	return !netmon->begun;
+}
+
+static void add_header(struct netmon *netmon)
+{
+	if (needs_header(netmon))
+		format_header(&netmon->text, &netmon->options.style, &netmon->options.view);
+	netmon->begun = true;
 }
 
 static int add_entry(void *history, const struct entry *entry)
@@ -242,6 +338,7 @@ static enum outcome report(struct netmon *netmon)
 		cannot("make", "report", strerror(ENOMEM), NULL);
 		return FAILED;
 	}
+	add_header(netmon);
 	netmon->options.style.width = terminal_width(netmon->output);
 	format_report(&netmon->text, &options->style, &options->view, netmon->report);
 	say_missed(netmon);
@@ -283,7 +380,9 @@ static enum outcome run(struct netmon *netmon)
 	while (outcome == GO_ON) {
 		__u64 ticks;
 
-		if (netmon->command.ended)
+		if (netmon->reopen)
+			reopen_output(netmon);
+		if (netmon->over)
 			return last_report(netmon);
 		if (netmon->pin && pin_gone(netmon->pin))
 			return say_gone(netmon);
@@ -296,8 +395,7 @@ static enum outcome run(struct netmon *netmon)
 		if (wait[2].revents & (POLLERR | POLLHUP))
 			return DONE;
 		if (wait[1].revents) {
-			if (is_over(netmon))
-				return last_report(netmon);
+			take_signals(netmon);
 			continue;
 		}
 		if (!wait[0].revents || read(netmon->timer, &ticks, sizeof(ticks)) != sizeof(ticks))
@@ -310,44 +408,6 @@ static enum outcome run(struct netmon *netmon)
 		wait[0].fd = -1; /* none until the command's end */
 	}
 	return outcome;
-}
-
-/* With errno, as where it is closed: see keep_standard(). */
-static bool is_read_only(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
-		return false;
-	errno = EBADF;
-	return true;
-}
-
-/* Where the rows go: what a command writes is not to be mixed with them.  A file keeps what it
- * has until there are rows to come: see empty_output(). */
-static int open_output(struct netmon *netmon)
-{
-	const char *to = netmon->options.to;
-	struct stat status;
-
-	netmon->output = netmon->options.command ? STDERR_FILENO : STDOUT_FILENO;
-	netmon->output_name = netmon->options.command ? "standard error" : "standard output";
-	if (to) {
-		netmon->output = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-		netmon->output_name = to;
-	}
-	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status))
-		return cannot(to ? "open" : "write", netmon->output_name, NULL, NULL);
-	netmon->regular = S_ISREG(status.st_mode);
-	return 0;
-}
-
-/* What the file of --to has is not to be mixed with the rows either. */
-static int empty_output(const struct netmon *netmon)
-{
-	if (!netmon->options.to || !netmon->regular || !ftruncate(netmon->output, 0))
-		return 0;
-	return cannot("empty", netmon->output_name, NULL, NULL);
 }
 
 /* Everything that turns ticks into rows. */
@@ -508,7 +568,7 @@ static int start(struct netmon *netmon)
 		return -1;
 	if (options->command && command_make(&netmon->command, options->command))
 		return -1;
-	netmon->signals = open_signals(options->command);
+	netmon->signals = open_signals(options);
 	if (is_pinned(options) ? open_pinned(netmon) : open_own(netmon))
 		return -1;
 	if (open_report(netmon) || first_tick(netmon))
@@ -533,12 +593,13 @@ static enum outcome pin(struct netmon *netmon)
 
 static enum outcome status(struct netmon *netmon)
 {
-	const struct options *options = &netmon->options;
+	struct options *options = &netmon->options;
 	enum outcome outcome;
 
 	if (open_output(netmon))
 		return FAILED;
-	netmon->signals = open_signals(false);
+	netmon->signals = open_signals(options);
+	options->style.header &= !options->append || needs_header(netmon);
 	netmon->pin = pin_open(options->pin.dir);
 	if (!netmon->pin || status_write(&netmon->text, options, netmon->pin) ||
 	    empty_output(netmon))
@@ -549,13 +610,11 @@ static enum outcome status(struct netmon *netmon)
 
 static enum outcome read_probes(struct netmon *netmon)
 {
-	const struct options *options = &netmon->options;
 	enum outcome outcome;
 
 	if (start(netmon) || empty_output(netmon))
 		return FAILED;
-	if (options->style.header)
-		format_header(&netmon->text, &options->style, &options->view);
+	add_header(netmon);
 	outcome = write_text(netmon);
 	if (netmon->command.pid)
 		command_start(&netmon->command);
@@ -596,6 +655,7 @@ int main(int argc, char **argv)
 	struct netmon netmon = { .timer = -1, .signals = -1 };
 	enum outcome outcome;
 
+	command_take_signals(&netmon.command);
 	keep_standard();
 	options_parse(&netmon.options, argc, argv);
 	outcome = act(&netmon);

@@ -32,7 +32,7 @@ struct known_option {
 };
 
 static const char help_head[] =
-	"Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
+	"Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]\n"
 	"       netmon --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
 	"Writes every interval which process uses the network, and how much.\n"
 	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
@@ -451,6 +451,12 @@ static void parse_to(struct options *options, const char *text)
 	options->to = text;
 }
 
+static void parse_append(struct options *options, const char *text)
+{
+	(void)text;
+	options->append = true;
+}
+
 static void parse_format(struct options *options, const char *text)
 {
 	static const char *const formats[] = { "csv", "tsv", "jsonl", "table", NULL };
@@ -607,6 +613,7 @@ static const struct known_option known_options[] = {
 	{ "window", 'w', "K", R, "average rates over K intervals, 1 to 3600 (1)", parse_window },
 	{ "to", 0, "FILE", R | S, "write to FILE, not to standard output (with COMMAND:\n"
 	  "standard error)", parse_to },
+	{ "append", 0, NULL, R | S, "with --to: keep what FILE has, write behind it", parse_append },
 
 	{ .help = "Rows:" },
 	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl; or table, for people (csv)",
@@ -776,6 +783,8 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 		wrong("cannot use --from with --no-pin");
 	if (options->from && options->command)
 		wrong("cannot use --from with a command: it needs probes of its own");
+	if (options->append && !options->to)
+		wrong("cannot use --append without --to");
 }
 
 /* An absolute path, whose parents can be found, without a slash at its end. */
@@ -840,28 +849,49 @@ static int find_option(int value)
 	exit(WRONG_USAGE);
 }
 
-/* Parses the options, and finds the command behind them. */
+/* Whether getopt_long() has come to '--', which is no option's argument. */
+static bool is_end(char **argv, const char *last_argument)
+{
+	return !strcmp(argv[optind - 1], "--") && argv[optind - 1] != last_argument;
+}
+
+static bool is_number(char **argv, const char *last_argument)
+{
+	const char *argument = argv[optind];
+
+	return argument && strspn(argument, "0123456789.") && !is_end(argv, last_argument);
+}
+
+/* Parses the options, INTERVAL and COUNT, and finds the command behind them. */
 static void parse_arguments(struct options *options, int argc, char **argv, bool given[OPTIONS])
 {
 	struct option long_options[OPTIONS + 1] = { 0 };
 	char letters[2 * OPTIONS + 2] = "";
 	const char *last_argument = NULL;
-	int value;
+	static const char operands[] = "in"; /* INTERVAL and COUNT, by their options */
+	size_t count = 0;
+	bool ends;
 
 	fill_getopt(long_options, letters);
-	while ((value = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-		int option = find_option(value);
+	for (;;) {
+		int value = getopt_long(argc, argv, letters, long_options, NULL), option;
 
+		if (value == -1 && (count == 2 || !is_number(argv, last_argument)))
+			break;
+		option = find_option(value == -1 ? operands[count++] : value);
 		/* '--pin DIR', not '--pin=DIR' alone */
-		if (is_optional(&known_options[option]) && !optarg && argv[optind] &&
-		    *argv[optind] != '-')
+		if (value == -1 || (is_optional(&known_options[option]) && !optarg &&
+				    argv[optind] && *argv[optind] != '-'))
 			optarg = argv[optind++];
 		last_argument = optarg;
 		given[option] = true;
 		known_options[option].parse(options, optarg);
 	}
-	if (optind < argc && (strcmp(argv[optind - 1], "--") || last_argument == argv[optind - 1]))
+	ends = is_end(argv, last_argument);
+	if (optind < argc && !ends)
 		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
+	if (ends && (optind == argc || !*argv[optind]))
+		wrong("cannot run '': there is no command after '--'");
 	if (optind < argc)
 		options->command = &argv[optind];
 }

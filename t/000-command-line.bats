@@ -24,7 +24,7 @@ taken() {
 @test "--help and -h: to standard output, status 0" {
 	run -0 --separate-stderr "$NETMON" --help
 	equal "$stderr" ''
-	equal "${lines[0]}" 'Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]'
+	equal "${lines[0]}" 'Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]'
 	local long=$output
 	run -0 --separate-stderr "$NETMON" -h
 	equal "$output" "$long"
@@ -33,14 +33,14 @@ taken() {
 @test "--help needs no privilege and loads nothing" {
 	run -0 --separate-stderr unprivileged --help
 	equal "$stderr" ''
-	equal "${lines[0]}" 'Usage: netmon [OPTION]... [-- COMMAND [ARGUMENT]...]'
+	equal "${lines[0]}" 'Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]'
 }
 
 @test "--help names every option" {
 	local help option
 	help=$("$NETMON" --help)
 	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
-		'--no-header' '--time' '--to' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
+		'--no-header' '--time' '--to' '--append' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
 		'-p, --pid' '--comm' '--user' '--cgroup' '--proto' '--port' '--net' '--no-loopback' \
 		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
 		'--unpin' '--from' '--no-pin' '-v, --verbose' '-h, --help' '-V, --version'; do
@@ -147,7 +147,7 @@ taken() {
 	done
 	taken -v
 	taken --verbose
-	taken -av -f tsv --
+	taken -av -f tsv
 }
 
 @test "numbers up to their limits" {
@@ -270,7 +270,7 @@ taken() {
 		taken $mode -v
 		taken -v $mode
 		taken $mode dir -v
-		taken $mode -- # no command
+		taken $mode
 		refused "'more'" $mode dir more
 		refused "''" $mode ''
 		refused "for a directory: File name too long" $mode "$(printf '%05000d' 1)"
@@ -374,6 +374,33 @@ taken() {
 	refused "'--attach'" --attach
 	refused "'--all'" --all=yes
 	refused "'--a'" --a
+}
+
+@test "INTERVAL and COUNT as operands" {
+	taken 5
+	taken 0.5 12
+	taken 5 12 -f tsv
+	taken -f tsv 5 -o pid 12 --total
+	taken 1 2 -- 3
+	refused "'7': put '--' before a command" 5 3 7
+	refused "'5x' for --interval" 5x
+	refused "'0' for --interval" 0
+	refused "'1.5' for --count" 1 1.5
+	refused "'x'" 5 x
+}
+
+@test "a command that is none" {
+	refused "cannot run '': there is no command after '--'" --
+	refused "cannot run '': there is no command after '--'" -i 1 --
+	refused "cannot run '': there is no command after '--'" 1 --
+	refused "cannot run '': there is no command after '--'" -- ''
+	refused "cannot run '': there is no command after '--'" -- '' x
+}
+
+@test "--append is for --to" {
+	refused 'cannot use --append without --to' --append
+	refused 'cannot use --append with --pin' --append --pin
+	taken --to x --append
 }
 
 @test "the first thing that is wrong is the one named, and later --help does not save it" {

@@ -139,20 +139,13 @@ teardown() {
 }
 
 @test "a reader that stalls does not keep netmon from being ended" {
-	mkfifo fifo
-	python3 -c 'import fcntl, time
-F_SETPIPE_SZ = 1031
-fifo = open("fifo")
-fcntl.fcntl(fifo, F_SETPIPE_SZ, 4096)
-time.sleep(600)' 3>&- &
-	reader=$!
+	stalled_reader
 	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
 	netmon=$!
 	stalled "$netmon"
 	kill -TERM "$netmon"
 	status=0
 	wait "$netmon" || status=$?
-	kill "$reader"
 	equal $status 1
 	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
 }

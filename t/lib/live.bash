@@ -29,12 +29,13 @@ needs_live() {
 live_setup() {
 	netmon=
 	stamping=
+	reader=
 	needs_live
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
 live_teardown() {
-	for pid in $netmon $stamping; do kill -KILL "$pid" 2>/dev/null || true; done
+	for pid in $netmon $stamping $reader; do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 # eventually COMMAND...: returns when it succeeds; fails where it does not within a minute
@@ -89,6 +90,20 @@ sender() {
 # rates_hold [WINDOW]: of the process that has sent, by its log `sending`
 rates_hold() {
 	jq -c "select($(sender))" reports | python3 "$here/compare/rates" check sending "${1-1}"
+}
+
+# stalled_reader: makes a pipe ./fifo with a reader that takes nothing
+stalled_reader() {
+	rm -f fifo
+	mkfifo fifo
+	python3 -c 'import fcntl, os, sys, time
+F_SETPIPE_SZ = 1031
+fifo = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
+fcntl.fcntl(fifo, F_SETPIPE_SZ, 4096)
+print("open", flush=True)
+time.sleep(600)' >reading 3>&- &
+	reader=$!
+	until [ -s reading ]; do sleep 0.05; done
 }
 
 # stalled PID: returns when netmon, which counts, can write no more for two seconds

@@ -1,0 +1,179 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154,SC2016	# what helpers set; the other shell's
+# Signals, whoever starts netmon, and the file of --to that is rotated under it.
+
+load lib/common
+load lib/live
+
+setup() {
+	live_setup
+	bpf=
+}
+
+teardown() {
+	live_teardown
+	[ -z "$bpf" ] || { umount -l "$bpf" && rmdir "$bpf"; }
+}
+
+# rows FILE: how many lines of it are rows of all traffic
+rows() {
+	grep -c '(total)' "$1" 2>/dev/null || true
+}
+
+# rows_in FILE NUMBER: whether it has as many
+rows_in() {
+	[ "$(rows "$1")" -ge "$2" ]
+}
+
+@test "signals that are blocked by the parent end netmon all the same, also beside a stalled reader" {
+	stalled_reader
+	env --block-signal "$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
+	netmon=$!
+	stalled "$netmon"
+	kill -TERM "$netmon"
+	status=0
+	wait "$netmon" || status=$?
+	netmon=
+	equal $status 1
+	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
+}
+
+@test "the command gets the signals as the parent has them" {
+	for as in --block-signal=USR1,ALRM,CHLD --ignore-signal=CHLD,PIPE,XFSZ --default-signal=CHLD,PIPE,XFSZ; do
+		run -0 --separate-stderr env "$as" "$NETMON" --to reports -- grep -E '^Sig(Blk|Ign)' /proc/self/status
+		equal "$output" "$(env "$as" grep -E '^Sig(Blk|Ign)' /proc/self/status)"
+	done
+}
+
+@test "SIGCHLD that is ignored by the parent keeps nobody from pinning for a group" {
+	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
+	chmod 755 "$bpf"
+	mount -t bpf bpf "$bpf"
+	run -0 env --ignore-signal=CHLD "$NETMON" --pin "$bpf/netmon" --pin-group root
+	run -0 "$NETMON" --unpin "$bpf/netmon"
+}
+
+@test "SIGHUP ends netmon as SIGTERM does, with the begun interval" {
+	start -i 3600 -f jsonl
+	traffic up -b 10000
+	stop HUP
+	exact jsonl
+}
+
+@test "SIGHUP that is ignored, as by nohup, stays so" {
+	env --ignore-signal=HUP "$NETMON" --no-pin -i 0.1 --total -f jsonl >reports 3>&- &
+	netmon=$!
+	eventually rows_in reports 1
+	kill -HUP "$netmon"
+	eventually rows_in reports "$(($(rows reports) + 3))"
+	stop
+}
+
+@test "signals that are sent to netmon are the command's" {
+	local signal
+	for signal in HUP INT QUIT TERM USR1 USR2 WINCH PWR VTALRM IO RTMIN RTMAX-1; do
+		rm -f ready
+		# in the background of a script INT and QUIT are ignored, which is inherited
+		env --default-signal "$NETMON" -n 1 -i 0.1 --to reports -- bash -c \
+			'trap "exit 9" "$1"; : >ready; while :; do sleep 0.05; done' - "$signal" 3>&- &
+		netmon=$!
+		eventually [ -e ready ]
+		kill "-$signal" "$netmon"
+		status=0
+		wait "$netmon" || status=$?
+		netmon=
+		equal "$signal $status" "$signal 9"
+		contains "$(cat reports)" '(total)'
+	done
+}
+
+@test "the file of --to is renamed, then SIGHUP: rows go to a new one, and none is lost" {
+	local i
+	start -i 0.1 -f jsonl --to log
+	for i in 1 2 3; do
+		traffic up -b 100000
+		mv log log.$i
+		kill -HUP "$netmon"
+		traffic up -b 100000
+		eventually [ -s log ]
+	done
+	stop
+	cat log.1 log.2 log.3 log >reports
+	exact jsonl
+}
+
+@test "each file begins with the header, a file that has rows gets no other one" {
+	start -i 0.1 --total --to log
+	eventually rows_in log 1
+	mv log log.1
+	kill -HUP "$netmon"
+	eventually rows_in log 1
+	# the same file again
+	kill -HUP "$netmon"
+	eventually rows_in log "$(($(rows log) + 3))"
+	# and one that has something
+	mv log log.2
+	echo before >log
+	kill -HUP "$netmon"
+	eventually rows_in log 1
+	stop
+	for i in log.1 log.2; do
+		equal "$(head -1 $i)" "$columns"
+		equal "$(grep -c time $i)" 1
+	done
+	equal "$(head -1 log)" before
+	equal "$(grep -c time log)" 0
+}
+
+@test "the file of --to is truncated in place: it has no NULs, and a header" {
+	start -i 0.1 --total --to log
+	eventually rows_in log 5
+	: >log
+	eventually rows_in log 1
+	stop
+	equal "$(tr -dc '\0' <log | wc -c)" 0
+	equal "$(head -1 log)" "$columns"
+	equal "$(grep -c time log)" 1
+}
+
+@test "a file that cannot be reopened: a message, and rows go on to the one that is open" {
+	mkdir logs
+	start -i 0.1 --total -f jsonl --to logs/log
+	mv logs moved
+	kill -HUP "$netmon"
+	eventually grep -qx "netmon: cannot reopen 'logs/log': No such file or directory: rows go on to the file that was open" messages
+	eventually rows_in moved/log "$(($(rows moved/log) + 3))"
+	# and a pipe without a reader
+	mkdir logs
+	mkfifo logs/log
+	kill -HUP "$netmon"
+	eventually grep -qx "netmon: cannot reopen 'logs/log': No such device or address: rows go on to the file that was open" messages
+	stop
+}
+
+@test "--append keeps what the file has, and writes a header only where there is nothing" {
+	echo before >log
+	for _ in 1 2; do
+		"$NETMON" -i 0.05 -n 1 --total --no-pin -o comm,tx_calls --to log --append
+	done
+	equal "$(head -1 log)" before
+	equal "$(grep -c '^(total),' log)" 2
+	equal "$(grep -c comm log)" 0
+	: >empty
+	for file in empty none; do
+		for _ in 1 2; do
+			"$NETMON" -i 0.05 -n 1 --total --no-pin -o comm,tx_calls --to $file --append
+		done
+		equal "$(head -1 $file)" comm,tx_calls
+		equal "$(grep -c comm $file)" 1
+		equal "$(grep -c '^(total),' $file)" 2
+	done
+}
+
+@test "a limit of the size of files is a write error" {
+	run -1 --separate-stderr bash -c 'ulimit -f 1; "$0" --no-pin -i 0.01 --total >log' "$NETMON"
+	contains "$stderr" "netmon: cannot write 'standard output': File too large"
+	run -1 --separate-stderr bash -c 'ulimit -f 1; "$0" --no-pin -i 0.01 --total --to log' "$NETMON"
+	contains "$stderr" "netmon: cannot write 'log': File too large"
+	equal "$(stat -c %s log)" 1024
+}
