@@ -36,7 +36,7 @@ teardown() {
 }
 
 @test "a report is flushed at once" {
-	start -i 2 -f jsonl
+	start -i 2 -f jsonl -t 1
 	eventually [ -s reports ]
 	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer
 }
