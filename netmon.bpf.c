@@ -782,7 +782,7 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 		key->cgroup = bpf_get_current_cgroup_id();
 }
 
-/* Drops the parts that only filters needed. */
+/* Drops the parts that only filters, or other parts, needed. */
 static __always_inline void key_leave(struct netmon_key *key)
 {
 	if (!(parts & PART_PROTO))
@@ -820,11 +820,9 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 		return 0;
 	if (needs & ~PART_PROCESS)
 		key_make(&key, sk, family, typed, &peer);
-	if (filter.kinds & ~FILTER_PIDS) {
-		if (!key_passes(&key))
-			return 0;
-		key_leave(&key);
-	}
+	if (filter.kinds & ~FILTER_PIDS && !key_passes(&key))
+		return 0;
+	key_leave(&key);
 	count_in(row_of_caller(&key, pid), direction, bytes, 1);
 	return 0;
 }

@@ -50,7 +50,7 @@ struct netmon {
 	bool reopen;          /* the file of --to, before the next report */
 	bool over;            /* a signal has come that ends netmon, or its command has ended */
 	__u32 parts;          /* of the probes' key */
-	__u64 missed, not_followed;
+	__u64 missed, peers_missed, not_followed;
 };
 
 static __u64 now(clockid_t clock)
@@ -112,6 +112,16 @@ static void say_missed(struct netmon *netmon)
 		say("cannot count %llu calls: the kernel skipped the probes",
 		    missed - netmon->missed);
 	netmon->missed = missed;
+}
+
+static void say_peers_missed(struct netmon *netmon)
+{
+	__u64 missed = netmon->probes ? probes_peers_missed(netmon->probes) : 0;
+
+	if (missed > netmon->peers_missed)
+		say("cannot tell the peer of %llu datagrams at most: the kernel skipped the probes: "
+		    "their bytes are counted", missed - netmon->peers_missed);
+	netmon->peers_missed = missed;
 }
 
 static void say_not_followed(struct netmon *netmon)
@@ -342,6 +352,7 @@ static enum outcome report(struct netmon *netmon)
 	netmon->options.style.width = terminal_width(netmon->output);
 	format_report(&netmon->text, &options->style, &options->view, netmon->report);
 	say_missed(netmon);
+	say_peers_missed(netmon);
 	say_not_followed(netmon);
 	return write_text(netmon);
 }

@@ -1233,6 +1233,7 @@ bool probes_get(const struct probes *probes, size_t index, struct probe *probe)
 	memcpy(probe->name, probes->names[index], sizeof(probe->name));
 	probe->program = probes->programs[index];
 	probe->link = bpf_link__fd(probes->links[index]);
+	probe->counts = counts(probes, probes->roles[index]);
 	return true;
 }
 

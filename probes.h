@@ -91,6 +91,7 @@ enum { PROBES_MOST = 64 };
 struct probe {
 	char name[40];
 	int program, link;
+	bool counts;             /* bytes are missed where the kernel skips it */
 };
 
 /* The one of that index; false where there are no more. */
