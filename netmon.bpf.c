@@ -576,27 +576,29 @@ static __noinline __u32 row_find_or_add(struct netmon_key *key, volatile __u64 *
 
 static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
 {
+	const __u32 asked = parts;
 	const __u64 *x = (const void *)a, *y = (const void *)b;
 	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
 
-	if (parts & (PART_LADDR | PART_RADDR))
+	if (asked & (PART_LADDR | PART_RADDR))
 		differ |= (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]);
-	if (parts & PARTS_CALLER)
+	if (asked & PARTS_CALLER)
 		differ |= (x[6] ^ y[6]) | (x[7] ^ y[7]);
-	if (parts & PART_IFACE)
+	if (asked & PART_IFACE)
 		differ |= (x[8] ^ y[8]) | (x[9] ^ y[9]);
 	return !differ;
 }
 
 static __always_inline __u32 key_hash(const struct netmon_key *key)
 {
+	const __u32 asked = parts;
 	__u64 sum = key->process + ((__u64)key->proto << 52);
 
-	if (parts & (PART_LPORT | PART_RPORT))
+	if (asked & (PART_LPORT | PART_RPORT))
 		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
-	if (parts & PART_RADDR)
+	if (asked & PART_RADDR)
 		sum += (__u64)(key->raddr[0] ^ key->raddr[3]) << 24; /* IPv4 and IPv6 */
-	if (parts & PARTS_CALLER)
+	if (asked & PARTS_CALLER)
 		sum += 3 * (key->uid + ((__u64)key->netns << 32)) + 5 * key->cgroup;
 	return sum * 0x9e3779b97f4a7c15 >> (64 - ROW_HINTS_BITS); /* Fibonacci hashing */
 }
@@ -770,34 +772,38 @@ static __noinline bool key_passes(const struct netmon_key *key)
 static __always_inline void key_make(struct netmon_key *key, struct sock *sk, int family, bool typed,
 				     const struct netmon_peer *peer)
 {
-	if (needs & (PART_PROTO | PARTS_ENDS))
+	const __u32 asked = needs;
+
+	if (asked & (PART_PROTO | PARTS_ENDS))
 		key->proto = proto_of(sk, family, typed);
-	if (needs & PARTS_ENDS && is_ip(family))
+	if (asked & PARTS_ENDS && is_ip(family))
 		describe_ends(key, sk, family, typed, peer);
-	if (needs & PART_UID)
+	if (asked & PART_UID)
 		key->uid = CURRENT(cred->euid.val, cred, euid.val);
-	if (needs & PART_NETNS)
+	if (asked & PART_NETNS)
 		key->netns = CURRENT(nsproxy->net_ns->ns.inum, nsproxy, net_ns, ns.inum);
-	if (needs & PART_CGROUP)
+	if (asked & PART_CGROUP)
 		key->cgroup = bpf_get_current_cgroup_id();
 }
 
 /* Drops the parts that only filters, or other parts, needed. */
 static __always_inline void key_leave(struct netmon_key *key)
 {
-	if (!(parts & PART_PROTO))
+	const __u32 asked = parts;
+
+	if (!(asked & PART_PROTO))
 		key->proto = 0;
-	if (!(parts & PART_FAMILY))
+	if (!(asked & PART_FAMILY))
 		key->family = 0;
-	if (!(parts & PART_LPORT))
+	if (!(asked & PART_LPORT))
 		key->lport = 0;
-	if (!(parts & PART_RPORT))
+	if (!(asked & PART_RPORT))
 		key->rport = 0;
-	if (!(parts & PART_UID))
+	if (!(asked & PART_UID))
 		key->uid = 0;
-	if (!(parts & PART_LADDR))
+	if (!(asked & PART_LADDR))
 		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
-	if (!(parts & PART_RADDR))
+	if (!(asked & PART_RADDR))
 		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
 }
 

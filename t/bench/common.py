@@ -74,8 +74,8 @@ class Program:
             self.stop()
 
 
-def netmon(*options, output=subprocess.DEVNULL):
-    return Program([NETMON, "--no-pin", "-v", *options], "netmon: counting", "stderr", output)
+def netmon(*options, output=subprocess.DEVNULL, program=NETMON):
+    return Program([program, "--no-pin", "-v", *options], "netmon: counting", "stderr", output)
 
 
 def crowd(kind, count):

@@ -19,7 +19,5 @@ EMPTY("fexit/inet_sendmsg", send_fexit)
 EMPTY("fexit/inet_recvmsg", recv_fexit)
 EMPTY("kretprobe/inet_sendmsg", send_kprobe)
 EMPTY("kretprobe/inet_recvmsg", recv_kprobe)
-EMPTY("tp_btf/tcp_sendmsg_locked", part_btf)
-EMPTY("fentry/tcp_sendmsg_locked", part_fentry)
 
 char LICENSE[] SEC("license") = "GPL";

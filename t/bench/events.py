@@ -2,17 +2,25 @@
 """What a send and a receive get longer by: netmon's probes beside programs that do nothing."""
 import contextlib
 import itertools
-from common import BUILD, CPUS, Program, Spread, netmon, several
+import os
+from common import BUILD, CPUS, NETMON, Program, Spread, netmon, several
 
 KEYS = {
     "default": [],
     "+proto,family": ["-o", "+proto,family"],
     "connections": ["-o", "pid,comm,laddr,lport,raddr,rport,rx_rate,tx_rate"],
+    "user": ["-o", "user,rx_rate,tx_rate"],
+    "cgroup": ["-o", "cgroup,rx_rate,tx_rate"],
+    "netns": ["-o", "netns,rx_rate,tx_rate"],
 }
+# Another build of netmon, whose probes are attached in turn with these: what may be added for each of
+# its nanoseconds, by key.
+BESIDE = os.environ.get("BESIDE")
+MOST_BESIDE = {"default": 1.25, "+proto,family": 1.25, "connections": 1.25}
 LAYER_IP = ["--layer", "ip"]
 TIMES = 4  # that all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
-        "kprobe.multi": "kprobe", "fentry": "fentry"}
+        "kprobe.multi": "kprobe"}
 IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn
 
 
@@ -27,18 +35,15 @@ def empty(options=()):
     calls, and the command that attaches them."""
     said = ways(options)
     kind = WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
-    programs = [f"send_{kind}", f"recv_{kind}"]
-    if said.get("tcp_sendmsg_locked") in WAYS:
-        programs.append(f"part_{WAYS[said['tcp_sendmsg_locked']]}")
-    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", *programs]
+    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", f"send_{kind}", f"recv_{kind}"]
 
 
 def doing_nothing(command):
     return lambda: Program(command, "attached")
 
 
-def counting(options):
-    return lambda: netmon("-i", "86400", *options)
+def counting(options, program=NETMON):
+    return lambda: netmon("-i", "86400", *options, program=program)
 
 
 class Turns:
@@ -100,14 +105,31 @@ def report(table, rounds, keys, mode, threads):
         for column, key in enumerate(keys, len(rounds[0]) - len(keys)):
             more = added(rounds, column)
             table.add("event", f"{name}, {mode}, {key}, {many}",
-                      Spread([each / max(floor, 1) for each in more]), "x empty", most=1.5,
+                      Spread([each / max(floor, 1) for each in more]), "x empty", most=2,
                       remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns, call {call:.0f} ns")
+
+
+def compare(table, rounds, mode, threads):
+    """The rounds have those of the other build last."""
+    before = len(KEYS)
+    ratios = {key: [] for key in KEYS}
+    for direction, name in enumerate(("send", "receive")):
+        for column, key in enumerate(KEYS, len(rounds[0]) - 2 * before):
+            added = [Spread([row[at][direction] - row[0][direction] for row in rounds]).median
+                     for at in (column, column + before)]
+            ratios[key].append(added[0] / max(added[1], 1))
+            table.add("event", f"{name}, {mode}, {key}, {threads} threads, beside {BESIDE}", ratios[key][-1],
+                      "x", remark=f"{added[0]:.0f} and {added[1]:.0f} ns")
+    return ratios
 
 
 def run(table):
     kind, command = empty()
     table.note("event", "way of attaching", kind)
     starts = [doing_nothing(command), *map(counting, KEYS.values())]
+    if BESIDE:
+        starts += [counting(options, BESIDE) for options in KEYS.values()]
+    ratios = {key: [] for key in KEYS}
     by_packet = [doing_nothing(empty(LAYER_IP)[1]), counting(LAYER_IP)]
     in_turns = kind in IN_TURNS
     with contextlib.ExitStack() as stack:
@@ -119,5 +141,12 @@ def run(table):
                     rounds = rounds_of(hammer, starts, *(400, 4) if in_turns else (12, 60))
                     # too many programs to hold
                     whole = rounds_of(hammer, by_packet, 40, 40)
-                report(table, rounds, KEYS, mode, threads)
+                report(table, [row[:2 + len(KEYS)] for row in rounds], KEYS, mode, threads)
                 report(table, whole, ["layer ip"], mode, threads)
+                if BESIDE:
+                    for key, some in compare(table, rounds, mode, threads).items():
+                        ratios[key] += some
+    for key, some in ratios.items():
+        if some:
+            table.add("event", f"{key}, median of all, beside {BESIDE}", Spread(some), "x",
+                      most=MOST_BESIDE.get(key, 1))

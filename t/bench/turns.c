@@ -12,7 +12,7 @@
 #include <bpf/bpf.h>
 #include "bench.h"
 
-enum { MOST_SETS = 16, MOST_PROGRAMS = 64 };
+enum { MOST_SETS = 64, MOST_PROGRAMS = 64 };
 
 struct set {
 	int programs[MOST_PROGRAMS];
