@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Every way to move bytes, per process, at both ends, exactly: t/compare/every-case runs the cases,
-# these tests tell what it found.
+# Every way to move bytes is counted exactly, for each process, at both ends.  t/compare/every-case
+# runs the cases; each test here looks at what it found for one.  A title is the name of the case and
+# what it does.
 
 load lib/common
 load lib/live
@@ -34,13 +35,13 @@ is_exact() {
 	esac
 }
 
-@test "each case has its test" {
+@test "each case of the traffic generator has its test here" {
 	"$BUILD/t/traffic" --list | cut -f 1 | grep -vx -e before -e idle-sockets -e churn >"$BATS_TEST_TMPDIR/cases"
 	sed -n 's/^@test ".*" { is_exact \(.*\); }$/\1/p' "$BATS_TEST_FILENAME" | diff "$BATS_TEST_TMPDIR/cases" -
 }
 
 @test "up: a client uploads 100,000,000 bytes in calls of 64 KiB" { is_exact up; }
-@test "down: a client downloads as many" { is_exact down; }
+@test "down: a client downloads 100,000,000 bytes in calls of 64 KiB" { is_exact down; }
 @test "tcp-rw: write and read" { is_exact tcp-rw; }
 @test "tcp-iov: writev and readv" { is_exact tcp-iov; }
 @test "tcp-send: send and recv" { is_exact tcp-send; }
@@ -96,7 +97,7 @@ is_exact() {
 @test "exec: a process execs itself and goes on to send" { is_exact exec; }
 @test "rename: a process takes another name in the middle" { is_exact rename; }
 @test "short: 500 (-P) processes send 100 bytes each by UDP" { is_exact short; }
-@test "short-tcp: the same by TCP" { is_exact short-tcp; }
+@test "short-tcp: 500 (-P) processes send 100 bytes each by TCP" { is_exact short-tcp; }
 @test "fork: a process and its child send on one connection" { is_exact fork; }
 @test "fork-then: a process sends on a connection, then its child" { is_exact fork-then; }
 @test "fd-pass: a connection goes to another process" { is_exact fd-pass; }
@@ -105,7 +106,7 @@ is_exact() {
 @test "netns: in own network and pid namespaces" { is_exact netns; }
 @test "kernel-thread: a thread of the kernel's that serves NFS" { is_exact kernel-thread; }
 @test "nothing: Unix and netlink: no network traffic" { is_exact nothing; }
-@test "nothing-vsock: vsock: neither" { is_exact nothing-vsock; }
+@test "nothing-vsock: vsock: no network traffic" { is_exact nothing-vsock; }
 @test "steady: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
 @test "bursty: -r bytes a second as 200 ms of each second" { is_exact bursty; }
 @test "bulk: -P processes send on -C connections each for -s seconds" { is_exact bulk; }

@@ -16,38 +16,38 @@ teardown() {
 	live_teardown
 }
 
-@test "netmon -f tsv | sort" {
+@test "rows in tsv can be sorted by sort" {
 	"$NETMON" --no-pin -i 0.2 -n 10 -f tsv --no-header | sort >sorted
 	[ "$(wc -l <sorted)" -ge 10 ]
 	LC_ALL=C sort -c sorted || sort -c sorted
 	equal "$(awk -F '\t' '{ print NF }' sorted | sort -u)" 5
 }
 
-@test "netmon -n 10 > log.csv" {
+@test "-n 10 writes ten reports under one header, and ends" {
 	"$NETMON" --no-pin -i 0.3 -n 10 --total >log.csv
 	[ "$(grep -c ,steady-send, log.csv)" -gt 1 ]
 	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
 	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
 }
 
-@test "netmon -f jsonl | jq: each line is an object as soon as it is written" {
+@test "each line of jsonl is an object that jq reads at once" {
 	"$NETMON" --no-pin -i 0.2 -n 10 -f jsonl | jq -c 'select(.tx_rate > 1000)' >rows
 	[ "$(wc -l <rows)" -ge 4 ]
 }
 
-@test "a report is flushed at once" {
+@test "netmon flushes each report at once" {
 	start -i 2 -f jsonl -t 1
 	eventually [ -s reports ]
 	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer
 }
 
-@test "netmon | head -2 ends quietly" {
+@test "netmon ends quietly if its reader ends" {
 	run -0 --separate-stderr bash -c 'set -o pipefail; "$0" --no-pin -i 0.1 2>messages | head -2' "$NETMON"
 	equal "${#lines[@]}" 2
 	equal "$(grep -v 'cannot attach' messages)" ''
 }
 
-@test "an idle netmon too ends when its reader has gone" {
+@test "netmon without anything to write ends if the reader of its pipe ends" {
 	mkfifo fifo
 	"$NETMON" --no-pin -i 3600 -f jsonl >fifo &
 	netmon=$!
@@ -59,7 +59,7 @@ teardown() {
 	finish
 }
 
-@test "an idle netmon on a socket too" {
+@test "netmon without anything to write ends if the reader of its socket ends" {
 	run -0 --separate-stderr timeout 20 python3 - "$NETMON" <<-'END'
 		import socket, subprocess, sys, time
 		ours, its = socket.socketpair()
@@ -71,7 +71,7 @@ teardown() {
 	END
 }
 
-@test "a terminal that stalls does not keep netmon from being ended" {
+@test "SIGTERM ends a netmon whose terminal takes nothing" {
 	python3 - "$NETMON" 3>&- <<-'END' &
 		import os, pty, subprocess, sys
 		ours, its = pty.openpty()
@@ -103,14 +103,14 @@ teardown() {
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
-@test "a full file system too" {
+@test "netmon on a full file system fails and says why" {
 	mkdir disk
 	run -1 --separate-stderr unshare -m bash -c 'mount -t tmpfs -o size=4k none disk &&
 		"$0" --no-pin -i 0.01 >disk/log' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
-@test "a closed standard output" {
+@test "netmon with a closed standard output fails and says why" {
 	run -1 --separate-stderr bash -c '"$0" --no-pin -i 3600 -f jsonl >&-' "$NETMON"
 	equal "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
 	# and a closed standard error, where the rows of a command go
@@ -118,7 +118,7 @@ teardown() {
 	[ ! -e ran ]
 }
 
-@test "a closed standard error: its messages are not in the file of the rows" {
+@test "messages never go to the file of the rows, even if standard error is closed" {
 	bash -c '"$0" --no-pin -v -i 0.05 -n 2 --total -o dt --to rows 2>&-' "$NETMON"
 	equal "$(grep -vxc '[0-9.]*' rows)" 1
 	equal "$(head -1 rows)" dt
@@ -126,10 +126,10 @@ teardown() {
 	run -7 bash -c '"$0" --to rows -- bash -c ": >&2 || exit 7" 2>&-' "$NETMON"
 }
 
-@test "--to empties the file when there are rows to come, not before" {
+@test "--to FILE writes the rows there, and empties the file only if netmon starts" {
 	for size in 100000 0; do
 		head -c $size /dev/zero >rows
-		"$NETMON" --no-pin -i 0.05 -n 1 --total -o dt --to rows
+		equal "$("$NETMON" --no-pin -i 0.05 -n 1 --total -o dt --to rows)" ''
 		equal "$(grep -vxac '[0-9.]*' rows)" 1
 		cp rows before
 		run -1 "$NETMON" --from "$PWD/none" --to rows
@@ -138,7 +138,7 @@ teardown() {
 	done
 }
 
-@test "a reader that stalls does not keep netmon from being ended" {
+@test "SIGTERM ends a netmon whose reader takes nothing" {
 	stalled_reader
 	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
 	netmon=$!

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154,SC2086	# what helper.bash sets; options are words
+# shellcheck disable=SC2154,SC2086	# what the helpers set; options are words
 # Key columns, filters and -- COMMAND: each row against the account of t/compare/key-columns.
 
 load lib/common
@@ -93,16 +93,32 @@ watch() {
 	"$NETMON" $NETMON_OPTIONS "$@" 2>messages || fail "exit status $?: netmon $*" "$(cat messages)"
 }
 
-# exact_rows FORMAT COLUMNS [NAME...]: what netmon reports with these filters is the account
-exact_rows() {
-	words "${@:3}"
-	watch -i 0.1 -f "$1" -o "$2" "${words[@]}" --to reports -- "$here/compare/key-columns" run $ask account
-	check --where "${words[@]}" -- "$1" || fail "in $1 with -o $2 ${words[*]}"
+# exact_together SPEC...: netmons that count the same traffic, one of them inside another, each with
+# what a SPEC says, "FORMAT COLUMNS [NAME...]": what it reports with these filters is the account
+exact_together() {
+	local format columns names number=0
+	local command=("$here/compare/key-columns" run $ask account)
+	for spec; do
+		read -r format columns names <<<"$spec"
+		words $names
+		command=("$NETMON" $NETMON_OPTIONS -i 0.1 -f "$format" -o "$columns" "${words[@]}" \
+			--to "reports.$number" -- "${command[@]}")
+		number=$((number + 1))
+	done
+	"${command[@]}" 2>messages || fail "exit status $?: ${command[*]}" "$(cat messages)"
+	number=0
+	for spec; do
+		read -r format columns names <<<"$spec"
+		words $names
+		mv "reports.$number" reports
+		check --where "${words[@]}" -- "$format" || fail "in $spec"
+		number=$((number + 1))
+	done
 }
 
 # The apparatus, without netmon
 
-@test "the account: as many of each as there should be, and what was sent was received" {
+@test "the account has as many processes, users and ends as were started, and what was sent was received" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	for column in pid,16 comm,16 proto,2 family,2 user,3 uid,3 cgroup,3 netns,2 ppid,2; do
 		equal "$column: $(cut_to "${column%,*}" tsv <account | tail -n +2 | sort -u | wc -l)" \
@@ -141,7 +157,7 @@ rejected() {
 	! grep -q Traceback said || fail "$(cat said)"
 }
 
-@test "check rejects a byte more, a row less, a row more, a total that is none, and nothing" {
+@test "check rejects a byte too many, a missing row, an extra row, a wrong total and an empty report" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	cut_to "$keys,$measures" tsv <account >good
 	awk -F '\t' -v OFS='\t' 'NR == 9 { $(NF - 2)++ } 1' good >reports
@@ -178,7 +194,7 @@ rejected() {
 	contains "$(cat said)" 'the filters select all lines'
 }
 
-@test "check: (other) may have what is not in rows, to the byte" {
+@test "check accepts in (other) exactly the bytes that no other row has" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	cut_to "pid,comm,lport,tx_bytes" tsv <account >good
 	awk -F '\t' -v OFS='\t' 'NR <= 100 { print; next } { sum += $NF }
@@ -194,7 +210,7 @@ rejected() {
 	contains "$(cat said)" 'too much'
 }
 
-@test "filters of check: as awk selects, alone; some but not all lines, in pairs" {
+@test "check selects the lines that awk selects, with one filter and with two" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	# shellcheck disable=SC2016	# the fields are awk's
 	declare -A same=(
@@ -222,7 +238,7 @@ rejected() {
 		"$("$here/compare/key-columns" select --proto udp --user nobody -- account)"
 }
 
-@test "keys run leaves nothing behind when it is told to end" {
+@test "the traffic leaves no process and no cgroup behind if it is ended early" {
 	mkfifo go
 	"$here/compare/key-columns" run --wait $ask account <go >pids 3>&- 2>said &
 	runner=$!
@@ -245,27 +261,26 @@ rejected() {
 
 # Key columns
 
-@test "rows by pid and comm" { exact_rows csv "time,pid,comm,$measures"; }
-@test "rows by comm, one row for each in a report" { exact_rows jsonl "time,comm,$measures"; }
-@test "rows by proto and family" { exact_rows tsv "time,proto,family,$measures"; }
-@test "rows by uid" { exact_rows jsonl "uid,$measures"; }
-@test "rows by user" { exact_rows csv "time,user,$measures"; }
-@test "rows by cgroup" { exact_rows tsv "cgroup,$measures"; }
-@test "rows by netns" { exact_rows jsonl "time,netns,$measures"; }
-@test "rows by ppid" { exact_rows csv "ppid,$measures"; }
-@test "rows by laddr, lport, raddr and rport" {
-	exact_rows tsv "time,laddr,lport,raddr,rport,$measures"
+@test "rows by process, by name, by parent and without any key are exact" {
+	exact_together "csv time,pid,comm,$measures" "jsonl time,comm,$measures" "csv ppid,$measures" \
+		"tsv time,$measures" "csv rx_bytes"
 }
-@test "rows by comm, proto and raddr" { exact_rows jsonl "time,comm,proto,raddr,$measures"; }
-@test "rows by family alone" { exact_rows csv "family,$measures"; }
-@test "rows by lport alone" { exact_rows tsv "time,lport,$measures"; }
-@test "rows by rport and user, measures first" { exact_rows csv "$measures,rport,user"; }
-@test "rows by every key" { exact_rows jsonl "time,$keys,$measures"; }
-@test "rows by every key, in csv" { exact_rows csv "time,$keys,$measures"; }
-@test "no key: one row for all" { exact_rows tsv "time,$measures"; }
-@test "no key, and only the received bytes" { exact_rows csv rx_bytes; }
 
-@test "--total: one more row in each report, for all rows, also those that --top cut" {
+@test "rows by protocol, IP version, user, cgroup and network namespace are exact" {
+	exact_together "tsv time,proto,family,$measures" "csv family,$measures" "jsonl uid,$measures" \
+		"csv time,user,$measures" "tsv cgroup,$measures" "jsonl time,netns,$measures"
+}
+
+@test "rows by the ends of connections are exact" {
+	exact_together "tsv time,laddr,lport,raddr,rport,$measures" "jsonl time,comm,proto,raddr,$measures" \
+		"tsv time,lport,$measures" "csv $measures,rport,user"
+}
+
+@test "rows by every key are exact" {
+	exact_together "jsonl time,$keys,$measures" "csv time,$keys,$measures"
+}
+
+@test "--total adds a row that sums up all rows of the report, also those that --top cuts" {
 	watch -i 0.1 -f jsonl -o "time,pid,comm,raddr,$measures" --total --to reports \
 		-- "$here/compare/key-columns" run $ask account
 	check jsonl
@@ -283,7 +298,7 @@ rejected() {
 
 # Filters, most of them beside columns that the filter does not look at
 
-@test "-p in another pid namespace: it is said that the numbers are the initial one's" {
+@test "-p in another pid namespace says that it means the initial namespace's numbers" {
 	start -f jsonl -i 0.2 -p 1
 	stop
 	equal "$(grep -c 'pid namespace' messages)" 0
@@ -291,7 +306,7 @@ rejected() {
 	contains "$stderr" 'netmon: cannot tell the processes of --pid by their numbers in this pid namespace'
 }
 
-@test "filters by number and by name, and several values" {
+@test "a filter takes numbers, names, patterns and several values" {
 	filter+=(
 		[uid]='--user 1'
 		[glob]='--comm *ient-[!02-9]'
@@ -301,36 +316,31 @@ rejected() {
 		[both]='--net 10.0.0.0/8,!10.77.0.1'
 		[address]='--net fd00:77::2'
 	)
-	for one in uid glob below tcp one-port both address; do
-		exact_rows csv "pid,family,$measures" $one
-	done
+	exact_together "csv pid,family,$measures uid" "csv pid,family,$measures glob" \
+		"csv pid,family,$measures below" "csv pid,family,$measures tcp"
+	exact_together "csv pid,family,$measures one-port" "csv pid,family,$measures both" \
+		"csv pid,family,$measures address"
 }
 
-# with_others NAME: alone, and with each filter after it in the list
-with_others() {
-	local sets=('time,pid,comm' 'proto,raddr' 'user,lport' family "time,$keys" 'cgroup,rport')
-	local formats=(jsonl csv tsv)
-	local other after='' n=0
-	exact_rows jsonl "time,pid,comm,$measures" "$1"
-	for other in "${all_filters[@]}"; do
-		if [ -n "$after" ]; then
-			exact_rows "${formats[n % 3]}" "${sets[n % 6]},$measures" "$1" "$other"
-			n=$((n + 1))
-		fi
-		[ "$other" != "$1" ] || after=1
-	done
+@test "each filter alone selects its rows" {
+	exact_together "jsonl time,pid,comm,$measures comm" "jsonl time,pid,comm,$measures user" \
+		"jsonl time,pid,comm,$measures cgroup" "jsonl time,pid,comm,$measures proto"
+	exact_together "jsonl time,pid,comm,$measures port" "jsonl time,pid,comm,$measures net" \
+		"jsonl time,pid,comm,$measures not-net" "jsonl time,pid,comm,$measures no-loopback"
 }
 
-@test "--comm alone, and with each filter below" { with_others comm; }
-@test "--user alone, and with each filter below" { with_others user; }
-@test "--cgroup alone, and with each filter below" { with_others cgroup; }
-@test "--proto alone, and with each filter below" { with_others proto; }
-@test "--port alone, and with each filter below" { with_others port; }
-@test "--net alone, and with each filter below" { with_others net; }
-@test "--net !CIDR alone, and with the filter below" { with_others not-net; }
-@test "--no-loopback alone" { with_others no-loopback; }
+# Three filters each time: each pair of the eight is in one of these.  Most are beside columns that
+# the filters do not look at.
+@test "several filters select the rows that pass all of them" {
+	exact_together "jsonl time,pid,comm,$measures comm cgroup net" "csv proto,raddr,$measures port net not-net" \
+		"tsv user,lport,$measures proto not-net no-loopback" "jsonl family,$measures comm user not-net"
+	exact_together "csv time,$keys,$measures user cgroup no-loopback" "tsv cgroup,rport,$measures comm proto port" \
+		"jsonl time,pid,comm,$measures user proto net" "csv proto,raddr,$measures cgroup port no-loopback"
+	exact_together "tsv user,lport,$measures cgroup proto not-net" "jsonl family,$measures comm net no-loopback" \
+		"csv time,$keys,$measures user cgroup port"
+}
 
-@test "--no-loopback also where the peer of a datagram is not known, but the socket's own address" {
+@test "--no-loopback leaves out datagrams whose peer is unknown if the socket's own address is local" {
 	start -f jsonl --no-loopback -i 0.2
 	for way in udp-sendto 'udp-sendto -6' udp-connected; do
 		# shellcheck disable=SC2086	# a name and an option
@@ -338,9 +348,9 @@ with_others() {
 	done
 	stop
 	[ "$(awk '$3 > 0' account | wc -l)" -ge 3 ]
-	cut -f 1 account | while read -r pid; do
-		equal "$(reported "map(select(.pid == $pid)) | length")" 0
-	done
+	while IFS=$'\t' read -r pid comm _; do
+		equal "$(reported "map(select(.pid == $pid and .comm == \"$comm\")) | length")" 0
+	done <account
 }
 
 # nine_netmons [OPTION]...: one with -p alone, and one with each other filter as well, at once
@@ -377,15 +387,18 @@ nine_netmons() {
 		# shellcheck disable=SC2086	# a name or none
 		words pid $name
 		mv "reports.$name" reports
+		# a process that reuses one of the pids when all have ended has another name
+		jq -c 'select(.comm | startswith("key-"))' reports >ours
+		mv ours reports
 		check --where "${words[@]}" -- jsonl || fail "${words[*]}"
 	done
 }
 
-@test "-p alone and with each other filter, nine netmons at once" {
+@test "-p selects processes, alone and with each other filter, in nine netmons at once" {
 	nine_netmons --no-pin $NETMON_OPTIONS
 }
 
-@test "the same nine, as readers of probes that are pinned without a filter" {
+@test "nine readers of one pin select the same rows by filters of their own" {
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	mount -t bpf bpf "$bpf"
 	"$NETMON" --pin "$bpf/netmon" $NETMON_OPTIONS -o "$keys" 2>messages || fail "$(cat messages)"
@@ -428,7 +441,7 @@ summed() {
 	awk -F '\t' -v OFS='\t' '{ sum[$1 OFS $2 OFS $3] += $4 } END { for (key in sum) print key, sum[key] }' | sort
 }
 
-@test "a socket that connects anew: each end has its bytes" {
+@test "a socket that connects again has a row for each peer, with its bytes" {
 	sent_by '
 client = connection(ports[0])
 for number in range(1, 40):
@@ -441,7 +454,7 @@ for number in range(1, 40):
 	equal "$(wc -l <got)" 40
 }
 
-@test "a socket that has given its port back, and connects anew to the same end" {
+@test "a socket that connects again from another port has a row for each port" {
 	cat >program <<-'END'
 		import ctypes, socket, struct, sys, time
 		server = socket.create_server(("127.0.0.1", 0))
@@ -470,7 +483,7 @@ for number in range(1, 40):
 	equal "$(awk -F '\t' -v OFS='\t' 'NR > 1 && $3 { print $2, $3 }' reports | sort)" "$(sort account)"
 }
 
-@test "a socket that several processes use: each has its bytes, also with the pid of one before" {
+@test "processes that share a socket have their own bytes, even if one reuses the pid of another" {
 	sent_by '
 client = connection(ports[0])
 for _ in range(10):
@@ -489,7 +502,7 @@ else:
 	equal "$(awk -F '\t' '$2 == "before" || $2 == "after" { print $1 }' got | sort | uniq -d | wc -l)" 1
 }
 
-@test "a process that has the place of one before, and the same socket: each has its bytes" {
+@test "a process that takes the row of an ended one has its own bytes, even on the same socket" {
 	sent_by '
 client = connection(ports[0])
 for number in range(1, 20):
@@ -502,7 +515,7 @@ for number in range(1, 20):
 	equal "$(wc -l <got)" 19
 }
 
-@test "a datagram to another peer than its socket's: each has its bytes" {
+@test "a datagram to another peer than the connected one is counted for that peer" {
 	cat >program <<-'END'
 		import socket
 		client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -521,14 +534,14 @@ for number in range(1, 20):
 		reports | sort)" "$(sort account)"
 }
 
-@test "connections that lose their entry to others, and come again: the rows add up" {
+@test "the bytes of connections that lose their row, and come again, are all counted" {
 	sent_by '
 clients = [connection(port) for port in ports]
 for amount in 7, 10, 100:
     for client in clients:
         for _ in range(3):
             send(client, bytes(amount))
-        time.sleep(0.1) # in all for longer than an entry may be idle where the table is almost full' \
+        time.sleep(0.05) # in all for longer than an entry may be idle where the table is almost full' \
 		--max-entries 16
 	equal "$(awk -F '\t' '{ sum += $4 } END { print sum }' got)" $((3 * 40 * (7 + 10 + 100)))
 	# no entry has more than was sent there, and some have all
@@ -537,8 +550,8 @@ for amount in 7, 10, 100:
 		$4 == sent[$1, $2, $3] { all++ } END { exit bad || !all }' wanted got
 }
 
-# Keys that differ in one part only, of sockets that take turns: an entry that was found for one must not
-# be taken for that of another, even where a hash of both is the same
+# Keys that differ in one part only, of sockets that take turns: the row of one must not be taken for
+# that of another, even if both have the same hash
 
 # differ_in PART
 differ_in() {
@@ -590,20 +603,20 @@ differ_in() {
 			print keys, wrong + 0; exit wrong || keys < 99 }' account reports || fail "keys, wrong"
 }
 
-@test "ends that differ in laddr only" { differ_in laddr; }
-@test "ends that differ in raddr only" { differ_in raddr; }
-@test "ends that differ in laddr only, IPv4 in IPv6" { differ_in "laddr, mapped"; }
-@test "ends that differ in raddr only, IPv4 in IPv6" { differ_in "raddr, mapped"; }
-@test "ends that differ in laddr only, IPv6" { differ_in "laddr of IPv6"; }
-@test "ends that differ in raddr only, IPv6" { differ_in "raddr of IPv6"; }
-@test "ends that differ in lport only" { differ_in lport; }
-@test "ends that differ in rport only" { differ_in rport; }
+@test "ends that differ only in laddr have rows of their own" { differ_in laddr; }
+@test "ends that differ only in raddr have rows of their own" { differ_in raddr; }
+@test "ends that differ only in an IPv4 laddr of an IPv6 socket have rows of their own" { differ_in "laddr, mapped"; }
+@test "ends that differ only in an IPv4 raddr of an IPv6 socket have rows of their own" { differ_in "raddr, mapped"; }
+@test "ends that differ only in an IPv6 laddr have rows of their own" { differ_in "laddr of IPv6"; }
+@test "ends that differ only in an IPv6 raddr have rows of their own" { differ_in "raddr of IPv6"; }
+@test "ends that differ only in lport have rows of their own" { differ_in lport; }
+@test "ends that differ only in rport have rows of their own" { differ_in rport; }
 
 # Many connections in one interval; fewer where they take long
 
 connections=${CONNECTIONS:-20000}
 
-@test "20,000 connections in a table of 4096: the rows add up, and it is said once" {
+@test "20,000 connections in a table of 4,096 rows add up, and one message says that it is full" {
 	watch -i 86400 -f jsonl -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 4096 \
 		--to reports -- "$here/compare/key-columns" short --connections "$connections" account
 	check --sums jsonl
@@ -613,7 +626,7 @@ connections=${CONNECTIONS:-20000}
 	equal "$(grep -c 'full.*--max-entries' messages)" 1
 }
 
-@test "20,000 connections in a table of 100,000: each row is exact" {
+@test "20,000 connections in a table of 100,000 rows have one exact row each" {
 	watch -i 86400 -f csv -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 100000 \
 		--to reports -- "$here/compare/key-columns" short --connections "$connections" account
 	check csv

@@ -1,47 +1,17 @@
 #!/usr/bin/env bats
-# What is not asked for is not collected: how many entries of the table are in use.
-# shellcheck disable=SC2086,SC2154	# options are words; what helper.bash sets
+# What fits in the table of rows, and what happens when it is full.
+# shellcheck disable=SC2086,SC2154	# options are words; what the helpers set
 
 load lib/common
 load lib/live
 
-setup() {
-	live_setup
-	mkfifo go
-}
+setup() { live_setup; }
 teardown() { live_teardown; }
 
-# used: in how many slots of packet_stats anything was ever counted for an occupant, SLOT_OTHER and
-# SLOT_ALL aside; not those that a CPU took and gave back as another one was faster
-used() {
-	local id
-	for id in $(sed -n 's/^map_id:\t//p' /proc/"$netmon"/fdinfo/*); do
-		! bpftool map show id "$id" | grep -q ' name packet_stats ' || break
-	done
-	bpftool -j map dump id "$id" | python3 -c '
-import json, sys
-slots = [bytes(int(byte, 16) for byte in slot["value"]) for slot in json.load(sys.stdin)]
-turn, shares = slice(0, 8), slice(192, None)  # struct slot
-print(sum(any(slot[turn]) and any(slot[shares]) for slot in slots))'
-}
-
-# keep COLUMNS: netmon with them, beside t/compare/key-columns, which has moved all that it moves
-keep() {
-	# shellcheck disable=SC2016,SC2046,SC2086	# options are words
-	"$NETMON" $NETMON_OPTIONS -i 86400 -o "$1" --max-processes 512 --max-entries 2048 --to reports -- \
-		sh -c '"$0" run $1 account && touch done && cat' "$here/compare/key-columns" $(ask) <go 2>messages 3>&- &
-	netmon=$!
-	exec 8>go
-	until [ -e done ]; do
-		kill -0 "$netmon" || fail "$(cat messages)"
-		sleep 0.05
-	done
-}
-
-# let_go: ends both
-let_go() {
-	exec 8>&-
-	finish
+# moved [OPTION]...: netmon with these options beside t/compare/key-columns, which moves all that it moves
+moved() {
+	"$NETMON" $NETMON_OPTIONS -i 86400 -f jsonl --to reports "$@" -- \
+		"$here/compare/key-columns" run $(ask) account 2>messages || fail "$(cat messages)"
 	[ "$(wc -l <account)" -gt 700 ]
 }
 
@@ -52,53 +22,56 @@ distinct() {
 		END { for (key in seen) n++; print n }' account
 }
 
-@test "plain netmon: one entry for each process, whatever the number of connections" {
-	keep time,pid,comm,rx_rate,tx_rate
-	entries=$(used)
-	let_go
+# has_room [OPTION]...: a table of that size is not full
+has_room() {
+	moved "$@"
+	"$here/compare/key-columns" check jsonl reports account
+	! grep full messages || fail "$(cat messages)"
+}
+
+# is_full [OPTION]...: one of that size is, and (other) has the rest
+is_full() {
+	moved "$@"
+	"$here/compare/key-columns" check --sums jsonl reports account
+	equal "$(grep -c full messages)" 1
+	[ "$(reported 'map(select(.comm == "(other)")) | length')" = 1 ]
+}
+
+@test "a process takes one place in the table, whatever the number of its connections" {
+	has_room --max-processes 16 -o pid,comm,rx_bytes,tx_bytes
 	equal "$(distinct pid)" 16
-	equal "$entries" 16
+	is_full --max-processes 15 -o pid,comm,rx_bytes,tx_bytes
 }
 
-@test "+proto,family: one for each combination in use" {
-	keep +proto,family
-	entries=$(used)
-	let_go
-	[ "$(distinct pid proto family)" -gt 16 ]
-	equal "$entries" "$(distinct pid proto family)"
+@test "each combination of process, protocol and IP version takes one place in the table" {
+	has_room --max-entries 64 -o pid,comm,proto,family,rx_bytes,tx_bytes
+	entries=$(distinct pid proto family)
+	[ "$entries" -gt 16 ]
+	has_room --max-entries "$entries" -o pid,comm,proto,family,rx_bytes,tx_bytes
+	is_full --max-entries $((entries - 1)) -o pid,comm,proto,family,rx_bytes,tx_bytes
 }
 
-@test "without the process: one for each user; one for each protocol; none for no key" {
-	keep user,rx_bytes
-	entries=$(used)
-	let_go
-	equal "$entries" 3
-	rm done
-	keep proto,rx_bytes
-	entries=$(used)
-	let_go
-	equal "$entries" 2
-	rm done
-	keep rx_bytes
-	entries=$(used)
-	let_go
-	equal "$entries" 0
+@test "rows without the process take one place for each user, or protocol" {
+	has_room --max-entries 3 -o user,rx_bytes
+	equal "$(distinct user)" 3
+	has_room --max-entries 2 -o proto,rx_bytes
+	equal "$(distinct proto)" 2
 }
 
-@test "entries that are idle make room: more keys than places, one after the other, and no (other)" {
+@test "idle rows make room for new ones, and nothing is counted in (other)" {
 	"$NETMON" $NETMON_OPTIONS -i 0.05 -f jsonl --max-entries 64 -o comm,rport,tx_bytes --to reports -- \
 		python3 -c '
 import socket, time
-for port in range(20000, 20100):
+for port in range(20000, 20080):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"x" * 100, ("127.0.0.1", port))
     time.sleep(0.15)' 2>messages
 	equal "$(reported '[.[] | select(.comm != "(total)")] | [length, (map(.tx_bytes) | unique),
-		(map(.rport) | unique | length)] | @json')" '[100,[100],100]'
+		(map(.rport) | unique | length)] | @json')" '[80,[100],80]'
 	! grep full messages || fail "$(cat messages)"
 }
 
-@test "a cgroup that comes later takes no other's name" {
+@test "a cgroup that is made later does not take the name of an earlier one" {
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	"$NETMON" $NETMON_OPTIONS -i 0.3 -f jsonl -o cgroup,tx_bytes --to reports -- python3 - "$root" 2>messages <<-'END'
 		import os, socket, sys, time

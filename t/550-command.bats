@@ -168,12 +168,6 @@ serve() {
 	contains "$stderr" "netmon: cannot write '/dev/full': No space left on device"
 }
 
-@test "--to FILE without a command" {
-	"$NETMON" --no-pin -n 2 -i 0.05 --total --to out >stdout
-	equal "$(cat stdout)" ''
-	equal "$(grep -c '(total)' out)" 2
-}
-
 @test "where SIGCHLD is ignored by whoever starts netmon, it sees the end all the same" {
 	run -5 --separate-stderr timeout 20 python3 -c '
 import os, signal, sys
