@@ -30,6 +30,8 @@ struct row {
 	bool is_total;                /* the sum of all rows */
 	const char *user;             /* NULL: not asked for, or not known */
 	const char *cgroup;
+	const char *unit;
+	const char *container;
 	const char *cmd;
 	bool alive;                   /* the newest tick has one of them */
 	struct netmon_counters interval;

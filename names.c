@@ -11,6 +11,7 @@
 #include "cgroup.h"
 #include "message.h"
 #include "names.h"
+#include "unit.h"
 #include "users.h"
 
 enum { COMMAND_MOST = 4096, KEPT_MOST = 65536 };
@@ -24,6 +25,8 @@ struct name {
 	__u64 used;              /* in the report of this number; 0: in none */
 	char *text;              /* NULL: nothing is known */
 	char *newer;             /* takes its place in the next report */
+	char *unit, *container;  /* of a cgroup's path; NULL: none */
+	bool is_parsed;
 	bool taken;
 	bool is_final;           /* there is no need to look again */
 };
@@ -100,6 +103,8 @@ static void free_table(struct table *table)
 	for (size_t i = 0; i < table->capacity; i++) {
 		free(table->names[i].text);
 		free(table->names[i].newer);
+		free(table->names[i].unit);
+		free(table->names[i].container);
 	}
 	free(table->names);
 }
@@ -118,7 +123,7 @@ static bool rebuild(struct table *table, size_t capacity, __u64 since)
 		if (!name->taken || name->used < since)
 			continue;
 		*place_of(&next, name->id) = *name;
-		name->text = name->newer = NULL;
+		name->text = name->newer = name->unit = name->container = NULL;
 		next.count++;
 	}
 	free_table(table);
@@ -318,9 +323,9 @@ static bool walk(struct name_cache *cache)
 	return count;
 }
 
-static const char *find_cgroup(void *context, __u64 id)
+/* NULL if memory is short. */
+static struct name *look_up_cgroup(struct name_cache *cache, __u64 id)
 {
-	struct name_cache *cache = context;
 	struct name *name = find(&cache->cgroups, id);
 	bool is_final = true;
 
@@ -337,7 +342,42 @@ static const char *find_cgroup(void *context, __u64 id)
 		return NULL;
 	name->is_final = is_final;
 	name->used = cache->report;
-	return name->text;
+	return name;
+}
+
+static const char *find_cgroup(void *context, __u64 id)
+{
+	const struct name *name = look_up_cgroup(context, id);
+
+	return name ? name->text : NULL;
+}
+
+/* The same, with what its path says. */
+static const struct name *parse_cgroup(struct name_cache *cache, __u64 id)
+{
+	struct name *name = look_up_cgroup(cache, id);
+	char text[UNIT_SIZE];
+
+	if (!name || !name->text || name->is_parsed)
+		return name;
+	name->is_parsed = true;
+	name->unit = unit_of(name->text, text) ? strdup(text) : NULL;
+	name->container = container_of(name->text, text) ? strdup(text) : NULL;
+	return name;
+}
+
+static const char *find_unit(void *context, __u64 cgroup)
+{
+	const struct name *name = parse_cgroup(context, cgroup);
+
+	return name ? name->unit : NULL;
+}
+
+static const char *find_container(void *context, __u64 cgroup)
+{
+	const struct name *name = parse_cgroup(context, cgroup);
+
+	return name ? name->container : NULL;
 }
 
 /* Commands */
@@ -384,5 +424,5 @@ static const char *find_command(void *context, __u32 pid)
 
 struct names names_of(struct name_cache *cache)
 {
-	return (struct names){ find_user, find_cgroup, find_command, cache };
+	return (struct names){ find_user, find_cgroup, find_unit, find_container, find_command, cache };
 }

@@ -394,6 +394,16 @@ static void parse_comm(struct options *options, const char *text)
 	options->view.comm = text;
 }
 
+static void parse_unit(struct options *options, const char *text)
+{
+	options->view.unit = text;
+}
+
+static void parse_container(struct options *options, const char *text)
+{
+	options->view.container = text;
+}
+
 static void parse_protos(struct options *options, const char *text)
 {
 	options->probes.filter.protos_count = 0;
@@ -640,6 +650,9 @@ static const struct known_option known_options[] = {
 	{ "comm", 0, "PATTERN", R, "only processes with such a name: * ? [...]", parse_comm },
 	{ "user", 0, "USER", R | P, "only this user's, by name or id", parse_user },
 	{ "cgroup", 0, "PATH", R | P, "only those in this cgroup (version 2) and below", parse_cgroup },
+	{ "unit", 0, "PATTERN", R, "only those in such units of systemd: * ? [...]", parse_unit },
+	{ "container", 0, "PATTERN", R, "only those in such containers, by name or the first\n"
+	  "12 digits of the id: * ? [...]", parse_container },
 	{ "proto", 0, "PROTOCOLS", R | P, "only these: names or numbers, separated by commas",
 	  parse_protos },
 	{ "port", 0, "PORTS", R | P, "only these, at either end, separated by commas", parse_ports },

@@ -56,7 +56,7 @@ struct report {
 	struct row sum;               /* of all that is wanted */
 	bool shows_pid;
 	bool by_pid;                  /* each entry is a row: the process is all of its key */
-	bool shows_user, shows_cgroup, shows_cmd;
+	bool shows_user, shows_cgroup, shows_unit, shows_container, shows_cmd;
 	bool shows_totals;
 	bool keeps_groups;
 	bool first;                   /* to have an interval */
@@ -77,7 +77,7 @@ bool view_has(const struct view *view, const char *name)
 
 __u32 view_parts(const struct view *view)
 {
-	__u32 parts = view->comm ? PART_PROCESS : 0;
+	__u32 parts = (view->comm ? PART_PROCESS : 0) | (view->unit || view->container ? PART_CGROUP : 0);
 
 	for (size_t i = 0; i < view->columns_count; i++)
 		parts |= view->columns[i]->parts;
@@ -108,6 +108,8 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->by_pid = report->shows_pid && parts == PART_PROCESS;
 	report->shows_user = view_has(view, "user");
 	report->shows_cgroup = view_has(view, "cgroup");
+	report->shows_unit = view_has(view, "unit");
+	report->shows_container = view_has(view, "container");
 	report->shows_cmd = view_has(view, "cmd");
 	report->shows_totals = shows_totals(view);
 	report->keeps_groups = report->shows_totals &&
@@ -336,6 +338,17 @@ static bool passes(const struct report *report, const struct entry *entry)
 	       filter_passes(view->filter, 0, &entry->key);
 }
 
+/* Whether the name of its cgroup, of that kind, fits the pattern. */
+static bool fits(const struct report *report, const char *pattern,
+		 const char *(*name_of)(void *context, __u64 cgroup), const struct entry *entry)
+{
+	const char *name = NULL;
+
+	if (entry->known & PART_CGROUP)
+		name = name_of(report->names->context, entry->key.cgroup);
+	return name && !fnmatch(pattern, name, 0);
+}
+
 static bool is_wanted(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
@@ -346,6 +359,10 @@ static bool is_wanted(const struct report *report, const struct entry *entry)
 		if (fnmatch(view->comm, comm, 0))
 			return false;
 	}
+	if (view->unit && !fits(report, view->unit, report->names->unit, entry))
+		return false;
+	if (view->container && !fits(report, view->container, report->names->container, entry))
+		return false;
 	return !view->filter || passes(report, entry);
 }
 
@@ -358,6 +375,10 @@ static void look_up(const struct report *report, struct row *row)
 		row->user = names->user(names->context, entry->key.uid);
 	if (report->shows_cgroup && entry->known & PART_CGROUP)
 		row->cgroup = names->cgroup(names->context, entry->key.cgroup);
+	if (report->shows_unit && entry->known & PART_CGROUP)
+		row->unit = names->unit(names->context, entry->key.cgroup);
+	if (report->shows_container && entry->known & PART_CGROUP)
+		row->container = names->container(names->context, entry->key.cgroup);
 	if (report->shows_cmd && entry->pid && !entry->ended)
 		row->cmd = names->command(names->context, entry->pid);
 }

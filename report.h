@@ -25,6 +25,7 @@ struct view {
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
 	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
+	const char *unit, *container; /* only in these: patterns too */
 	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
 	const struct netmon_filter *filter;
 	const __u32 *pids;
@@ -36,7 +37,9 @@ struct view {
  * report, or NULL where there is none. */
 struct names {
 	const char *(*user)(void *context, __u32 uid);
-	const char *(*cgroup)(void *context, __u64 id);
+	const char *(*cgroup)(void *context, __u64 id);      /* its path, */
+	const char *(*unit)(void *context, __u64 cgroup);    /* and what unit.h says of that */
+	const char *(*container)(void *context, __u64 cgroup);
 	const char *(*command)(void *context, __u32 pid);
 	void *context;
 };

@@ -41,7 +41,7 @@ taken() {
 	help=$("$NETMON" --help)
 	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
 		'--no-header' '--time' '--to' '--append' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
-		'-p, --pid' '--comm' '--user' '--cgroup' '--proto' '--port' '--net' '--no-loopback' \
+		'-p, --pid' '--comm' '--user' '--cgroup' '--unit' '--container' '--proto' '--port' '--net' '--no-loopback' \
 		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
 		'--unpin' '--from' '--no-pin' '-v, --verbose' '-h, --help' '-V, --version'; do
 		contains "$help" " $option "
@@ -52,7 +52,7 @@ taken() {
 	local names
 	names=$(column_names)
 	contains "$names" "$(printf '%s\n' time dt pid comm)"
-	for name in ppid cmd kind uid user cgroup netns proto family laddr lport raddr rport \
+	for name in ppid cmd kind uid user cgroup unit container netns proto family laddr lport raddr rport \
 		rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
 		contains $'\n'"$names"$'\n' $'\n'"$name"$'\n'
 	done
@@ -130,6 +130,7 @@ taken() {
 	taken -p 1,2,4194304
 	taken --comm 'curl*'
 	taken --comm ''
+	taken --unit 'nginx*.service' --container 3fb6a1c2d4e5
 	for word in root 0 65534 12345; do
 		taken --user "$word"
 	done
@@ -283,7 +284,7 @@ taken() {
 }
 
 @test "pins: options that have no meaning there" {
-	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' \
+	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' '--unit x' '--container x' \
 		'--to x' '--from x' --no-pin; do
 		# shellcheck disable=SC2086	# an option and its argument
 		refused ' with --pin' --pin $option

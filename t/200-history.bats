@@ -35,6 +35,11 @@ tick 1000000000 1000
 	contains "$stderr" "cannot look up 'the names of all users': the name service is slow"
 }
 
+@test "the units' and containers' own tests" {
+	run -0 "$BUILD/t/unit"
+	contains "$output" '1..'
+}
+
 @test "a steady sender has a steady rate" {
 	fixture='tick 5000000000 1700000000000
 tick 6000000000 1700000001000
@@ -534,9 +539,9 @@ tick 1000000000 1000
 @test "each column in each format" {
 	fixture='tick 0 0
 tick 1000000000 1700000000000
-42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"
+42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"
 tick 1500000000 1700000000500
-42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/a/b" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"'
+42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"'
 	local column plain json format
 	local -A seen=()
 	while read -r column plain json; do
@@ -554,9 +559,12 @@ tick 1500000000 1700000000500
 		comm cat "cat"
 		ppid 7
 		cmd cat_- "cat_-"
+		kind process "process"
 		uid 1000
 		user bob "bob"
-		cgroup /a/b "/a/b"
+		cgroup /machine.slice/machine-a.scope "/machine.slice/machine-a.scope"
+		unit machine-a.scope "machine-a.scope"
+		container a "a"
 		netns 4026531840
 		proto udp "udp"
 		family 4

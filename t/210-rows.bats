@@ -64,12 +64,44 @@ $addresses" -o raddr -s raddr:asc
 @test "every set of keys adds up to the same" {
 	fixture=$keys
 	local column
-	for column in pid comm ppid proto family uid user netns laddr lport raddr rport cmd cgroup \
+	for column in pid comm ppid proto family uid user netns laddr lport raddr rport cmd cgroup unit container \
 		pid,comm raddr,rport user,comm,proto all; do
 		replay -f jsonl -o "$column,rx_bytes,tx_bytes,rx_calls,tx_calls" <<<"$fixture" 2>/dev/null ||
 			replay -f jsonl -o "$column" <<<"$fixture"
 	done | jq -s '[(map(.rx_bytes) | add), (map(.tx_calls) | add)]' | jq -c . >"$BATS_TEST_TMPDIR/sum"
-	equal "$(cat "$BATS_TEST_TMPDIR/sum")" '[113400,324]'
+	equal "$(cat "$BATS_TEST_TMPDIR/sum")" '[126000,360]'
+}
+
+@test "units and containers, as columns and filters" {
+	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
+	fixture="tick 0 0
+tick 1000000000 1000
+1 1 \"a\" 1 0 1 0 cgroup=\"/system.slice/nginx.service\"
+2 1 \"b\" 2 0 1 0 cgroup=\"/system.slice/nginx.service/workers\"
+3 1 \"c\" 4 0 1 0 cgroup=\"/system.slice/docker-$id.scope\"
+4 1 \"d\" 8 0 1 0 cgroup=\"/docker/$id\"
+5 1 \"e\" 16 0 1 0
+0 1 \"(other)\" 32 0 1 0"
+	replayed "unit,container,rx_bytes
+,,48
+,3fb6a1c2d4e5,8
+docker-$id.scope,3fb6a1c2d4e5,4
+nginx.service,,3" -o unit,container,rx_bytes
+	replayed 'comm,rx_bytes
+b,2
+a,1' -o comm,rx_bytes --unit nginx.service
+	replayed 'comm,rx_bytes
+c,4
+b,2
+a,1' -o comm,rx_bytes --unit '*'
+	replayed 'container,rx_bytes
+3fb6a1c2d4e5,12' -o container,rx_bytes --container '3fb6*'
+	replayed 'container,rx_bytes
+3fb6a1c2d4e5,4' -o container,rx_bytes --container 3fb6a1c2d4e5 --unit 'docker-*'
+	replayed 'rx_bytes' -o rx_bytes --container "$id"
+	replayed 'comm,rx_bytes
+c,4
+(total),4' -o comm,rx_bytes --unit 'docker-*' --total
 }
 
 @test "all columns with -o all, in the order of --help" {

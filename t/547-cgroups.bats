@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Paths of cgroups: however deep, from inside a namespace, beside cgroup v1.
+# Paths of cgroups: however deep, from inside a namespace, beside cgroup v1; what they say.
 # shellcheck disable=SC2016,SC2086,SC2154	# what other shells expand; options are words; what common.bash sets
 
 load lib/common
@@ -75,6 +75,23 @@ inside() {
 		(inside setpriv --bounding-set=-dac_read_search "$@")' bash \
 		"$NETMON" --no-pin $NETMON_OPTIONS -n 1 -i 0.1 -o cgroup,tx_bytes 2>messages >reports
 	! grep namespace messages || fail "$(cat messages)"
+}
+
+@test "units and containers of live processes, and those that pass the filters" {
+	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
+	mkdir "$root/netmon-in/docker-$id.scope" "$root/netmon-out/lxc.payload.web"
+	send "$root/netmon-in/docker-$id.scope" 100 >sender
+	send "$root/netmon-out/lxc.payload.web" 11 >>sender
+	send "$root/netmon-out" 5 >>sender
+	for filter in '' '--container 3fb6*' '--unit none'; do
+		"$NETMON" --no-pin $NETMON_OPTIONS -o unit,container,tx_bytes -s tx_bytes --no-header $filter \
+			--to reports -- sh ./sender 2>messages
+		cat reports >>all
+	done
+	equal "$(cat all)" ',3fb6a1c2d4e5,100
+,web,11
+,,5
+,3fb6a1c2d4e5,100'
 }
 
 @test "beside cgroup v1, netmon says that its processes have no path there" {

@@ -33,6 +33,7 @@
 #include <string.h>
 #include <time.h>
 #include "options.h"
+#include "unit.h"
 
 enum { BROKEN_FIXTURE = 3 };
 
@@ -40,7 +41,7 @@ enum { BROKEN_FIXTURE = 3 };
 struct known {
 	struct entry entry;
 	__u64 since;
-	char *user, *cgroup, *cmd;
+	char *user, *cgroup, *cmd, *unit, *container;
 };
 
 struct replay {
@@ -244,6 +245,27 @@ static const char *find_cgroup(void *context, __u64 id)
 	return replay->known[id - 1].cgroup;
 }
 
+/* Text of a path, kept until the end. */
+static const char *found(struct replay *replay, __u64 id, bool (*of)(const char *path, char *text))
+{
+	struct known *known = &replay->known[id - 1];
+	char text[UNIT_SIZE], **kept = of == unit_of ? &known->unit : &known->container;
+
+	if (!*kept && known->cgroup && of(known->cgroup, text))
+		*kept = checked(strdup(text));
+	return *kept;
+}
+
+static const char *find_unit(void *context, __u64 cgroup)
+{
+	return found(context, cgroup, unit_of);
+}
+
+static const char *find_container(void *context, __u64 cgroup)
+{
+	return found(context, cgroup, container_of);
+}
+
 static const char *find_command(void *context, __u32 pid)
 {
 	const struct replay *replay = context;
@@ -329,7 +351,7 @@ int main(int argc, char **argv)
 	const char *width = getenv("WIDTH");
 	struct text header = { 0 };
 
-	struct names names = { find_user, find_cgroup, find_command, &replay };
+	struct names names = { find_user, find_cgroup, find_unit, find_container, find_command, &replay };
 
 	options_parse(options, argc, argv);
 	options->style.width = width ? strtoul(width, NULL, 10) : 0;
@@ -342,6 +364,8 @@ int main(int argc, char **argv)
 	read_fixture(&replay);
 	for (size_t i = 0; i < replay.known_count; i++) {
 		free(replay.known[i].user);
+		free(replay.known[i].unit);
+		free(replay.known[i].container);
 		free(replay.known[i].cgroup);
 		free(replay.known[i].cmd);
 	}
