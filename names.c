@@ -386,8 +386,10 @@ bool pids_are_initial(void)
 {
 	struct stat status;
 
-	/* PROC_PID_INIT_INO, linux/proc_ns.h */
-	return !stat("/proc/self/ns/pid", &status) && status.st_ino == 0xEFFFFFFC;
+	if (stat("/proc/self/ns/pid", &status))
+		return false;
+	errno = 0;
+	return status.st_ino == 0xEFFFFFFC; /* PROC_PID_INIT_INO, linux/proc_ns.h */
 }
 
 static const char *find_command(void *context, __u32 pid)

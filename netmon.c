@@ -27,6 +27,7 @@
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
 enum { MILLISECOND = 1000000, SECOND = 1000000000 }; /* nanoseconds */
 enum { TRIES = 100 }; /* to read both clocks at once */
+enum { DESCRIPTORS = 128 }; /* more than are open at any time */
 
 enum outcome { GO_ON, DONE, FAILED };
 
@@ -443,6 +444,8 @@ static int check_namespace(void)
 {
 	if (pids_are_initial())
 		return 0;
+	if (errno)
+		return cannot("read", "/proc/self/ns/pid", NULL, "is /proc mounted?");
 	return cannot("follow", "the command", "not in the initial pid namespace",
 		      "run netmon outside of the container");
 }
@@ -450,7 +453,11 @@ static int check_namespace(void)
 /* Processes have other numbers in a container than in the rows, and for the probes. */
 static void say_pids(const struct options *options)
 {
-	if (options->probes.filter.kinds & FILTER_PIDS && !pids_are_initial())
+	if (!(options->probes.filter.kinds & FILTER_PIDS) || pids_are_initial())
+		return;
+	if (errno)
+		cannot("read", "/proc/self/ns/pid", NULL, "is /proc mounted?");
+	else
 		say("cannot tell the processes of --pid by their numbers in this pid namespace: "
 		    "it takes those of the initial one, as the column 'pid' has them");
 }
@@ -531,16 +538,43 @@ static int open_pinned(struct netmon *netmon)
 	netmon->parts = pin_about(netmon->pin)->layout.parts;
 	netmon->missed = calls_missed(netmon);
 	options_filter_reports(options);
-	if (options->probes.verbose)
+	if (options->probes.verbose) {
 		say("reading what is pinned in '%s'", options->pin.dir);
+		probes_say_holes(&pin_about(netmon->pin)->holes);
+	}
 	return check_parts(options, netmon->parts);
+}
+
+/* libbpf takes a descriptor that it does not get for a feature that the kernel does not have: so
+ * there must be enough of them before it begins. */
+static int check_descriptors(void)
+{
+	int copies[DESCRIPTORS], count = 0, error;
+
+	do
+		copies[count] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	while (copies[count] >= 0 && ++count < DESCRIPTORS);
+	error = errno;
+	for (int i = 0; i < count; i++)
+		close(copies[i]);
+	return count == DESCRIPTORS ? 0 : cannot("load", "probes", strerror(error),
+						 "raise 'ulimit -n' to 256");
+}
+
+static struct probes *open_probes(const struct options *options)
+{
+	struct probes *probes = check_descriptors() ? NULL : probes_open(&options->probes);
+
+	if (probes && !options->quiet)
+		probes_say_holes(probes_holes(probes));
+	return probes;
 }
 
 static int open_own(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 
-	netmon->probes = probes_open(&options->probes);
+	netmon->probes = open_probes(options);
 	if (!netmon->probes)
 		return -1;
 	netmon->tables = probes_tables(netmon->probes);
@@ -596,7 +630,7 @@ static enum outcome pin(struct netmon *netmon)
 	say_pids(options);
 	if (check_cgroups(options) || pin_check(&options->pin))
 		return FAILED;
-	netmon->probes = probes_open(&options->probes);
+	netmon->probes = open_probes(options);
 	if (!netmon->probes || pin_make(&options->pin, netmon->probes, options->pin_command))
 		return FAILED;
 	return DONE;

@@ -461,6 +461,12 @@ static void parse_to(struct options *options, const char *text)
 	options->to = text;
 }
 
+static void parse_quiet(struct options *options, const char *text)
+{
+	(void)text;
+	options->quiet = true;
+}
+
 static void parse_append(struct options *options, const char *text)
 {
 	(void)text;
@@ -668,6 +674,7 @@ static const struct known_option known_options[] = {
 	  "for more than processes, 1 to 4194304 (65536)", parse_max_entries },
 	{ "attach", 0, "WAY", R | P, "auto, tracepoint, fexit or kprobe (auto)", parse_attach },
 	{ "verbose", 'v', NULL, R | P | S | U, "say how each probe is attached", parse_verbose },
+	{ "quiet", 'q', NULL, R | P, "do not say what this kernel does not let be counted", parse_quiet },
 
 	{ .help = "Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
 	{ "pin", 0, "[DIR]", P, "load, attach and pin them, and end", parse_pin },

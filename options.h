@@ -29,6 +29,7 @@ struct options {
 	__u64 count;         /* reports; 0: no end */
 	const char *to;      /* a file for the rows */
 	bool append;         /* to what it has */
+	bool quiet;
 	char **command;      /* to run and report on, ends in NULL */
 	__u32 pids[MAX_PIDS];
 };

@@ -671,10 +671,8 @@ struct pin *pin_open(const char *dir)
 		return NULL;
 	}
 	pin->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (!open_whole(pin, dir)) {
-		probes_say_holes(&pin->about->holes);
+	if (!open_whole(pin, dir))
 		return pin;
-	}
 	pin_close(pin);
 	return NULL;
 }

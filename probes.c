@@ -48,46 +48,46 @@ static const struct hook {
 	const char *group;        /* of a tracepoint, or "cgroup"; NULL: a function */
 	enum role role;
 	const char *unless;
-	const char *hole;         /* what goes wrong without it; NULL: others stand in */
+	const char *hole;         /* what is not seen without it; NULL: others stand in */
 	bool reads;               /* kernel memory by its address, which lockdown may refuse */
 } hooks[] = {
 	{ "sched_process_exit", "sched", END, NULL,
-	  "ended processes keep their place in the table", false },
+	  "the end of a process (it keeps its place in the table)", false },
 	{ "task_rename", "task", NAME, NULL, NULL, true },
 	{ "__set_task_comm", NULL, NAME, "task_rename",
-	  "a process that changes its name keeps the old one", false },
-	{ "task_newtask", "task", CHILD, NULL, "what the command starts is not counted", false },
+	  "that a process changes its name", false },
+	{ "task_newtask", "task", CHILD, NULL, "what the command starts", false },
 	{ "sendmsg4", "cgroup", PEER, NULL,
-	  "the peer of an IPv4 datagram sent by an unconnected socket is not known", false },
+	  "the peer of an IPv4 datagram sent by an unconnected socket", false },
 	{ "sendmsg6", "cgroup", PEER, NULL,
-	  "the peer of an IPv6 datagram sent by an unconnected socket is not known", false },
+	  "the peer of an IPv6 datagram sent by an unconnected socket", false },
 	{ "__skb_recv_udp", NULL, PEER, NULL,
-	  "the peer of a datagram is not known where the receiver does not ask for it", true },
+	  "the peer of a datagram where the receiver does not ask for it", true },
 	{ "recvmsg4", "cgroup", PEER, "__skb_recv_udp",
-	  "the peer of a received IPv4 datagram is not known", false },
+	  "the peer of a received IPv4 datagram", false },
 	{ "recvmsg6", "cgroup", PEER, "__skb_recv_udp",
-	  "the peer of a received IPv6 datagram is not known", false },
+	  "the peer of a received IPv6 datagram", false },
 	{ "sock_create", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_egress", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_ingress", "cgroup", PACKETS, NULL, NULL, false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
-	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends are not counted", false },
-	{ "inet6_sendmsg", NULL, SENDS, "sock_send_length", "IPv6 sends are not counted", false },
-	{ "packet_sendmsg", NULL, SENDS, "sock_send_length", "AF_PACKET sends are not counted",
+	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends", false },
+	{ "inet6_sendmsg", NULL, SENDS, "sock_send_length", "IPv6 sends", false },
+	{ "packet_sendmsg", NULL, SENDS, "sock_send_length", "AF_PACKET sends",
 	  false },
-	{ "packet_sendmsg_spkt", NULL, SENDS, "sock_send_length", "SOCK_PACKET sends are not counted",
+	{ "packet_sendmsg_spkt", NULL, SENDS, "sock_send_length", "SOCK_PACKET sends",
 	  false },
-	{ "inet_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv4 receives are not counted",
+	{ "inet_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv4 receives",
 	  false },
-	{ "inet6_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv6 receives are not counted",
+	{ "inet6_recvmsg", NULL, RECEIVES, "sock_recv_length", "IPv6 receives",
 	  false },
 	{ "sock_common_recvmsg", NULL, RECEIVES, "sock_recv_length",
-	  "SCTP and IPv6 raw receives are not counted", false },
-	{ "inet_sendpage", NULL, SENDS, NULL, "sendfile and splice into a socket are not counted",
+	  "SCTP and IPv6 raw receives", false },
+	{ "inet_sendpage", NULL, SENDS, NULL, "sendfile and splice into a socket",
 	  false },
-	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of a socket is not counted", false },
-	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE is not counted",
+	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of TCP sockets", false },
+	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE",
 	  false },
 };
 
@@ -132,9 +132,16 @@ static bool libbpf_verbose;
 
 static int libbpf_message(enum libbpf_print_level level, const char *format, va_list arguments)
 {
+	char *text = NULL;
+	int length;
+
 	if (!libbpf_verbose || level == LIBBPF_DEBUG)
 		return 0;
-	return vfprintf(stderr, format, arguments);
+	length = vasprintf(&text, format, arguments);
+	if (length > 0)
+		put_message(text, (size_t)length);
+	free(text);
+	return length;
 }
 
 /* In a user namespace that has these the kernel refuses all the same. */
@@ -565,31 +572,46 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 static struct holes find_holes(const struct probes_options *options, const struct kernel *kernel,
 			       const enum way chosen[HOOKS])
 {
-	struct holes holes = { 0 };
+	struct holes holes = { .receivers = options->layer == LAYER_IP };
 
+	for (int i = 0; i < HOOKS; i++)
+		holes.receivers &= hooks[i].role != RECEIVES || chosen[i] == WAYS;
 	for (int i = 0; i < HOOKS; i++) {
 		if (hooks[i].role >= SENDS && options->layer == LAYER_IP)
-			continue; /* it only tells who uses a socket */
+			continue; /* it only tells who uses a socket: see receivers */
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
 		    has_hook(kernel, i))
 			holes.refused |= 1U << i;
 		if (chosen[i] == TP_BTF && prefers_classic(options, &hooks[i]))
 			holes.skipped |= 1U << i;
+		if (hooks[i].role == RECEIVES && chosen[i] != WAYS)
+			holes.waiting |= !hooks[i].group && hooks[i].unless;
 	}
 	return holes;
 }
 
+static void add_hole(char *text, size_t size, const char *hole)
+{
+	size_t length = strlen(text);
+
+	snprintf(text + length, size - length, "%s%s", length ? ", " : "; not seen: ", hole);
+}
+
 void probes_say_holes(const struct holes *holes)
 {
-	for (int i = 0; i < HOOKS; i++) {
+	char text[2048] = "";
+
+	for (int i = 0; i < HOOKS; i++)
 		if (holes->refused & 1U << i)
-			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: %s\n",
-				hooks[i].name, hooks[i].hole);
-		if (holes->skipped & 1U << i)
-			fprintf(stderr, "netmon: cannot attach to '%s' as a classic tracepoint: "
-				"is tracefs mounted and readable?  Under load this kernel may skip "
-				"calls; netmon will say how many\n", hooks[i].name);
-	}
+			add_hole(text, sizeof(text), hooks[i].hole);
+	if (holes->receivers)
+		add_hole(text, sizeof(text), "which process receives (the socket's creator or last sender "
+			 "is taken for it)");
+	if (holes->waiting)
+		add_hole(text, sizeof(text), "receives that waited already when it began");
+	if (*text || holes->skipped)
+		say("counting%s%s", text, !holes->skipped ? "" : "; under load this kernel may skip calls: "
+		    "netmon will say how many: is tracefs mounted and readable?");
 }
 
 /* Whether what was chosen counts anything; says why not. */
@@ -601,18 +623,14 @@ static bool can_count(const struct probes_options *options, const enum way chose
 		if (chosen[i] != WAYS)
 			can[hooks[i].role] = true;
 		if (options->layer == LAYER_IP && hooks[i].role == PACKETS && chosen[i] == WAYS) {
-			fprintf(stderr, "netmon: cannot attach to '%s': refused by this kernel: "
-				"--layer ip needs it\n", hooks[i].name);
+			cannot("attach to", hooks[i].name, "refused by this kernel", "--layer ip needs it");
 			return false;
 		}
 	}
-	if (options->layer == LAYER_IP && !can[RECEIVES])
-		fputs("netmon: cannot see who receives: a socket is taken for that of the process "
-		      "which created it or was the last to send on it\n", stderr);
 	if (options->layer == LAYER_IP || (can[SENDS] && can[RECEIVES]))
 		return true;
-	fprintf(stderr, "netmon: cannot attach the probes: this kernel refuses every way%s\n",
-		options->attach ? " that --attach allows: try --attach auto" : "");
+	say("cannot attach the probes: this kernel refuses every way%s",
+	    options->attach ? " that --attach allows: try --attach auto" : "");
 	return false;
 }
 
@@ -1068,7 +1086,6 @@ static int start(struct probes *probes)
 	if (!skeleton)
 		return -1;
 	probes->holes = find_holes(&probes->options, &probes->kernel, probes->chosen);
-	probes_say_holes(&probes->holes);
 	error = prepare(probes, skeleton);
 	if (error)
 		cannot("load", "probes", strerror(-error), advice(-error, probes->options.layer));

@@ -38,8 +38,7 @@ struct probes_options {
 
 struct probes;
 
-/* Loads and attaches the probes; they count from then on.  Says on standard error what
- * failed, or what part of the traffic this kernel keeps from being counted.  NULL where
+/* Loads and attaches the probes; they count from then on.  NULL with a message where
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
 
@@ -73,13 +72,17 @@ __u64 probes_build(void);
 
 const struct layout *probes_layout(const struct probes *probes);
 
-/* Hooks that the probes lack, a bit for each: what they would see is not counted. */
+/* What is not seen.  Of hooks a bit for each. */
 struct holes {
-	__u32 refused;           /* by the kernel */
-	__u32 skipped;           /* attached, but the kernel may skip them */
+	__u32 refused;           /* hooks that the kernel refuses */
+	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
+	bool waiting;            /* receives that waited already when the probes were attached */
+	bool receivers;          /* which process receives, with --layer ip */
 };
 
 const struct holes *probes_holes(const struct probes *probes);
+
+/* Says them in a line; nothing where there are none. */
 void probes_say_holes(const struct holes *holes);
 
 /* How each hook is attached: HOOK=WAY, with spaces between. */

@@ -43,7 +43,7 @@ taken() {
 		'--no-header' '--time' '--to' '--append' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
 		'-p, --pid' '--comm' '--user' '--cgroup' '--unit' '--container' '--proto' '--port' '--net' '--no-loopback' \
 		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
-		'--unpin' '--from' '--no-pin' '-v, --verbose' '-h, --help' '-V, --version'; do
+		'--unpin' '--from' '--no-pin' '-v, --verbose' '-q, --quiet' '-h, --help' '-V, --version'; do
 		contains "$help" " $option "
 	done
 }

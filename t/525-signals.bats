@@ -53,6 +53,20 @@ rows_in() {
 	run -0 "$NETMON" --unpin "$bpf/netmon"
 }
 
+@test "a full pipe on standard error keeps neither rows nor SIGTERM and SIGINT waiting" {
+	local signal
+	for signal in TERM INT; do
+		stalled_reader
+		# filled by another process: netmon's first message finds no room
+		timeout 1 cat /dev/zero >fifo || true
+		"$NETMON" --no-pin -v -i 0.1 --total -f jsonl >reports 2>fifo 3>&- &
+		netmon=$!
+		eventually rows_in reports 3
+		stop "$signal"
+		kill "$reader"
+	done
+}
+
 @test "SIGHUP ends netmon as SIGTERM does, with the begun interval" {
 	start -i 3600 -f jsonl
 	traffic up -b 10000
@@ -176,4 +190,43 @@ rows_in() {
 	run -1 --separate-stderr bash -c 'ulimit -f 1; "$0" --no-pin -i 0.01 --total --to log' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'log': File too large"
 	equal "$(stat -c %s log)" 1024
+}
+
+@test "at the start at most a line on what is not counted, none with -q, for readers of a pin and --status" {
+	local way
+	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
+	mount -t bpf bpf "$bpf"
+	for way in tracepoint fexit kprobe; do
+		"$NETMON" --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>messages || continue
+		[ "$(wc -l <messages)" -le 1 ]
+		equal "$(grep -Ev '^netmon: counting; ' messages)" ''
+		run -0 --separate-stderr "$NETMON" -q --no-pin --attach $way -n 1 -i 0.01
+		equal "$stderr" ''
+		"$NETMON" --pin "$bpf/netmon" --attach $way 2>pinning || continue
+		cmp messages pinning
+		run -0 --separate-stderr "$NETMON" --from "$bpf/netmon" -n 1 -i 0.01
+		equal "$stderr" ''
+		run -0 --separate-stderr "$NETMON" --from "$bpf/netmon" -v -n 1 -i 0.01
+		equal "$(grep '^netmon: counting; ' <<<"$stderr")" "$(cat messages)"
+		run -0 --separate-stderr "$NETMON" --status "$bpf/netmon"
+		equal "$stderr" ''
+		"$NETMON" --unpin "$bpf/netmon"
+	done
+}
+
+@test "/proc that is not mounted is named" {
+	run -1 --separate-stderr unshare -m sh -c 'mount -t tmpfs none /proc; "$0" -- touch ran' "$NETMON"
+	contains "$stderr" "netmon: cannot read '/proc/self/ns/pid': No such file or directory: is /proc mounted?"
+	[ ! -e ran ]
+}
+
+@test "no file descriptors left: whatever the limit, that is the reason" {
+	local limit
+	for limit in 12 16 20 24 28 32 48 64 96 120; do
+		run -1 --separate-stderr bash -c 'ulimit -n "$1"; "$0" -q --no-pin -n 1 -i 0.01' "$NETMON" $limit
+		equal "$stderr" "netmon: cannot load 'probes': Too many open files: raise 'ulimit -n' to 256"
+	done
+	# as many as it asks for are enough
+	run -0 --separate-stderr bash -c 'ulimit -n 136; "$0" -q --no-pin -n 1 -i 0.01 -o +laddr,raddr' "$NETMON"
+	equal "$stderr" ''
 }

@@ -35,7 +35,7 @@ accounted() {
 # The cases with each IP version, but those that netmon said it cannot count here.
 countable() {
 	local without=^$
-	! grep -q 'is not counted$' messages || without='-splice-out |^tcp-zerocopy-recv '
+	! grep -Eq 'not seen: .*(splice out|TCP_ZEROCOPY)' messages || without='-splice-out |^tcp-zerocopy-recv '
 	"$BUILD/t/traffic" --list | grep -Ev '^(before|idle-sockets|churn)\b' |
 		awk -F '\t' '$2 == "-" { print $1, "" } $2 ~ 4 { print $1, "-4" } $2 ~ 6 { print $1, "-6" }' |
 		grep -Ev -e "$without"
