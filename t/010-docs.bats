@@ -62,7 +62,7 @@ parse_commands() {
 	done <"$1"
 }
 
-@test "the manual has the options of --help, with the same arguments, and no others" {
+@test "the manual lists the options of --help, with the same arguments, and no others" {
 	"$NETMON" --help >help
 	sed -nE 's/^ +((-[A-Za-z], )?--[a-z-]+( \[?[A-Z]+\]?)?)  .*/\1/p' help | tr -d '[]' | sort >in_help
 	section OPTIONS | sed -nE 's/^\.It (Fl .*)/\1/p' |
@@ -77,7 +77,7 @@ parse_commands() {
 	same in_help in_manual
 }
 
-@test "the manual's synopsis has every option" {
+@test "the synopsis of the manual has every option" {
 	"$NETMON" --help >help
 	# the short one, or the long one where there is no other
 	sed -nE '/^Usage/,/^$/d; s/^ +(-[A-Za-z]), --.*/\1/p; s/^ +(--[a-z-]+).*/\1/p' help | sort >in_help
@@ -102,7 +102,7 @@ taken() {
 	esac
 }
 
-@test "the program takes the options of --help, with an argument where --help has one" {
+@test "netmon accepts the options of --help, with an argument if --help has one" {
 	"$NETMON" --help >help
 	sed -nE 's/^ +(-[A-Za-z], )?(--[a-z-]+) [A-Z]+  .*/\2 required/p
 		s/^ +(--[a-z-]+) \[[A-Z]+\]  .*/\1 optional/p
@@ -114,7 +114,7 @@ taken() {
 	done <options
 }
 
-@test "the manual and the README have the columns of --help, and no others" {
+@test "the manual and the README list the columns of --help, and no others" {
 	"$NETMON" --help >help
 	sed -n '/^Columns:/,/^$/s/^  \([a-z_]*\) .*/\1/p' help | sort >in_help
 	section COLUMNS | sed -nE 's/^\.It Cm ([a-z_]+)$/\1/p' | sort >in_manual
@@ -132,24 +132,24 @@ taken() {
 	grep -qF "\`$columns\`" "$top/README.md"
 }
 
-@test "mandoc has nothing to complain of in the manual" {
+@test "mandoc finds no fault in the manual" {
 	run -0 mandoc -T lint -W warning "$manual"
 	[ -z "$output" ]
 }
 
-@test "netmon takes the commands of the manual's examples" {
+@test "netmon accepts the command lines of the manual's examples" {
 	rendered >text
 	awk '/^[A-Z]/ { in_it = /^EXAMPLES/ } in_it' text | commands >found
 	parse_commands found
 }
 
-@test "netmon takes the commands of the README" {
+@test "netmon accepts the command lines of the README" {
 	awk '/^```/ { fenced = !fenced; next } fenced || /^    \$ /' "$top/README.md" |
 		commands >found
 	parse_commands found
 }
 
-@test "make has the targets and the variables that the README names" {
+@test "the Makefile has the targets and variables that the README names" {
 	awk '/^```/ { fenced = !fenced; next } fenced' "$top/README.md" |
 		sed -nE 's/^(sudo )?make( [^#]*)?(#.*)?$/\2/p' | tr ' ' '\n' | sed '/^$/d' >words
 	grep -v = words | sort -u >targets

@@ -13,7 +13,7 @@ make_target() {
 	make -C "$here/.." -o netmon NETMON="$NETMON" PREFIX="$prefix" "$@"
 }
 
-@test "make install and uninstall: the program, the manual, the units where systemd is" {
+@test "make install installs the program, the manual and the units, and make uninstall removes them" {
 	make_target install UNITDIR="$prefix/lib/systemd/system"
 	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./lib/systemd/system/netmon-log.service \
 		./lib/systemd/system/netmon-pin.service ./sbin/netmon ./share/man/man8/netmon.8)"
@@ -33,7 +33,7 @@ make_target() {
 	equal "$(find . -type f)" ''
 }
 
-@test "systemd takes the units, and finds them hardened" {
+@test "systemd accepts the units, and finds them hardened" {
 	make_target install UNITDIR="$prefix/lib/systemd/system"
 	for unit in usr/lib/systemd/system/*.service; do
 		run -0 systemd-analyze verify --man=no "$unit"
@@ -43,7 +43,7 @@ make_target() {
 	done
 }
 
-@test "the units' command lines are right" {
+@test "netmon accepts the command lines of the units" {
 	for unit in "$here"/../systemd/*.in; do
 		words=$(sed -n 's/^Environment="[A-Z_]*=\(.*\)"$/\1/p' "$unit")
 		sed -n 's/^ExecSt[a-z]*=@sbindir@.netmon //p' "$unit" | while read -r line; do

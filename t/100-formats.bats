@@ -25,15 +25,15 @@ random_names() {
 	names_back "$BATS_TEST_TMPDIR/random.ticks" "$1"
 }
 
-@test "csv is as it was" {
+@test "csv is as in its golden file, byte for byte" {
 	golden csv
 }
 
-@test "tsv is as it was" {
+@test "tsv is as in its golden file, byte for byte" {
 	golden tsv
 }
 
-@test "jsonl is as it was" {
+@test "jsonl is as in its golden file, byte for byte" {
 	golden jsonl
 }
 
@@ -44,31 +44,31 @@ random_names() {
 		"$(column_names | sort)"
 }
 
-@test "csv: a csv reader has the names back" {
+@test "a csv reader gets the names back" {
 	names_back "$golden/names.ticks" csv
 }
 
-@test "tsv: a tsv reader has the names back" {
+@test "a tsv reader gets the names back" {
 	names_back "$golden/names.ticks" tsv
 }
 
-@test "jsonl: jq and python have the names back" {
+@test "jq and Python get the names back from jsonl" {
 	names_back "$golden/names.ticks" jsonl
 }
 
-@test "csv: every byte and random names come back, control characters as U+FFFD" {
+@test "every byte and random names survive csv, control characters as U+FFFD" {
 	random_names csv
 }
 
-@test "tsv: every byte and random names come back" {
+@test "every byte and random names survive tsv" {
 	random_names tsv
 }
 
-@test "jsonl: every byte and random names come back" {
+@test "every byte and random names survive jsonl" {
 	random_names jsonl
 }
 
-@test "csv and tsv: one line for each row, whatever the names" {
+@test "a row is one line in csv and tsv, whatever the names" {
 	local format rows
 	rows=$(replay -f jsonl <"$golden/names.ticks" | wc -l)
 	for format in csv tsv; do
@@ -78,7 +78,7 @@ random_names() {
 	equal "$(awk -F '\t' '{ print NF }' "$BATS_TEST_TMPDIR/out.tsv" | sort -u)" 5
 }
 
-@test "one column that is empty is still a row" {
+@test "a row of one empty column is still a row" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "" 1 0 1 0'
@@ -87,7 +87,7 @@ tick 1000000000 1000
 	replayed '{"comm":""}' -o comm -f jsonl
 }
 
-@test "numbers are numbers in jsonl, with all their digits" {
+@test "numbers are numbers in jsonl, with all digits" {
 	fixture='tick 0 0
 tick 1000000000 1700000000123
 1 1 "a" 18446744073709551615 9007199254740993 1 0'

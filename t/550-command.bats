@@ -27,7 +27,7 @@ serve() {
 	port=$(cat port)
 }
 
-@test "curl: exactly its bytes, headers and all, in one report" {
+@test "a command has exactly its bytes in one report, here curl with its headers" {
 	serve 1234567
 	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_total,tx_total --to reports -- \
 		curl -s -o got -w '%{size_header} %{size_download} %{size_request}\n' \
@@ -42,7 +42,7 @@ serve() {
 		"$((header + download))"$'\t'"$request"
 }
 
-@test "others are not counted, descendants are, also with reports meanwhile" {
+@test "descendants of the command are counted, other processes are not" {
 	"$BUILD/t/traffic" steady -r 1000000 -s 60 >/dev/null 3>&- &
 	other=$!
 	"$NETMON" -i 0.1 -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
@@ -53,13 +53,13 @@ serve() {
 		"$(awk '{ rx += $3; tx += $4 } END { printf "%d\t%d\n", rx, tx }' account)"
 }
 
-@test "threads, and processes made by vfork, clone and double fork, belong to it" {
+@test "threads and processes made by vfork, clone and double fork are counted with the command" {
 	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		setsid -f --wait sh -c '"$0" threads; (("$0" fork) & wait); env "$0" exec' "$BUILD/t/traffic" >account
 	exact jsonl
 }
 
-@test "exit statuses and signals are passed on" {
+@test "netmon ends as the command does, by exit status or signal" {
 	local status
 	for status in 0 1 2 77 126 255; do
 		run -"$status" --separate-stderr "$NETMON" --to reports -- sh -c "exit $status"
@@ -77,26 +77,26 @@ serve() {
 	END
 }
 
-@test "a command that is not there, or can't be run" {
+@test "a command that does not exist or cannot be run ends netmon with 127 or 126" {
 	run -127 --separate-stderr "$NETMON" --to reports -- /no/such/command
 	contains "$stderr" "netmon: cannot run '/no/such/command': No such file or directory"
 	run -126 --separate-stderr "$NETMON" --to reports -- /etc/passwd
 	contains "$stderr" "netmon: cannot run '/etc/passwd': Permission denied"
 }
 
-@test "its standard input and output are its own; the rows go to standard error" {
+@test "standard input and output are the command's, rows go to standard error" {
 	run -0 --separate-stderr bash -c 'echo hello | "$0" -- tr a-z A-Z' "$NETMON"
 	equal "$output" HELLO
 	contains "$stderr" 'time,pid,comm,rx_rate,tx_rate,rx_total,tx_total'
 	contains "$stderr" ',0,(total),0,0,0,0'
 }
 
-@test "it gets the signals as they were, and no descriptors of netmon" {
+@test "the command inherits signals unchanged, and no descriptor of netmon" {
 	run -0 --separate-stderr "$NETMON" --to reports -- sh -c 'grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; ls /proc/self/fd'
 	equal "$output" "$(sh -c 'grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; ls /proc/self/fd')"
 }
 
-@test "one that makes a daemon: ends with it, and does not wait for the daemon" {
+@test "netmon ends with the command, and does not wait for a daemon that it started" {
 	# shellcheck disable=SC2016
 	timeout 20 "$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		sh -c '"$0" up -b 1000000 >account; setsid sleep 60 </dev/null >/dev/null 2>&1 3>&- & echo $! >daemon' \
@@ -105,13 +105,13 @@ serve() {
 	exact jsonl
 }
 
-@test "a daemon's bytes count as long as the command runs" {
+@test "the bytes of a daemon are counted until the command ends" {
 	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		sh -c '(setsid "$0" up -b 1000000 >account &) ; until [ -s account ]; do sleep 0.1; done' "$BUILD/t/traffic"
 	exact jsonl
 }
 
-@test "-n ends the reports but the last, not the command" {
+@test "-n ends the reports, except the last one, but not the command" {
 	run -3 --separate-stderr "$NETMON" -i 0.1 -n 2 -f jsonl --to reports \
 		-o dt,pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total --total -- \
 		sh -c 'until [ "$(grep -c total reports)" -ge 2 ]; do sleep 0.1; done; sleep 0.5
@@ -121,7 +121,7 @@ serve() {
 		3,5000,5000,true
 }
 
-@test "-o +COLUMNS may name what a command adds" {
+@test "-o +COLUMNS accepts the columns that a command adds" {
 	for names in rx_total,dt:tx_total,rx_total,dt dt,tx_total,rx_total:dt,tx_total,rx_total dt:rx_total,tx_total,dt; do
 		"$NETMON" -o "+${names%:*}" --to reports -- true
 		equal "$(head -1 reports)" "time,pid,comm,rx_rate,tx_rate,${names#*:}"
@@ -130,7 +130,7 @@ serve() {
 	contains "$output" "cannot use column 'rx_total' twice"
 }
 
-@test "SIGTERM goes on to the command, whose end is netmon's" {
+@test "SIGTERM is sent to the command, and netmon ends as it does" {
 	"$NETMON" --to reports -- sh -c 'trap "exit 9" TERM; echo go >ready; while :; do sleep 0.1; done' 3>&- &
 	netmon=$!
 	until [ -s ready ]; do sleep 0.05; done
@@ -142,7 +142,7 @@ serve() {
 	contains "$(cat reports)" '(total)'
 }
 
-@test "Ctrl-C in a terminal: the command has it, netmon reports and ends as it did" {
+@test "Ctrl-C in a terminal ends the command; netmon reports and ends as it did" {
 	run -0 python3 - "$NETMON" <<-'END'
 		import os, pty, signal, sys, time
 		pid, terminal = pty.fork()
@@ -162,20 +162,20 @@ serve() {
 	END
 }
 
-@test "a full disk: the command goes on, then netmon fails" {
+@test "the command goes on if the disk is full, and netmon fails when it has ended" {
 	run -1 --separate-stderr "$NETMON" -i 0.05 --total --to /dev/full -- sh -c 'sleep 0.5; echo done'
 	equal "$output" done
 	contains "$stderr" "netmon: cannot write '/dev/full': No space left on device"
 }
 
-@test "where SIGCHLD is ignored by whoever starts netmon, it sees the end all the same" {
+@test "netmon sees the end of the command even if its parent ignores SIGCHLD" {
 	run -5 --separate-stderr timeout 20 python3 -c '
 import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.execv(sys.argv[1], ["netmon", "--to", "reports", "--", "sh", "-c", "exit 5"])' "$NETMON"
 }
 
-@test "in another pid namespace: refused, the command is not run" {
+@test "a command in another pid namespace is refused and not run" {
 	run -1 --separate-stderr unshare -pf --mount-proc "$NETMON" -- touch ran
 	contains "$stderr" "netmon: cannot follow 'the command': not in the initial pid namespace"
 	[ ! -e ran ]
