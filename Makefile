@@ -81,7 +81,7 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
-	nftables ethtool gcc musl-tools
+	nftables ethtool gcc musl-tools logrotate
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -226,6 +226,7 @@ deps:
 install: $(NETMON)
 	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
 	install -D -m 644 man/netmon.8 '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
+	install -D -m 644 examples/logrotate '$(DESTDIR)$(PREFIX)/share/doc/netmon/examples/logrotate'
 	$(if $(UNITDIR),mkdir -p '$(DESTDIR)$(UNITDIR)')
 	$(if $(UNITDIR),for unit in $(UNITS); do \
 		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >'$(DESTDIR)$(UNITDIR)'/$$unit && \
@@ -233,6 +234,7 @@ install: $(NETMON)
 
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/sbin/netmon' '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/netmon'
 	$(if $(UNITDIR),cd '$(DESTDIR)$(UNITDIR)' 2>/dev/null && rm -f $(UNITS) || :)
 
 clean:

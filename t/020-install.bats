@@ -16,12 +16,13 @@ make_target() {
 @test "make install installs the program, the manual and the units, and make uninstall removes them" {
 	make_target install UNITDIR="$prefix/lib/systemd/system"
 	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./lib/systemd/system/netmon-log.service \
-		./lib/systemd/system/netmon-pin.service ./sbin/netmon ./share/man/man8/netmon.8)"
+		./lib/systemd/system/netmon-pin.service ./sbin/netmon ./share/doc/netmon/examples/logrotate \
+		./share/man/man8/netmon.8)"
 	equal "$(usr/sbin/netmon --version)" "$("$NETMON" --version)"
 	make_target uninstall UNITDIR="$prefix/lib/systemd/system"
 	equal "$(find usr -type f)" ''
 	make_target install UNITDIR=
-	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./sbin/netmon ./share/man/man8/netmon.8)"
+	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./sbin/netmon ./share/doc/netmon/examples/logrotate ./share/man/man8/netmon.8)"
 }
 
 @test "DESTDIR can have a space, and is in no file" {

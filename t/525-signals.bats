@@ -150,6 +150,32 @@ rows_in() {
 	equal "$(grep -c time log)" 1
 }
 
+@test "logrotate with the example: each log begins with the header, and none of its rows is lost" {
+	mkdir logs bin
+	sed "s|/var/log/netmon|$PWD/logs|g" "$here/../examples/logrotate" >config
+	printf '%s\n' '#!/bin/sh' '[ "$*" = "kill --signal=HUP netmon-log.service" ] && kill -HUP "$(cat pid)"' >bin/systemctl
+	chmod 755 bin/systemctl
+	start -i 0.1 --to logs/log.csv
+	echo "$netmon" >pid
+	for i in 1 2 3; do
+		traffic up -b 100000
+		eventually grep -q ',up-' logs/log.csv
+		PATH=$PWD/bin:$PATH logrotate --state "$PWD/state" --force config
+		eventually [ -s logs/log.csv ]
+		traffic up -b 100000
+	done
+	stop
+	equal "$(ls logs | sort)" "$(printf '%s\n' log.csv log.csv.1 log.csv.2.gz log.csv.3.gz)"
+	head -1 logs/log.csv >reports
+	for log in logs/log.csv.3.gz logs/log.csv.2.gz logs/log.csv.1 logs/log.csv; do
+		gzip -cdf $log >rows
+		equal "$(head -1 rows)" "$columns"
+		tail -n +2 rows >>reports
+	done
+	equal "$(grep -c time reports)" 1
+	exact csv
+}
+
 @test "a file that cannot be reopened: a message, and rows go on to the one that is open" {
 	mkdir logs
 	start -i 0.1 --total -f jsonl --to logs/log
