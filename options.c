@@ -837,6 +837,7 @@ static void join(char *text, size_t size, char **words)
 static void fill_getopt(struct option long_options[], char *letters)
 {
 	*letters++ = '+'; /* a command's options are its own */
+	*letters++ = ':'; /* an argument that is missing is told from an unknown option */
 	for (int i = 0; i < OPTIONS; i++) {
 		const struct known_option *known = &known_options[i];
 
@@ -857,16 +858,28 @@ static void fill_getopt(struct option long_options[], char *letters)
 	}
 }
 
+/* In place of the messages of getopt_long(), which write the argument as it is. */
+__attribute__((noreturn)) static void wrong_option(bool incomplete, const char *argument)
+{
+	char letter[] = { '-', (char)optopt, '\0' };
+	bool known = incomplete || optopt >= FIRST_VALUE;
+
+	if (optopt && optopt < FIRST_VALUE)
+		argument = letter;
+	if (!known)
+		wrong("cannot use '%s': no such option, or more than one begins so", argument);
+	wrong("cannot use '%s': it %s an argument", argument, incomplete ? "needs" : "does not take");
+}
+
 /* The line of what getopt_long() returned. */
-static int find_option(int value)
+static int find_option(int value, const char *argument)
 {
 	if (value >= FIRST_VALUE)
 		return value - FIRST_VALUE;
 	for (int i = 0; i < OPTIONS; i++)
 		if (known_options[i].letter == value && value)
 			return i;
-	fputs("Try 'netmon --help'.\n", stderr);
-	exit(WRONG_USAGE);
+	wrong_option(value == ':', argument);
 }
 
 /* Whether getopt_long() has come to '--', which is no option's argument. */
@@ -886,7 +899,7 @@ static bool is_number(char **argv, const char *last_argument)
 static void parse_arguments(struct options *options, int argc, char **argv, bool given[OPTIONS])
 {
 	struct option long_options[OPTIONS + 1] = { 0 };
-	char letters[2 * OPTIONS + 2] = "";
+	char letters[2 * OPTIONS + 3] = "";
 	const char *last_argument = NULL;
 	static const char operands[] = "in"; /* INTERVAL and COUNT, by their options */
 	size_t count = 0;
@@ -898,7 +911,7 @@ static void parse_arguments(struct options *options, int argc, char **argv, bool
 
 		if (value == -1 && (count == 2 || !is_number(argv, last_argument)))
 			break;
-		option = find_option(value == -1 ? operands[count++] : value);
+		option = find_option(value == -1 ? operands[count++] : value, argv[optind - 1]);
 		/* '--pin DIR', not '--pin=DIR' alone */
 		if (value == -1 || (is_optional(&known_options[option]) && !optarg &&
 				    argv[optind] && *argv[optind] != '-'))
@@ -929,7 +942,7 @@ void options_parse(struct options *options, int argc, char **argv)
 		.view = { .window = 1 },
 		.style = { .format = CSV, .time = BY_FORMAT, .header = true, .units = ANY_UNITS },
 	};
-	argv[0] = "netmon"; /* getopt names it in its messages */
+	argv[0] = "netmon";
 	join(options->pin_command, sizeof(options->pin_command), argv);
 	parse_arguments(options, argc, argv, given);
 	check_mode(options, given);

@@ -368,13 +368,15 @@ taken() {
 	refused "''" ''
 	refused "'-'" -
 	refused "'--nosuch'" --nosuch
-	refused "'x'" -x
-	refused "'x'" -ax
-	refused "'i'" -i
-	refused "'--interval'" --interval
-	refused "'--attach'" --attach
-	refused "'--all'" --all=yes
-	refused "'--a'" --a
+	refused "'-x': no such option" -x
+	refused "'-x': no such option" --total -axz
+	refused "'-\\xc3': no such option" -é
+	refused "'-i': it needs an argument" -i
+	refused "'--interval': it needs an argument" --interval
+	refused "'--attach': it needs an argument" --attach
+	refused "'--all=yes': it does not take an argument" --all=yes
+	refused "'--a': no such option, or more than one begins so" --a
+	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'
 }
 
 @test "INTERVAL and COUNT as operands" {

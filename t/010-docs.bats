@@ -89,15 +89,14 @@ parse_commands() {
 
 # taken OPTION KIND: that the program takes the option, with an argument, without one, or both
 taken() {
-	local message="option '$1' "
 	case $2 in
 	required) "$NETMON" "$1" ;;
 	no) "$NETMON" "$1=x" ;;
 	optional) "$NETMON" "$1=x" --nosuch ;;
 	esac 2>message && return 1
 	case $2 in
-	required) grep -qF -e "$message""requires an argument" message ;;
-	no) grep -qF -e "$message""doesn't allow an argument" message ;;
+	required) grep -qF -e "'$1': it needs an argument" message ;;
+	no) grep -qF -e "'$1=x': it does not take an argument" message ;;
 	optional) grep -qF -e "'--nosuch'" message ;;
 	esac
 }
