@@ -161,11 +161,21 @@ static bool capable(enum layer layer)
 	return (effective & needed) == needed;
 }
 
+static bool in_user_namespace(void)
+{
+	struct stat status;
+
+	/* PROC_USER_INIT_INO, linux/proc_ns.h */
+	return !stat("/proc/self/ns/user", &status) && status.st_ino != 0xEFFFFFFD;
+}
+
 static const char *advice(int error, enum layer layer)
 {
 	if (error == EPERM && !capable(layer))
 		return layer == LAYER_IP ? "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
 					 : "run it as root, or with CAP_BPF and CAP_PERFMON";
+	if (error == EPERM && in_user_namespace())
+		return "run it outside of the user namespace, whose root has no rights to the kernel";
 	if (error == EPERM)
 		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
 		       "in a container, rights outside of it";
@@ -1112,6 +1122,16 @@ static struct probes *probes_new(const struct probes_options *options)
 	return probes;
 }
 
+/* Whether the kernel loads any program for this process: where not, its reason is that of every
+ * hook. */
+static bool may_load(void)
+{
+	int program = load_trial(BPF_PROG_TYPE_TRACEPOINT, 0, 0, false);
+
+	close_fd(program);
+	return program >= 0;
+}
+
 struct probes *probes_open(const struct probes_options *options)
 {
 	struct probes *probes;
@@ -1121,6 +1141,10 @@ struct probes *probes_open(const struct probes_options *options)
 	libbpf_set_print(libbpf_message);
 	if (!capable(options->layer)) {
 		cannot("load", "probes", strerror(EPERM), advice(EPERM, options->layer));
+		return NULL;
+	}
+	if (!may_load()) {
+		cannot("load", "probes", NULL, advice(errno, options->layer));
 		return NULL;
 	}
 	probes = probes_new(options);

@@ -256,3 +256,26 @@ rows_in() {
 	run -0 --separate-stderr bash -c 'ulimit -n 136; "$0" -q --no-pin -n 1 -i 0.01 -o +laddr,raddr' "$NETMON"
 	equal "$stderr" ''
 }
+
+@test "root of a user namespace, and a kernel that refuses bpf(2): the reason is named" {
+	run -1 --separate-stderr unshare -Ur "$NETMON" --no-pin -n 1
+	equal "$stderr" "netmon: cannot load 'probes': Operation not permitted: run it outside of the user namespace, whose root has no rights to the kernel"
+	run -1 --separate-stderr python3 - "$NETMON" <<-'END'
+		import ctypes, os, platform, struct, sys
+		bpf = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+		ENOSYS = 38
+		program = b"".join(struct.pack("HBBI", *instruction) for instruction in [
+		    (0x20, 0, 0, 0),                     # load the number of the system call
+		    (0x15, 0, 1, bpf),                   # is it bpf?
+		    (0x06, 0, 0, 0x50000 | ENOSYS),      # then it fails
+		    (0x06, 0, 0, 0x7fff0000)])
+		text = ctypes.create_string_buffer(program)
+		filter = struct.pack("HxxxxxxQ", 4, ctypes.addressof(text))
+		libc = ctypes.CDLL(None, use_errno=True)
+		libc.prctl(38, 1, 0, 0, 0)               # PR_SET_NO_NEW_PRIVS
+		if libc.prctl(22, 2, filter, 0, 0):      # PR_SET_SECCOMP, by a filter
+		    sys.exit("no seccomp")
+		os.execv(sys.argv[1], ["netmon", "--no-pin", "-n", "1"])
+	END
+	equal "$stderr" "netmon: cannot load 'probes': Function not implemented"
+}
