@@ -100,9 +100,14 @@ static int open_timer(__u64 start, __u64 interval)
 	return timer;
 }
 
+/* 0 where that is not known. */
 static __u64 calls_missed(const struct netmon *netmon)
 {
-	return netmon->pin ? pin_missed(netmon->pin) : probes_missed(netmon->probes);
+	__u64 missed;
+
+	if (!netmon->pin)
+		return probes_missed(netmon->probes);
+	return pin_missed(netmon->pin, &missed) ? missed : 0;
 }
 
 static void say_missed(struct netmon *netmon)
@@ -485,13 +490,11 @@ static int check_cgroups(const struct options *options)
 	return 0;
 }
 
-/* Whether to read what somebody has pinned.  A command and layer ip have probes of their own,
+/* Whether to read what somebody may have pinned.  A command and layer ip have probes of their own,
  * as have those who ask for them. */
-static bool is_pinned(const struct options *options)
+static bool looks_for_pin(const struct options *options)
 {
-	if (options->command || options->no_pin || options->probes.layer == LAYER_IP)
-		return false;
-	return options->from || pin_exists(options->pin.dir);
+	return !options->command && !options->no_pin && options->probes.layer != LAYER_IP;
 }
 
 /* The parts of the key that the rows and the filters take. */
@@ -521,8 +524,41 @@ static int check_parts(const struct options *options, __u32 parts)
 	return -1;
 }
 
+/* The tables keep nothing of a process that has ended.  Where the rows do not tell processes apart, the
+ * pin must not either: else a later reader's totals would be smaller than those of the one before. */
+static int check_totals(const struct options *options, __u32 parts)
+{
+	const struct view *view = &options->view;
+	const char *total = view_has(view, "tx_total") ? "tx_total" : "rx_total";
+	char names[256];
+
+	if (!(parts & PART_PROCESS) || !view_has(view, total) || view_has(view, "pid") ||
+	    view_has(view, "comm") || view_has(view, "cmd"))
+		return 0;
+	parts_columns(view_parts(view) & ~(__u32)PART_PROCESS, 0, names, sizeof(names));
+	say("cannot show '%s' without the process: the probes pinned in '%s' count by process, and "
+	    "forget one that has ended: pin them anew with 'netmon --pin %s --replace -o %s', or add "
+	    "the column pid", total, options->pin.dir, options->pin.dir, *names ? names : total);
+	return -1;
+}
+
+/* Who may not open the programs is told once what it cannot know. */
+static void say_pin(const struct netmon *netmon)
+{
+	const struct about *about = pin_about(netmon->pin);
+	__u64 missed;
+
+	if (about->holes.may_skip && !netmon->options.quiet && !pin_missed(netmon->pin, &missed))
+		say("cannot tell whether the kernel skipped calls: only root may open the programs "
+		    "pinned in '%s'", netmon->options.pin.dir);
+	if (!netmon->options.probes.verbose)
+		return;
+	say("reading what is pinned in '%s'", netmon->options.pin.dir);
+	probes_say_holes(&about->holes);
+}
+
 /* Reads what is pinned: what the probes do not filter, the report does. */
-static int open_pinned(struct netmon *netmon)
+static int use_pin(struct netmon *netmon)
 {
 	struct options *options = &netmon->options;
 
@@ -531,18 +567,12 @@ static int open_pinned(struct netmon *netmon)
 		    options->own, options->pin.dir);
 		return -1;
 	}
-	netmon->pin = pin_open(options->pin.dir);
-	if (!netmon->pin)
-		return -1;
 	netmon->tables = pin_tables(netmon->pin);
 	netmon->parts = pin_about(netmon->pin)->layout.parts;
 	netmon->missed = calls_missed(netmon);
 	options_filter_reports(options);
-	if (options->probes.verbose) {
-		say("reading what is pinned in '%s'", options->pin.dir);
-		probes_say_holes(&pin_about(netmon->pin)->holes);
-	}
-	return check_parts(options, netmon->parts);
+	say_pin(netmon);
+	return check_parts(options, netmon->parts) || check_totals(options, netmon->parts) ? -1 : 0;
 }
 
 /* libbpf takes a descriptor that it does not get for a feature that the kernel does not have: so
@@ -582,6 +612,18 @@ static int open_own(struct netmon *netmon)
 	return options->command ? probes_follow(netmon->probes, (__u32)netmon->command.pid) : 0;
 }
 
+/* A pin that cannot be used stops only who insists on it. */
+static int open_source(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	if (looks_for_pin(options))
+		netmon->pin = pin_open(options->pin.dir, options->from);
+	if (netmon->pin)
+		return use_pin(netmon);
+	return options->from ? -1 : open_own(netmon);
+}
+
 /* The tick that begins the history.  What a pin has counted before is in it; probes of our
  * own have just begun. */
 static int first_tick(struct netmon *netmon)
@@ -614,7 +656,7 @@ static int start(struct netmon *netmon)
 	if (options->command && command_make(&netmon->command, options->command))
 		return -1;
 	netmon->signals = open_signals(options);
-	if (is_pinned(options) ? open_pinned(netmon) : open_own(netmon))
+	if (open_source(netmon))
 		return -1;
 	if (open_report(netmon) || first_tick(netmon))
 		return -1;
@@ -645,7 +687,7 @@ static enum outcome status(struct netmon *netmon)
 		return FAILED;
 	netmon->signals = open_signals(options);
 	options->style.header &= !options->append || needs_header(netmon);
-	netmon->pin = pin_open(options->pin.dir);
+	netmon->pin = pin_open(options->pin.dir, true);
 	if (!netmon->pin || status_write(&netmon->text, options, netmon->pin) ||
 	    empty_output(netmon))
 		return FAILED;

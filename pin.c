@@ -6,10 +6,13 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -25,21 +28,33 @@ static const char about_name[] = "map_about";
 static const char not_netmons[] = "what is pinned there is not netmon's";
 static const char not_bpf[] = "not in a BPF file system";
 
-_Static_assert(sizeof(struct about) <= 4096, "it is mapped by readers of all builds");
+_Static_assert(sizeof(struct about) <= 4096, "readers of all builds map a page of it");
 
-/* What is to be pinned: a descriptor and the name of its file. */
+enum { TRIES = 100 };
+
+/* Where a pin is, or will be: it is looked up in `parent`, which is open, and nowhere else. */
+struct place {
+	const char *dir;           /* its path, for messages */
+	const char *name;          /* its end */
+	int parent;
+};
+
+/* An object to pin: its descriptor and the name of its file. */
 struct pin_object {
 	char name[64];
 	int fd;
-	unsigned mode;           /* of its file where a group may read; 0: not for it */
+	bool shared;               /* with the group */
 };
 
 struct pin {
-	const struct about *about;
-	int dir;                   /* its descriptor */
+	const char *dir;           /* for messages */
+	bool insists;
+	struct about about;
+	int fd;                    /* the directory */
 	struct tables *tables;
 	int programs[PROBES_MOST]; /* for their misses */
 	size_t count;
+	bool knows_missed;         /* it could open them */
 };
 
 static void close_fd(int fd)
@@ -48,40 +63,37 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-static void path_of(char path[PATH_MAX], const char *dir, const char *name)
+static const char *reason_of(int error)
 {
-	if (snprintf(path, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
-		path[0] = '\0'; /* there is no such file */
+	return error == ELOOP ? "netmon follows no symbolic link" : strerror(error);
 }
 
-/* Beside the place, where a pin is made. */
-static void path_new(char path[PATH_MAX], const char *dir)
+/* Opens a directory, through no symbolic link. */
+static int open_dir(int at, const char *path, __u64 flags)
 {
-	snprintf(path, PATH_MAX, "%s-new", dir);
+	struct open_how how = { .flags = flags | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS };
+
+	return (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
 }
 
-static void path_parent(char path[PATH_MAX], const char *dir)
+/* 0, or -1 with errno. */
+static int open_place(struct place *place, const char *dir)
 {
-	char *slash;
+	char parent[PATH_MAX];
 
-	snprintf(path, PATH_MAX, "%s", dir);
-	slash = strrchr(path, '/');
-	if (!slash)
-		strcpy(path, ".");
-	else
-		slash[slash == path] = '\0'; /* of "/dir" the slash stays */
+	place->dir = dir;
+	place->name = strrchr(dir, '/') + 1;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(place->name - dir), dir);
+	place->parent = open_dir(AT_FDCWD, parent, O_PATH);
+	return place->parent < 0 ? -1 : 0;
 }
 
-static bool is_bpf(const char *path)
+static bool is_bpf(int fd)
 {
 	struct statfs status;
 
-	return !statfs(path, &status) && status.f_type == BPF_FS_MAGIC;
-}
-
-bool pin_exists(const char *dir)
-{
-	return !access(dir, F_OK);
+	return !fstatfs(fd, &status) && status.f_type == BPF_FS_MAGIC;
 }
 
 static bool has_prefix(const char *name, const char *prefix)
@@ -89,401 +101,508 @@ static bool has_prefix(const char *name, const char *prefix)
 	return !strncmp(name, prefix, strlen(prefix));
 }
 
-/* Opens a pinned object, a map so that it can be mapped into memory: for reading alone the kernel
- * does not allow that; the map is frozen instead.  Returns a descriptor, or -1 with errno. */
-static int open_object(const char *dir, const char *name)
+/* The files of the directory; NULL with errno. */
+static DIR *list(int dir)
 {
-	struct bpf_obj_get_opts options;
-	char path[PATH_MAX];
+	int fd = open_dir(dir, ".", O_RDONLY);
+	DIR *files = fd < 0 ? NULL : fdopendir(fd);
 
-	memset(&options, 0, sizeof(options)); /* libbpf looks at the padding too */
-	options.sz = sizeof(options);
-	options.file_flags = has_prefix(name, "map_") ? 0 : BPF_F_RDONLY;
-	path_of(path, dir, name);
-	return bpf_obj_get_opts(path, &options);
+	if (fd >= 0 && !files)
+		close(fd);
+	return files;
 }
 
-/* Reading about */
-
-static bool is_netmon(const struct about *about)
+/* The next one, without "." and ".."; NULL: there are no more. */
+static const char *next_file(DIR *files)
 {
-	return !memcmp(about->program, "netmon", sizeof("netmon"));
-}
+	struct dirent *file;
 
-/* NULL with errno. */
-static const struct about *map_about(const char *dir)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 size = sizeof(info);
-	int fd = open_object(dir, about_name);
-	void *about = MAP_FAILED;
-
-	if (fd < 0)
-		return NULL;
-	errno = EINVAL;
-	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.map_flags & BPF_F_MMAPABLE)
-		about = mmap(NULL, sizeof(struct about), PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	if (about == MAP_FAILED)
-		return NULL;
-	if (is_netmon(about))
-		return about;
-	munmap(about, sizeof(struct about));
-	errno = EINVAL;
+	while ((file = readdir(files)))
+		if (strcmp(file->d_name, ".") && strcmp(file->d_name, ".."))
+			return file->d_name;
 	return NULL;
 }
 
-static void about_free(const struct about *about)
+/* Pins the object, or opens what is pinned if `object` is negative.  Since bpf(2) takes no directory
+ * before Linux 6.5, the name is looked up in the current one.  Returns a descriptor or 0, or -1 with
+ * errno. */
+static int bpf_at(int dir, const char *name, int object)
 {
-	if (about)
-		munmap((void *)about, sizeof(*about));
+	int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), result = -1, error;
+	struct bpf_obj_get_opts options;
+
+	memset(&options, 0, sizeof(options)); /* libbpf looks at the padding too */
+	options.sz = sizeof(options);
+	/* a map that is opened for reading alone cannot be mapped into memory; it is frozen instead */
+	options.file_flags = has_prefix(name, "map_") ? 0 : BPF_F_RDONLY;
+	if (!fchdir(dir))
+		result = object < 0 ? bpf_obj_get_opts(name, &options) : bpf_obj_pin(object, name);
+	error = errno;
+	/* a directory that cannot be opened is of no use to return to */
+	if ((here < 0 || fchdir(here)) && chdir("/"))
+		error = errno, result = -1;
+	close_fd(here);
+	errno = error;
+	return result;
 }
 
-static bool is_ours(const char *name)
+/* Opens a pinned object: a file, no link. */
+static int open_object(int dir, const char *name)
 {
-	return has_prefix(name, "map_") || has_prefix(name, "prog_") || has_prefix(name, "link_");
+	struct stat status;
+
+	if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW))
+		return -1;
+	if (S_ISREG(status.st_mode))
+		return bpf_at(dir, name, -1);
+	errno = EINVAL;
+	return -1;
 }
 
-static bool is_dot(const char *name)
+/* Whether it is a table of such a size, and can be mapped. */
+static bool is_table(int fd, size_t value_size, size_t max_entries)
 {
-	return !strcmp(name, ".") || !strcmp(name, "..");
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &size) && info.type == BPF_MAP_TYPE_ARRAY &&
+	       info.map_flags & BPF_F_MMAPABLE && info.value_size == value_size &&
+	       info.max_entries == max_entries;
 }
 
-/* Whether the directory is not netmon's, or cannot be told to be, and the reason: what lacks map_about
- * must at least have the map of the counters, or be empty. */
-static bool is_others(const char *dir, DIR *files, char reason[PATH_MAX])
+/* Copies what map_about says.  Other builds' may be shorter or longer: of these only the part that all
+ * have is good.  0, or -1 with errno; EINVAL: it is not netmon's. */
+static int read_about(int dir, struct about *about)
 {
-	const struct about *about = map_about(dir);
-	int error = about ? 0 : errno;
-	bool counters = false, any = false;
-	struct dirent *file;
+	const size_t common = offsetof(struct about, layout);
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+	int fd = open_object(dir, about_name), error = EINVAL;
+	void *map = MAP_FAILED;
 
-	about_free(about);
-	rewinddir(files);
-	while ((file = readdir(files))) {
-		if (is_dot(file->d_name))
-			continue;
-		if (!is_ours(file->d_name)) {
-			snprintf(reason, PATH_MAX, "'%s' in it is not netmon's", file->d_name);
-			return true;
-		}
+	if (fd < 0)
+		return -1;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.value_size >= common &&
+	    is_table(fd, info.value_size, 1)) {
+		map = mmap(NULL, sizeof(*about), PROT_READ, MAP_SHARED, fd, 0);
+		error = map == MAP_FAILED ? errno : 0;
+	}
+	close(fd);
+	if (map != MAP_FAILED) {
+		memcpy(about, map, sizeof(*about));
+		munmap(map, sizeof(*about));
+		about->version[sizeof(about->version) - 1] = '\0';
+		about->attached[sizeof(about->attached) - 1] = '\0';
+		about->command[sizeof(about->command) - 1] = '\0';
+		if (memcmp(about->program, "netmon", sizeof("netmon")) ||
+		    (about->build == probes_build() && info.value_size != sizeof(*about)))
+			error = EINVAL;
+	}
+	errno = error;
+	return error ? -1 : 0;
+}
+
+/* Whether the directory is not netmon's, or nobody can tell, and the reason.  As map_about is the first
+ * file that is made and the last one that is removed, only an empty directory lacks it. */
+static bool is_others(int dir, char reason[PATH_MAX])
+{
+	struct about about;
+	int error = read_about(dir, &about) ? errno : 0;
+	DIR *files = list(dir);
+	const char *name;
+	bool any = false;
+
+	if (!files) {
+		snprintf(reason, PATH_MAX, "%s", strerror(errno));
+		return true;
+	}
+	while ((name = next_file(files))) {
+		if (!has_prefix(name, "map_") && !has_prefix(name, "prog_") && !has_prefix(name, "link_"))
+			break;
 		any = true;
-		counters |= !strcmp(file->d_name, "map_packet_stats");
 	}
-	if (!error || (error == ENOENT && (counters || !any)))
-		return false;
-	snprintf(reason, PATH_MAX, "%s",
-		 error == ENOENT || error == EINVAL ? not_netmons : strerror(error));
-	return true;
-}
-
-static int cannot_read_whole(const char *verb, const char *dir)
-{
-	char reason[PATH_MAX], advice[PATH_MAX + 64];
-	DIR *files = opendir(dir);
-	bool others = files && is_others(dir, files, reason);
-
-	if (files)
-		closedir(files);
-	if (others)
-		return cannot(verb, dir, reason, NULL);
-	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", dir);
-	return cannot(verb, dir, strerror(ENOENT), advice);
-}
-
-/* Says that it failed so, with what to do where that is known, in the words "cannot `verb` 'DIR'".
- * Returns -1. */
-static int say_error(const char *verb, const char *dir, int error)
-{
-	switch (error) {
-	case EPERM:
-		return cannot(verb, dir, strerror(error),
-			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
-	case EACCES:
-		return cannot(verb, dir, strerror(error),
-			      "run it as root, or as a member of the group that --pin-group named");
-	case EINVAL:
-		return cannot(verb, dir, not_netmons, NULL);
-	case ENOENT:
-		return !pin_exists(dir) ? cannot(verb, dir, "nothing is pinned there", NULL)
-		       : !is_bpf(dir)	? cannot(verb, dir, not_bpf, NULL)
-					: cannot_read_whole(verb, dir);
-	default:
-		return cannot(verb, dir, strerror(error), NULL);
-	}
+	if (name)
+		snprintf(reason, PATH_MAX, "'%s' in it is not netmon's", name);
+	else if (error)
+		snprintf(reason, PATH_MAX, "%s",
+			 error == ENOENT || error == EINVAL ? not_netmons : strerror(error));
+	closedir(files);
+	return name || (error && (any || error != ENOENT));
 }
 
 /* Removing */
 
-/* A directory of others' is not touched. */
-static int check_ours(const char *verb, const char *dir, DIR *files)
+/* Removes the files whose names begin so, map_about only by its whole name.  The order of a directory
+ * that changes is not defined. */
+static int remove_files(int dir, const char *path, DIR *files, const char *prefix, bool verbose)
 {
-	char reason[PATH_MAX];
-
-	return is_others(dir, files, reason) ? cannot(verb, dir, reason, NULL) : 0;
-}
-
-/* Removes the files whose names begin so, what tells whose they are only by its whole name; the
- * directory's order is not to be relied on while it changes. */
-static int remove_files(const char *dir, DIR *files, const char *prefix, bool verbose)
-{
-	struct dirent *file;
+	char whole[PATH_MAX + NAME_MAX + 2];
+	const char *name;
 	bool any;
 
 	do {
 		any = false;
 		rewinddir(files);
-		while ((file = readdir(files))) {
-			char path[PATH_MAX];
-
-			if (is_dot(file->d_name) || !has_prefix(file->d_name, prefix) ||
-			    (!strcmp(file->d_name, about_name) && strcmp(prefix, about_name)))
+		while ((name = next_file(files))) {
+			if (!has_prefix(name, prefix) ||
+			    (!strcmp(name, about_name) && strcmp(prefix, about_name)))
 				continue;
-			path_of(path, dir, file->d_name);
-			if (unlink(path))
-				return cannot("remove", path, strerror(errno), NULL);
+			snprintf(whole, sizeof(whole), "%s/%s", path, name);
+			if (unlinkat(dir, name, 0)) {
+				if (errno != ENOENT)
+					return cannot("remove", whole, NULL, NULL);
+				continue; /* another netmon was faster */
+			}
 			if (verbose)
-				say("removed '%s'", path);
+				say("removed '%s'", whole);
 			any = true;
 		}
 	} while (any);
 	return 0;
 }
 
-/* The links first: then nothing counts any more.  1: there is no such directory. */
-static int remove_dir(const char *dir, bool verbose)
+/* Whether that directory still has the name. */
+static bool is_still(int dir, int parent, const char *name)
 {
-	DIR *files = opendir(dir);
-	int error = -1;
+	struct stat it, there;
 
-	if (!files && errno == ENOENT)
-		return 1;
-	if (!files)
-		return cannot("unpin", dir, strerror(errno), errno == EACCES ? "run it as root" : NULL);
+	return !fstat(dir, &it) && !fstatat(parent, name, &there, AT_SYMLINK_NOFOLLOW) &&
+	       it.st_dev == there.st_dev && it.st_ino == there.st_ino;
+}
+
+/* Removes netmon's directory `dir`, which has that name: the links first, then nothing counts any
+ * more. */
+static int remove_dir(int dir, const struct place *place, const char *name, bool verbose)
+{
+	static const char *const order[] = { "link_", "prog_", "map_", about_name };
+	char reason[PATH_MAX], path[PATH_MAX];
+	DIR *files;
+	int error = 0;
+
+	snprintf(path, sizeof(path), "%.*s%s", (int)(place->name - place->dir), place->dir, name);
 	if (!is_bpf(dir))
-		cannot("unpin", dir, not_bpf, NULL);
-	else if (!check_ours("unpin", dir, files) && !remove_files(dir, files, "link_", verbose) &&
-		 !remove_files(dir, files, "prog_", verbose) &&
-		 !remove_files(dir, files, "map_", verbose) &&
-		 !remove_files(dir, files, about_name, verbose))
-		error = 0;
+		return cannot("unpin", path, not_bpf, NULL);
+	if (is_others(dir, reason))
+		return cannot("unpin", path, reason, NULL);
+	files = list(dir);
+	if (!files)
+		return cannot("unpin", path, NULL, NULL);
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order) && !error; i++)
+		error = remove_files(dir, path, files, order[i], verbose);
 	closedir(files);
-	if (!error && rmdir(dir))
-		error = cannot("remove", dir, strerror(errno), NULL);
+	if (!error && is_still(dir, place->parent, name) &&
+	    unlinkat(place->parent, name, AT_REMOVEDIR) && errno != ENOENT)
+		error = cannot("remove", path, NULL, NULL);
 	return error;
+}
+
+/* A pin is made beside its place, under a name that nobody can take before. */
+static bool is_new(const struct place *place, const char *name)
+{
+	return has_prefix(name, place->name) && has_prefix(name + strlen(place->name), "-new-");
+}
+
+/* Whether this user made the directory, and the netmon that did it has ended: while it pins, it holds
+ * the lock. */
+static bool is_left(int dir)
+{
+	struct stat status;
+
+	return !fstat(dir, &status) && status.st_uid == geteuid() && is_bpf(dir) &&
+	       !flock(dir, LOCK_EX | LOCK_NB);
+}
+
+/* Removes what netmons that were killed left beside the place. */
+static bool remove_left(const struct place *place, bool verbose)
+{
+	DIR *files = list(place->parent);
+	const char *name;
+	bool any = false;
+
+	while (files && (name = next_file(files))) {
+		char copy[NAME_MAX + 1];
+		int dir;
+
+		if (!is_new(place, name))
+			continue;
+		snprintf(copy, sizeof(copy), "%s", name);
+		dir = open_dir(place->parent, copy, O_RDONLY);
+		any |= dir >= 0 && is_left(dir) && !remove_dir(dir, place, copy, verbose);
+		close_fd(dir);
+	}
+	if (files)
+		closedir(files);
+	return any;
 }
 
 int pin_remove(const char *dir, bool verbose)
 {
-	char half[PATH_MAX];
-	int error = remove_dir(dir, verbose), half_error;
+	struct place place;
+	int fd = open_place(&place, dir) ? -1 : open_dir(place.parent, place.name, O_RDONLY);
+	bool none = fd < 0 && errno == ENOENT;
+	int error = 0;
 
-	path_new(half, dir);
-	half_error = remove_dir(half, verbose);
-	if (verbose && error == 1 && half_error == 1)
+	if (fd >= 0)
+		error = remove_dir(fd, &place, place.name, verbose);
+	else if (!none)
+		error = cannot("unpin", dir, reason_of(errno), errno == EACCES ? "run it as root" : NULL);
+	if (place.parent >= 0 && !remove_left(&place, verbose) && none && verbose)
 		say("nothing is pinned in '%s'", dir);
-	return error < 0 || half_error < 0 ? -1 : 0;
+	close_fd(fd);
+	close_fd(place.parent);
+	return error;
 }
 
 /* Making */
 
-static int already_pinned(const char *dir)
+static int already_pinned(const struct place *place, int dir)
 {
-	const struct about *about = map_about(dir);
 	char reason[128] = "something is there", date[64] = "", advice[PATH_MAX + 64];
+	struct about about;
 	time_t since;
 	struct tm tm;
 
-	if (about) {
-		since = (time_t)(about->since / 1000);
+	if (!read_about(dir, &about)) {
+		since = (time_t)(about.since / 1000);
 		if (gmtime_r(&since, &tm))
 			strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		snprintf(reason, sizeof(reason), "netmon %.*s is pinned there since %s",
-			 (int)sizeof(about->version), about->version, date);
-		about_free(about);
+		snprintf(reason, sizeof(reason), "netmon %s is pinned there since %s", about.version, date);
 	}
-	snprintf(advice, sizeof(advice), "--replace takes its place, 'netmon --unpin %s' removes it", dir);
-	return cannot("pin to", dir, reason, advice);
+	snprintf(advice, sizeof(advice), "--replace takes its place, 'netmon --unpin %s' removes it",
+		 place->dir);
+	return cannot("pin to", place->dir, reason, advice);
 }
 
-static int half_made(const char *dir, const char *new)
+/* Whether the old pin, which is open or -1 with errno, may go. */
+static int check_old(const struct pin_options *options, const struct place *place, int old)
 {
-	char advice[PATH_MAX + 128];
+	char reason[PATH_MAX];
 
-	snprintf(advice, sizeof(advice),
-		 "another netmon is pinning, or was stopped while it did: 'netmon --unpin %s' removes it",
-		 new);
-	return cannot("pin to", dir, "it is half made", advice);
+	if (old < 0)
+		return errno == ENOENT ? 0 : cannot("pin to", place->dir, reason_of(errno), NULL);
+	if (is_others(old, reason))
+		return cannot("pin to", place->dir, reason, NULL);
+	return options->replace ? 0 : already_pinned(place, old);
 }
 
-/* What is there may go when a new pin is made. */
-static int check_old(const char *dir)
+static int check_parent(const struct place *place)
 {
-	DIR *files = opendir(dir);
-	int error;
+	struct statvfs status;
 
-	if (!files)
-		return cannot("pin to", dir, strerror(errno), NULL);
-	error = check_ours("pin to", dir, files);
-	closedir(files);
-	return error;
+	if (!is_bpf(place->parent))
+		return cannot("pin to", place->dir, not_bpf, "mount one: 'mount -t bpf bpf /sys/fs/bpf'");
+	if (!fstatvfs(place->parent, &status) && status.f_flag & ST_RDONLY)
+		return cannot("pin to", place->dir, strerror(EROFS), "'mount -o remount,rw' it first");
+	return 0;
+}
+
+static int open_parent(struct place *place, const char *dir)
+{
+	if (!open_place(place, dir))
+		return check_parent(place);
+	return cannot("pin to", dir, reason_of(errno), errno == EACCES ? "run it as root" : NULL);
 }
 
 int pin_check(const struct pin_options *options)
 {
-	char parent[PATH_MAX], half[PATH_MAX];
-	struct statvfs status;
+	struct place place;
+	int error = open_parent(&place, options->dir), old;
 
-	path_parent(parent, options->dir);
-	path_new(half, options->dir);
-	if (access(parent, F_OK))
-		return cannot("pin to", options->dir, strerror(errno),
-			      errno == EACCES ? "run it as root" : NULL);
-	if (!is_bpf(parent))
-		return cannot("pin to", options->dir, not_bpf,
-			      "mount one: 'mount -t bpf bpf /sys/fs/bpf'");
-	if (!statvfs(parent, &status) && status.f_flag & ST_RDONLY)
-		return cannot("pin to", options->dir, strerror(EROFS),
-			      "'mount -o remount,rw' it first");
-	if (!access(half, F_OK))
-		return half_made(options->dir, half);
-	if (!pin_exists(options->dir))
-		return 0;
-	if (check_old(options->dir))
-		return -1;
-	return options->replace ? 0 : already_pinned(options->dir);
+	if (!error) {
+		remove_left(&place, options->verbose);
+		old = open_dir(place.parent, place.name, O_RDONLY);
+		error = check_old(options, &place, old);
+		close_fd(old);
+	}
+	close_fd(place.parent);
+	return error;
 }
 
-/* Members of the group must come through the directories above, whatever their own group;
- * those outside of the file system are not ours to open. */
-static int open_parents(const struct pin_options *options)
+/* A directory that is empty, ours and locked, and its name.  Returns a descriptor, or -1 with errno. */
+static int make_dir(const struct place *place, char name[NAME_MAX + 1])
 {
-	char path[PATH_MAX], parent[PATH_MAX];
+	for (int tries = 0; tries < TRIES; tries++) {
+		struct stat status;
+		unsigned number;
+		int dir;
+
+		if (getrandom(&number, sizeof(number), 0) < 0)
+			return -1;
+		if (snprintf(name, NAME_MAX + 1, "%s-new-%08x", place->name, number) > NAME_MAX) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		if (mkdirat(place->parent, name, 0700)) {
+			if (errno == EEXIST)
+				continue;
+			return -1;
+		}
+		dir = open_dir(place->parent, name, O_RDONLY);
+		/* somebody else may have had it in hand before the lock */
+		if (dir >= 0 && !fstat(dir, &status) && status.st_uid == geteuid() &&
+		    !(status.st_mode & 077) && is_bpf(dir) && !flock(dir, LOCK_EX | LOCK_NB) &&
+		    !fstat(dir, &status) && status.st_nlink)
+			return dir;
+		close_fd(dir);
+	}
+	errno = EBUSY;
+	return -1;
+}
+
+/* Members of the group must come through the directories above, whatever their own group; those of
+ * others, and outside of the file system, are not ours to open. */
+static int open_parents(const struct pin_options *options, const struct place *place)
+{
+	int dir = open_dir(place->parent, ".", O_RDONLY), above;
 	struct stat status;
 
-	for (path_parent(path, options->dir); is_bpf(path); memcpy(path, parent, PATH_MAX)) {
-		if (stat(path, &status))
-			return cannot("pin to", options->dir, strerror(errno), NULL);
+	while (dir >= 0 && is_bpf(dir) && !fstat(dir, &status) && status.st_uid == geteuid()) {
 		if (!(status.st_mode & S_IXOTH)) {
-			if (chmod(path, (status.st_mode & 07777) | S_IXOTH))
-				return cannot("open to the group", path, strerror(errno), NULL);
+			if (fchmod(dir, (status.st_mode & 07777) | S_IXOTH)) {
+				close(dir);
+				return cannot("open to the group", options->dir, NULL, NULL);
+			}
 			if (options->verbose)
-				say("'%s' may be searched by all", path);
+				say("a directory above '%s' may be searched by all", options->dir);
 		}
-		path_parent(parent, path);
-		if (!strcmp(parent, path))
-			break;
+		above = open_dir(dir, "..", O_RDONLY);
+		close(dir);
+		dir = above;
 	}
+	close_fd(dir);
 	return 0;
 }
 
-static int let_group(const struct pin_options *options, const char *dir,
+/* Gives the group the tables, and no program or link: a descriptor of a program is enough to attach it
+ * once more. */
+static int let_group(const struct pin_options *options, const struct place *place, int dir,
 		     const struct pin_object *objects, size_t count)
 {
-	char path[PATH_MAX];
-
 	if (!options->group)
 		return 0;
-	for (size_t i = 0; i < count; i++) {
-		if (!objects[i].mode)
-			continue;
-		path_of(path, dir, objects[i].name);
-		if (chown(path, (uid_t)-1, options->gid) || chmod(path, objects[i].mode))
-			return cannot("let the group read", path, strerror(errno), NULL);
-	}
-	if (chown(dir, (uid_t)-1, options->gid) || chmod(dir, 0750))
-		return cannot("let the group read", dir, strerror(errno), NULL);
-	return open_parents(options);
+	for (size_t i = 0; i < count; i++)
+		if (objects[i].shared && (fchownat(dir, objects[i].name, (uid_t)-1, options->gid,
+						   AT_SYMLINK_NOFOLLOW) ||
+					  fchmodat(dir, objects[i].name, 0660, 0)))
+			return cannot("let the group read", objects[i].name, NULL, NULL);
+	if (fchown(dir, (uid_t)-1, options->gid) || fchmod(dir, 0750))
+		return cannot("let the group read", options->dir, NULL, NULL);
+	return open_parents(options, place);
 }
 
-/* Whether a member of the group, without any right else, can really read; a child tries.
- * Where this process may not become somebody else, nobody knows. */
-static int try_group(const struct pin_options *options, const char *dir)
+/* What a member of the group, without any right else, gets when it opens map_about: 0 or an error. */
+static int read_as_member(const struct place *place, const char *name, gid_t gid)
 {
-	const gid_t gid = options->gid;
+	char path[PATH_MAX];
+	int dir;
+
+	if (setgroups(1, &gid) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+		return 0; /* who may not become somebody else cannot know */
+	snprintf(path, sizeof(path), "%.*s%s", (int)(place->name - place->dir), place->dir, name);
+	dir = open_dir(AT_FDCWD, path, O_PATH);
+	return dir < 0 || open_object(dir, about_name) < 0 ? errno : 0;
+}
+
+/* Whether the group can really read; a child tries. */
+static int try_group(const struct pin_options *options, const struct place *place, const char *name)
+{
 	int status = 0;
 	pid_t child;
 
 	if (!options->group)
 		return 0;
 	child = fork();
-	if (!child) {
-		if (setgroups(1, &gid) || setresgid(65534, 65534, 65534) ||
-		    setresuid(65534, 65534, 65534))
-			_exit(0);
-		_exit(open_object(dir, about_name) < 0 ? errno : 0);
-	}
+	if (!child)
+		_exit(read_as_member(place, name, options->gid));
 	if (child < 0 || waitpid(child, &status, 0) != child)
-		return cannot("pin to", options->dir, strerror(errno), NULL);
+		return cannot("pin to", options->dir, NULL, NULL);
 	status = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
-	if (status == EACCES)
-		return cannot("let the group read", options->dir, strerror(status),
-			      "a directory above is closed to it");
-	return status ? say_error("let the group read", options->dir, status) : 0;
+	if (!status)
+		return 0;
+	return cannot("let the group read", options->dir, strerror(status),
+		      status == EACCES  ? "a directory above is closed to it"
+		      : status == EPERM ? "before Linux 5.19 only root, or CAP_BPF, may read what is pinned"
+					: NULL);
 }
 
-static int pin_object(const char *dir, const struct pin_object *object, bool verbose)
+static int pin_object(const struct pin_options *options, int dir, const struct pin_object *object)
 {
-	char path[PATH_MAX];
-
-	path_of(path, dir, object->name);
-	if (bpf_obj_pin(object->fd, path))
-		return cannot("pin", path, strerror(errno),
+	if (bpf_at(dir, object->name, object->fd))
+		return cannot("pin", object->name, NULL,
 			      errno == EINVAL ? "before Linux 5.15 kprobes and classic tracepoints end "
 						"with the program: try another --attach"
 					      : NULL);
-	if (verbose)
-		say("pinned '%s'", path);
+	if (options->verbose)
+		say("pinned '%s/%s'", options->dir, object->name);
 	return 0;
 }
 
-/* renameat2(2), which musl does not have. */
-static int rename_to(const char *from, const char *to, unsigned int flags)
+/* renameat2(2), which musl does not have: gives the directory of that name its place. */
+static int rename_to_place(const struct place *place, const char *name, unsigned flags)
 {
-	return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
+	return (int)syscall(SYS_renameat2, place->parent, name, place->parent, place->name, flags);
 }
 
-/* The new pin gets its place at once where the kernel can exchange directories (Linux 5.16), and the
- * old one that of the new one; else there is none for a moment. */
-static int take_place(const struct pin_options *options, const char *new)
+static int move_in(const struct place *place, const char *name)
 {
-	if (!rename_to(new, options->dir, RENAME_NOREPLACE))
+	if (!rename_to_place(place, name, RENAME_NOREPLACE))
 		return 0;
-	if (errno != EEXIST)
-		return cannot("pin to", options->dir, strerror(errno), NULL);
-	if (!options->replace)
-		return already_pinned(options->dir);
-	if (!rename_to(new, options->dir, RENAME_EXCHANGE))
-		return 0;
-	if (remove_dir(options->dir, options->verbose) < 0)
+	return cannot("pin to", place->dir, NULL, NULL);
+}
+
+/* The new pin gets its place at once if the kernel can exchange directories (Linux 5.16), and the old one
+ * that of the new one; else there is none for a moment. */
+static int replace(const struct pin_options *options, const struct place *place, const char *name, int old)
+{
+	if (!rename_to_place(place, name, RENAME_EXCHANGE))
+		return remove_dir(old, place, name, options->verbose) ? 1 : 0;
+	if (remove_dir(old, place, place->name, options->verbose))
 		return -1;
-	return rename(new, options->dir) ? cannot("pin to", options->dir, strerror(errno), NULL) : 0;
+	return move_in(place, name);
+}
+
+static int take_place(const struct pin_options *options, const struct place *place, const char *name,
+		      int dir)
+{
+	int old = open_dir(place->parent, place->name, O_RDONLY);
+	int error = check_old(options, place, old);
+
+	if (!error)
+		error = old < 0 ? move_in(place, name) : replace(options, place, name, old);
+	close_fd(old);
+	if (!error && !is_still(dir, place->parent, place->name))
+		error = cannot("pin to", place->dir, "somebody renames what is there", NULL);
+	return error;
 }
 
 static int pin_objects(const struct pin_options *options, const struct pin_object *objects, size_t count)
 {
-	char new[PATH_MAX];
-	int error = 0;
+	struct place place;
+	char name[NAME_MAX + 1];
+	int error = open_parent(&place, options->dir), dir = -1;
 
-	path_new(new, options->dir);
-	if (mkdir(new, 0700))
-		return errno == EEXIST ? half_made(options->dir, new)
-				       : cannot("pin to", options->dir, strerror(errno), NULL);
-	for (size_t i = 0; i < count && !error; i++)
-		error = pin_object(new, &objects[i], options->verbose);
-	if (error || let_group(options, new, objects, count) || try_group(options, new) ||
-	    take_place(options, new)) {
-		remove_dir(new, false);
-		return -1;
+	if (!error) {
+		dir = make_dir(&place, name);
+		error = dir < 0 ? cannot("pin to", options->dir, NULL, NULL) : 0;
 	}
-	return remove_dir(new, options->verbose) < 0; /* the old one, if there is one */
+	for (size_t i = 0; i < count && !error; i++)
+		error = pin_object(options, dir, &objects[i]);
+	if (!error && (let_group(options, &place, dir, objects, count) ||
+		       try_group(options, &place, name)))
+		error = -1;
+	if (!error)
+		error = take_place(options, &place, name, dir);
+	if (error < 0 && dir >= 0)
+		remove_dir(dir, &place, name, false);
+	close_fd(dir);
+	close_fd(place.parent);
+	return error;
 }
 
 static void describe_pin(const struct probes *probes, struct about *about, const char *command)
 {
 	struct timespec now;
 	struct probe probe;
-	size_t length = 0;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	strcpy(about->program, "netmon");
@@ -493,9 +612,10 @@ static void describe_pin(const struct probes *probes, struct about *about, const
 	about->layout = *probes_layout(probes);
 	about->holes = *probes_holes(probes);
 	snprintf(about->command, sizeof(about->command), "%s", command);
-	for (size_t i = 0; probes_get(probes, i, &probe) && length < sizeof(about->programs); i++)
-		length += (size_t)snprintf(about->programs + length, sizeof(about->programs) - length,
-					   "%s%s", i ? " " : "", probe.name);
+	while (probes_get(probes, about->links, &probe)) {
+		about->links++;
+		about->programs += probe.counts;
+	}
 	probes_ways(probes, about->attached, sizeof(about->attached));
 }
 
@@ -514,7 +634,7 @@ static int make_about(const struct probes *probes, const char *command)
 	if (fd >= 0)
 		about = mmap(NULL, sizeof(struct about), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (about == MAP_FAILED) {
-		cannot("pin", about_name, strerror(errno), NULL);
+		cannot("pin", about_name, NULL, NULL);
 		close_fd(fd);
 		return -1;
 	}
@@ -523,44 +643,45 @@ static int make_about(const struct probes *probes, const char *command)
 	return fd;
 }
 
-static void add_object(struct pin_object *objects, size_t *count, const char *prefix,
-		       const char *name, int fd)
+static void add_object(struct pin_object *objects, size_t *count, const char *prefix, const char *name,
+		       int fd, bool shared)
 {
 	struct pin_object *object = &objects[(*count)++];
 
 	snprintf(object->name, sizeof(object->name), "%s%s", prefix, name);
 	object->fd = fd;
-	object->mode = !strcmp(prefix, "map_") ? 0660 : !strcmp(prefix, "prog_") ? 0640 : 0;
+	object->shared = shared;
 }
 
-/* Nobody but the probes may write: whoever maps a map must be able to open it for that. */
+/* Only the probes may write: the file of a map that is to be mapped must be writable. */
 static int freeze_maps(const struct pin_object *objects, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bpf_map_freeze(objects[i].fd))
-			return cannot("freeze", objects[i].name, strerror(errno), NULL);
+			return cannot("freeze", objects[i].name, NULL, NULL);
 	return 0;
 }
 
 int pin_make(const struct pin_options *options, struct probes *probes, const char *command)
 {
 	const struct table_fds fds = tables_fds(probes_tables(probes));
-	struct pin_object objects[4 + 2 * PROBES_MOST] = { 0 };
+	struct pin_object objects[5 + 2 * PROBES_MOST] = { 0 };
 	size_t count = 0;
 	int about = make_about(probes, command), error;
 	struct probe probe;
 
 	if (about < 0)
 		return -1;
-	add_object(objects, &count, "map_", "about", about);
-	add_object(objects, &count, "map_", "packet_stats", fds.counters);
-	add_object(objects, &count, "map_", "rows", fds.rows);
-	add_object(objects, &count, "map_", "processes", fds.processes);
-	add_object(objects, &count, "map_", "status", fds.status);
+	add_object(objects, &count, "map_", "about", about, true);
+	add_object(objects, &count, "map_", "packet_stats", fds.counters, true);
+	add_object(objects, &count, "map_", "rows", fds.rows, true);
+	add_object(objects, &count, "map_", "processes", fds.processes, true);
+	add_object(objects, &count, "map_", "status", fds.status, true);
 	error = freeze_maps(objects, count);
 	for (size_t i = 0; probes_get(probes, i, &probe); i++) {
-		add_object(objects, &count, "prog_", probe.name, probe.program);
-		add_object(objects, &count, "link_", probe.name, probe.link);
+		if (probe.counts) /* what others miss is no byte; their links keep them */
+			add_object(objects, &count, "prog_", probe.name, probe.program, false);
+		add_object(objects, &count, "link_", probe.name, probe.link, false);
 	}
 	error = error ? error : pin_objects(options, objects, count);
 	close(about);
@@ -571,98 +692,184 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 
 /* Reading */
 
-/* NULL with a message where the pin is another build's, or can't be read. */
-static const struct about *open_about(const char *dir)
+/* Says why the pin is not read. */
+static int refuse(const struct pin *pin, const char *reason, const char *advice)
 {
-	const struct about *about = map_about(dir);
+	return cannot("read the pin", pin->dir, reason,
+		      pin->insists ? advice : "counting with probes of its own");
+}
+
+static int refuse_incomplete(const struct pin *pin)
+{
+	char reason[PATH_MAX], advice[PATH_MAX + 64];
+
+	if (is_others(pin->fd, reason))
+		return refuse(pin, reason, NULL);
+	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", pin->dir);
+	return refuse(pin, strerror(ENOENT), advice);
+}
+
+static int refuse_for(const struct pin *pin, int error)
+{
+	switch (error) {
+	case EPERM:
+		return refuse(pin, strerror(error),
+			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
+	case EACCES:
+		return refuse(pin, strerror(error),
+			      "run it as root, or as a member of the group that --pin-group named");
+	case EINVAL:
+		return refuse(pin, not_netmons, NULL);
+	case ENOENT:
+		return refuse_incomplete(pin);
+	default:
+		return refuse(pin, reason_of(error), NULL);
+	}
+}
+
+/* What others may change is not netmon's. */
+static int check_owner(const struct pin *pin)
+{
+	struct stat status;
+	char reason[64];
+
+	if (fstat(pin->fd, &status))
+		return refuse_for(pin, errno);
+	if (status.st_uid && status.st_uid != geteuid()) {
+		snprintf(reason, sizeof(reason), "it belongs to user %u, neither root nor you",
+			 (unsigned)status.st_uid);
+		return refuse(pin, reason, NULL);
+	}
+	return status.st_mode & 022 ? refuse(pin, "others may write to it", NULL) : 0;
+}
+
+static int check_build(const struct pin *pin)
+{
 	char reason[64], advice[PATH_MAX + 64];
 
-	if (!about) {
-		say_error("read the pin", dir, errno);
-	} else if (about->build != probes_build()) {
-		snprintf(reason, sizeof(reason), "made by another build of netmon, %.*s",
-			 (int)sizeof(about->version), about->version);
-		snprintf(advice, sizeof(advice),
-			 "'netmon --pin %s --replace' makes it anew, --no-pin does without", dir);
-		cannot("read the pin", dir, reason, advice);
-		about_free(about);
-		about = NULL;
-	}
-	return about;
+	if (pin->about.build == probes_build())
+		return 0;
+	snprintf(reason, sizeof(reason), "made by another build of netmon, %s", pin->about.version);
+	snprintf(advice, sizeof(advice), "'netmon --pin %s --replace' makes it anew, --no-pin does without",
+		 pin->dir);
+	return refuse(pin, reason, advice);
 }
 
-/* Programs, for what they missed. */
-static int open_programs(struct pin *pin, const char *dir)
+static int open_table(int dir, const char *name, size_t value_size, size_t max_entries)
 {
-	char names[sizeof(pin->about->programs)], *rest = names, *name;
+	int fd = open_object(dir, name);
 
-	memcpy(names, pin->about->programs, sizeof(names));
-	while ((name = strsep(&rest, " ")) && *name && pin->count < PROBES_MOST) {
-		char file[64], path[PATH_MAX];
-
-		snprintf(file, sizeof(file), "link_%s", name);
-		snprintf(path, sizeof(path), "%s/%s", dir, file);
-		if (access(path, F_OK))
-			return -1;
-		snprintf(file, sizeof(file), "prog_%s", name);
-		pin->programs[pin->count] = open_object(dir, file);
-		if (pin->programs[pin->count] < 0)
-			return -1;
-		pin->count++;
-	}
-	return 0;
+	if (fd < 0 || is_table(fd, value_size, max_entries))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
 }
 
-/* Opens all of the pin; -1 with errno where something is missing. */
-static int open_objects(struct pin *pin, const char *dir, struct table_fds *fds)
+/* Opens the tables; -1 with errno if one is missing, or not of the size that the layout makes. */
+static int open_tables(const struct pin *pin, struct table_fds *fds)
 {
-	fds->counters = open_object(dir, "map_packet_stats");
+	const struct layout *layout = &pin->about.layout;
+
+	errno = EINVAL;
+	if (!layout_is_valid(layout))
+		return -1;
+	fds->counters = open_table(pin->fd, "map_packet_stats", sizeof(struct netmon_counters),
+				   layout->groups * layout_stride(layout));
 	if (fds->counters < 0)
 		return -1;
-	fds->rows = open_object(dir, "map_rows");
+	fds->rows = open_table(pin->fd, "map_rows", sizeof(struct netmon_row), layout_rows(layout));
 	if (fds->rows < 0)
 		return -1;
-	fds->processes = open_object(dir, "map_processes");
+	fds->processes = open_table(pin->fd, "map_processes", sizeof(struct netmon_process),
+				    layout_processes(layout));
 	if (fds->processes < 0)
 		return -1;
-	fds->status = open_object(dir, "map_status");
-	return fds->status < 0 ? -1 : open_programs(pin, dir);
+	fds->status = open_table(pin->fd, "map_status", sizeof(__u64), STATUS_COUNT);
+	return fds->status < 0 ? -1 : 0;
 }
 
-/* Whether that is still what has the name: else what was opened may be of two pins. */
-static bool is_still(int pin, const char *dir)
+/* Opens the programs that count, for what they missed; only who pinned them, and root, may.  -1 with errno if one
+ * is missing, or its link. */
+static int open_programs(struct pin *pin)
 {
-	struct stat before, now;
+	DIR *files = list(pin->fd);
+	__u32 links = 0, programs = 0;
+	const char *name;
 
-	return !fstat(pin, &before) && !stat(dir, &now) && before.st_dev == now.st_dev &&
-	       before.st_ino == now.st_ino;
+	if (!files)
+		return -1;
+	pin->knows_missed = true;
+	while ((name = next_file(files))) {
+		int program;
+
+		links += has_prefix(name, "link_");
+		if (!has_prefix(name, "prog_") || ++programs > PROBES_MOST)
+			continue;
+		program = open_object(pin->fd, name);
+		if (program >= 0)
+			pin->programs[pin->count++] = program;
+		else
+			pin->knows_missed = false;
+	}
+	closedir(files);
+	errno = ENOENT;
+	return links == pin->about.links && programs == pin->about.programs ? 0 : -1;
 }
 
-static int open_whole(struct pin *pin, const char *dir)
+/* Reads what is in the directory, which is open. */
+static int read_dir(struct pin *pin)
 {
 	struct table_fds fds = { -1, -1, -1, -1 };
+	struct stat status;
 	int error;
 
-	pin->about = open_about(dir);
-	if (!pin->about)
+	if (!is_bpf(pin->fd))
+		return refuse(pin, not_bpf, NULL);
+	if (check_owner(pin))
 		return -1;
-	error = open_objects(pin, dir, &fds) ? errno : 0;
-	if (!is_still(pin->dir, dir)) {
-		cannot("read the pin", dir, strerror(ESTALE), "it has just been replaced: try again");
-	} else if (error) {
-		say_error("read the pin", dir, error);
-	} else {
-		pin->tables = tables_open(&pin->about->layout, &fds, true);
+	if (read_about(pin->fd, &pin->about))
+		return refuse_for(pin, errno);
+	if (check_build(pin))
+		return -1;
+	if (!open_tables(pin, &fds) && !open_programs(pin)) {
+		pin->tables = tables_open(&pin->about.layout, &fds, true);
 		return pin->tables ? 0 : -1;
 	}
+	error = errno;
 	close_fd(fds.counters);
 	close_fd(fds.rows);
 	close_fd(fds.processes);
 	close_fd(fds.status);
-	return -1;
+	if (!fstat(pin->fd, &status) && !status.st_nlink)
+		return refuse(pin, strerror(ESTALE), "it has just been replaced: try again");
+	return refuse_for(pin, error);
 }
 
-struct pin *pin_open(const char *dir)
+/* 0, or -1 with a message, or without one if nothing is there and nobody insists. */
+static int open_pin(struct pin *pin)
+{
+	struct place place;
+	int error = 0;
+
+	if (open_place(&place, pin->dir)) {
+		if (pin->insists || (errno != ENOENT && errno != EACCES))
+			error = errno == ENOENT ? refuse(pin, "nothing is pinned there", NULL)
+						: refuse_for(pin, errno);
+		return -1;
+	}
+	pin->fd = open_dir(place.parent, place.name, O_PATH);
+	if (pin->fd >= 0)
+		error = read_dir(pin);
+	else if (errno != ENOENT)
+		error = refuse_for(pin, errno);
+	else
+		error = pin->insists ? refuse(pin, "nothing is pinned there", NULL) : -1;
+	close(place.parent);
+	return error;
+}
+
+struct pin *pin_open(const char *dir, bool insists)
 {
 	struct pin *pin = calloc(1, sizeof(*pin));
 
@@ -670,8 +877,10 @@ struct pin *pin_open(const char *dir)
 		cannot("read the pin", dir, strerror(ENOMEM), NULL);
 		return NULL;
 	}
-	pin->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (!open_whole(pin, dir))
+	pin->dir = dir;
+	pin->insists = insists;
+	pin->fd = -1;
+	if (!open_pin(pin))
 		return pin;
 	pin_close(pin);
 	return NULL;
@@ -684,14 +893,13 @@ void pin_close(struct pin *pin)
 	for (size_t i = 0; i < pin->count; i++)
 		close_fd(pin->programs[i]);
 	tables_close(pin->tables);
-	close_fd(pin->dir);
-	about_free(pin->about);
+	close_fd(pin->fd);
 	free(pin);
 }
 
 const struct about *pin_about(const struct pin *pin)
 {
-	return pin->about;
+	return &pin->about;
 }
 
 struct tables *pin_tables(const struct pin *pin)
@@ -699,14 +907,15 @@ struct tables *pin_tables(const struct pin *pin)
 	return pin->tables;
 }
 
-__u64 pin_missed(const struct pin *pin)
+bool pin_missed(const struct pin *pin, __u64 *missed)
 {
-	return tables_calls_missed(pin->tables) + programs_missed(pin->programs, pin->count);
+	*missed = tables_calls_missed(pin->tables) + programs_missed(pin->programs, pin->count);
+	return pin->knows_missed;
 }
 
 bool pin_gone(const struct pin *pin)
 {
 	struct stat status;
 
-	return !fstat(pin->dir, &status) && !status.st_nlink;
+	return !fstat(pin->fd, &status) && !status.st_nlink;
 }

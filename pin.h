@@ -7,7 +7,12 @@
  * map_about says whose they are.  It begins the same in all versions; a pin whose maps
  * are laid out in another way is told by its build.
  *
- * A pin is made beside its place, in DIR-new, and takes the place when it is whole.
+ * A pin is made beside its place, in DIR-new-NUMBER, and takes the place when it is whole.  The
+ * maker holds a lock on it: what is there without a lock was left by one that was killed, and the
+ * next maker removes it.
+ *
+ * A group reads the tables and nothing else.  No symbolic link is followed, and whatever is done
+ * with a directory is done with its descriptor, whose file system and owner were looked at.
  */
 #ifndef PIN_H
 #define PIN_H
@@ -25,8 +30,8 @@ struct about {
 	__u64 since;             /* milliseconds since the epoch */
 	/* from here on as that build has it; altogether a page of memory at the most */
 	struct layout layout;    /* of the tables */
-	char programs[1024];     /* their names, and how each hook is attached, with spaces between */
-	char attached[1024];
+	__u32 links, programs;   /* how many are pinned */
+	char attached[1024];     /* how each hook is: HOOK=WAY, with spaces between */
 	struct holes holes;
 	char command[768];       /* the command line that pinned them, cut where it is longer */
 };
@@ -38,9 +43,6 @@ struct pin_options {
 	bool replace;            /* what is pinned there */
 	bool verbose;            /* say on standard error what is done */
 };
-
-/* Whether anything is there. */
-bool pin_exists(const char *dir);
 
 /* Whether probes can be pinned there, as far as can be told without trying.  Returns 0,
  * or -1 with a message. */
@@ -58,8 +60,10 @@ int pin_remove(const char *dir, bool verbose);
 
 struct pin;
 
-/* The probes that are pinned there, for reading: nothing is loaded.  NULL with a message. */
-struct pin *pin_open(const char *dir);
+/* The probes that are pinned there, for reading: nothing is loaded.  What is there is input: its owner,
+ * sizes and strings are checked.  Returns NULL with a message; without one if nothing is there and
+ * the user does not insist on a pin. */
+struct pin *pin_open(const char *dir, bool insists);
 
 /* Takes NULL too. */
 void pin_close(struct pin *pin);
@@ -70,8 +74,9 @@ const struct about *pin_about(const struct pin *pin);
 /* What its probes count into. */
 struct tables *pin_tables(const struct pin *pin);
 
-/* As probes_missed(). */
-__u64 pin_missed(const struct pin *pin);
+/* As probes_missed().  Returns false if that is not known, because only who pinned the programs may
+ * open them. */
+bool pin_missed(const struct pin *pin, __u64 *missed);
 
 /* Whether it has been removed, or another one has its place. */
 bool pin_gone(const struct pin *pin);

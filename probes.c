@@ -596,6 +596,9 @@ static struct holes find_holes(const struct probes_options *options, const struc
 			holes.skipped |= 1U << i;
 		if (hooks[i].role == RECEIVES && chosen[i] != WAYS)
 			holes.waiting |= !hooks[i].group && hooks[i].unless;
+		if (hooks[i].role >= SENDS && (chosen[i] == FEXIT || (chosen[i] == TP_BTF &&
+								      tracing_is_preempted())))
+			holes.may_skip = true;
 	}
 	return holes;
 }

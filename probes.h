@@ -78,6 +78,7 @@ struct holes {
 	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
 	bool waiting;            /* receives that waited already when the probes were attached */
 	bool receivers;          /* which process receives, with --layer ip */
+	bool may_skip;           /* the kernel may skip programs that count */
 };
 
 const struct holes *probes_holes(const struct probes *probes);

@@ -19,6 +19,8 @@ int status_write(struct text *text, const struct options *options, const struct 
 	const struct about *about = pin_about(pin);
 	__u32 max_entries = about->layout.parts == PART_PROCESS ? about->layout.max_processes : about->layout.max_entries;
 	struct tables_use use;
+	__u64 missed;
+	bool knows_missed = pin_missed(pin, &missed);
 	char keys[256];
 	size_t count;
 
@@ -41,7 +43,7 @@ int status_write(struct text *text, const struct options *options, const struct 
 		number_field("tx_bytes", use.all.tx_bytes),
 		number_field("rx_calls", use.all.rx_calls),
 		number_field("tx_calls", use.all.tx_calls),
-		number_field("missed_calls", pin_missed(pin)),
+		{ "missed_calls", { .type = knows_missed ? INTEGER : UNKNOWN, .number = missed } },
 	};
 
 	count = sizeof(fields) / sizeof(*fields);

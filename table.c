@@ -56,6 +56,11 @@ struct tables {
 
 /* Layout */
 
+bool layout_is_valid(const struct layout *layout)
+{
+	return layout->groups && layout->groups <= MAX_GROUPS && !layout->by_packet;
+}
+
 size_t layout_processes(const struct layout *layout)
 {
 	return 1 + (layout->parts & PART_PROCESS ? layout->max_processes + layout->by_packet : 0);

@@ -16,8 +16,11 @@ struct layout {
 	__u32 max_processes;       /* how many processes can be told apart, */
 	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
 	__u32 groups;              /* sets of counters */
-	bool by_packet;            /* layer ip */
+	__u32 by_packet;           /* 1: layer ip */
 };
+
+/* Whether it can be that of a pin; it may come from anybody. */
+bool layout_is_valid(const struct layout *layout);
 
 /* How many elements there are of each, the first one included. */
 size_t layout_processes(const struct layout *layout);

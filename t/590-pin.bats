@@ -232,7 +232,13 @@ as_member() {
 	while read -r pid _ rx tx _; do
 		equal "$(reported "map(select(.pid == $pid)) | .[] | [.rx_total, .tx_total] | @csv")" "$rx,$tx"
 	done <account
-	as_member /proc/self/fd/9 --status "$pin" 9<"$NETMON" >/dev/null 2>&1
+	equal "$(as_member /proc/self/fd/9 --status "$pin" -f jsonl 9<"$NETMON" | jq -c .missed_calls)" null
+	equal "$(status_of missed_calls | grep -c '^[0-9][0-9]*$')" 1
+	# the tables, and nothing that could be attached once more
+	equal "$(cd "$pin" && find . -type f ! -perm 600 | sort | xargs)" './map_about ./map_packet_stats ./map_processes ./map_rows ./map_status'
+	for file in "$pin"/prog_* "$pin"/link_*; do
+		run ! as_member bpftool "$(basename "$file" | sed 's/_.*//')" show pinned "$file"
+	done
 	as_member cat /dev/null # what follows fails for want of rights, not of this
 	run ! as_member bpftool map update pinned "$pin/map_packet_stats" key 0 0 0 0 value zeroes
 	run ! as_member rm -f "$pin"/link_*
@@ -280,8 +286,8 @@ as_member() {
 		import sys
 		# the name of a variable in the debug information of the probes
 		program = open(sys.argv[1], "rb").read()
-		assert b"forks_missed\0" in program
-		open("other", "wb").write(program.replace(b"forks_missed\0", b"forks_mixxed\0"))
+		assert b"rows_stride\0" in program
+		open("other", "wb").write(program.replace(b"rows_stride\0", b"rows_strixx\0"))
 	END
 	chmod +x other
 	for mode in --from --status; do
@@ -296,35 +302,78 @@ as_member() {
 	[ ! -e "$pin" ]
 }
 
-@test "a damaged pin is told, and unpinned; so is one that was half made" {
+@test "a damaged pin is not read, and --unpin removes it" {
 	pin
 	files=$(cd "$pin" && ls)
 	"$NETMON" --unpin "$pin"
-	for file in map_about map_watch map_processes $(grep -m 1 ^prog_ <<<"$files") \
+	for file in map_packet_stats map_rows map_processes map_status $(grep -m 1 ^prog_ <<<"$files") \
 		$(grep -m 1 ^link_ <<<"$files"); do
 		pin
 		rm "$pin/$file"
-		run -1 --separate-stderr "$NETMON" --from "$pin"
-		contains "$stderr" "cannot read the pin '$pin': No such file or directory"
+		refused 1 "cannot read the pin '$pin': No such file or directory: it is not whole: 'netmon --unpin $pin' removes it" \
+			--from "$pin"
 		run -0 --separate-stderr "$NETMON" --unpin "$pin"
 		equal "$stderr$output" ''
 		[ ! -e "$pin" ]
 	done
+	# map_about is made first and removed last: what lacks it is not netmon's
 	pin
-	mv "$pin" "$pin-new"
-	rm "$pin-new/map_about"
-	refused 1 "cannot pin to '$pin': it is half made: another netmon is pinning, or was stopped while it did: 'netmon --unpin $pin-new' removes it" \
-		--pin "$pin"
-	"$NETMON" --unpin "$pin"
-	equal "$(pinned)" ''
-	for delay in 0.01 0.02 0.04 0.06 0.1 0.2; do
-		"$NETMON" --pin "$pin" 2>/dev/null 3>&- &
-		sleep $delay
-		kill -KILL $! 2>/dev/null || true
-		wait $! 2>/dev/null || true
+	rm "$pin/map_about"
+	refused 1 "cannot read the pin '$pin': what is pinned there is not netmon's" --from "$pin"
+	refused 1 "cannot unpin '$pin': what is pinned there is not netmon's" --unpin "$pin"
+	rm -r "$pin"
+}
+
+# kill_pin DELAY [OPTION]...: a --pin that is killed so soon
+kill_pin() {
+	"$NETMON" --pin "$pin" "${@:2}" 2>/dev/null 3>&- &
+	sleep "$1"
+	kill -KILL $! 2>/dev/null || true
+	wait $! 2>/dev/null || true
+}
+
+@test "what a killed --pin leaves is removed by the next --pin, and by --unpin" {
+	for delay in 0.01 0.03 0.06 0.08 0.1 0.12 0.2; do
+		kill_pin $delay
 		"$NETMON" --unpin "$pin"
 		equal "$(pinned)" ''
 	done
+	for delay in 0.03 0.06 0.08 0.1 0.12 0.14 0.2; do
+		kill_pin $delay --replace
+		pin --replace
+		equal "$(pinned)" netmon
+	done
+	# the same at a known moment: half made, and the old one that waits to be removed
+	for i in 1 2; do
+		mv "$pin" "$bpf/$i"
+		pin
+	done
+	rm "$bpf/1/map_processes" "$bpf"/1/link_*
+	mv "$bpf/1" "$pin-new-00000001"
+	mv "$bpf/2" "$pin-new-00000002"
+	mkdir "$pin-new-00000003"
+	pin --replace
+	equal "$(pinned)" netmon
+	mv "$pin" "$pin-new-00000001"
+	run -0 --separate-stderr "$NETMON" --unpin "$pin" -v
+	contains "$stderr" "removed '$pin-new-00000001/map_about'"
+	equal "$(pinned)" ''
+}
+
+@test "what another --pin is making is left alone, and so is what is not netmon's" {
+	pin
+	mv "$pin" "$pin-new-12345678"
+	mkdir "$pin-new-87654321" "$pin-new-87654321/others" "$pin-newer"
+	exec 7<"$pin-new-12345678"
+	flock 7
+	pin
+	run -0 "$NETMON" --unpin "$pin"
+	contains "$output" "cannot unpin '$pin-new-87654321': 'others' in it is not netmon's"
+	equal "$(pinned)" "$(printf '%s\n' netmon-new-12345678 netmon-new-87654321 netmon-newer)"
+	exec 7<&-
+	rmdir "$pin-new-87654321/others"
+	"$NETMON" --unpin "$pin"
+	equal "$(pinned)" netmon-newer
 }
 
 @test "--unpin is quiet where nothing is pinned; -v says so; what is others' is not touched" {
@@ -357,16 +406,135 @@ as_member() {
 	done
 }
 
-@test "--replace beside one that is half made: the pin stays, and what is said to do helps" {
+# by_user COMMAND...: as somebody who has nothing to do with any pin
+by_user() {
+	setpriv --reuid=12345 --regid=12345 --clear-groups -- "$@"
+}
+
+@test "no symbolic link is followed, and none keeps root from pinning" {
+	chmod 1777 "$bpf"
 	pin
-	since=$(status_of since)
-	mkdir "$pin-new"
-	run -1 --separate-stderr "$NETMON" --pin "$pin" --replace
-	advice=$(grep -o "netmon --unpin [^']*" <<<"$stderr")
-	equal "$(status_of since)" "$since"
-	"$NETMON" ${advice#netmon }
-	equal "$(status_of since)" "$since"
-	pin --replace
+	files=$(ls "$pin")
+	by_user ln -s netmon "$bpf/link"
+	by_user ln -s . "$bpf/dir"
+	by_user ln -s nowhere "$bpf/other-new-00000000"
+	no_link='netmon follows no symbolic link'
+	for path in "$bpf/link" "$bpf/dir/netmon"; do
+		refused 1 "cannot unpin '$path': $no_link" --unpin "$path"
+		refused 1 "cannot pin to '$path': $no_link" --pin "$path"
+		refused 1 "cannot pin to '$path': $no_link" --pin "$path" --replace
+		refused 1 "cannot read the pin '$path': $no_link" --from "$path"
+		refused 1 "cannot read the pin '$path': $no_link" --status "$path"
+	done
+	"$NETMON" --pin "$bpf/other" 2>/dev/null
+	"$NETMON" --unpin "$bpf/other"
+	equal "$(ls "$pin")" "$files"
+	equal "$(pinned)" "$(printf '%s\n' dir link netmon other-new-00000000)"
+}
+
+@test "a pin of another user's, or that others may write to, is not read" {
+	pin
+	chown 12345 "$pin"
+	refused 1 "cannot read the pin '$pin': it belongs to user 12345, neither root nor you" --from "$pin"
+	refused 1 "cannot read the pin '$pin': it belongs to user 12345, neither root nor you" --status "$pin"
+	chown 0 "$pin"
+	chmod 770 "$pin"
+	refused 1 "cannot read the pin '$pin': others may write to it" --from "$pin"
+	chmod 700 "$pin"
+	"$NETMON" --status "$pin" >/dev/null 2>&1
+}
+
+@test "a table of another type or size is not read" {
+	pin
+	id=$(bpftool -j map show pinned "$pin/map_processes" | jq .id)
+	entries=$(bpftool -j map show id "$id" | jq .max_entries)
+	for forged in "array 4 64 $((entries - 1)) 0x400" "array 4 128 $entries 0x400" \
+		"array 4 64 $entries 0" "hash 4 64 $entries 0"; do
+		read -r type key value count flags <<<"$forged"
+		rm "$pin/map_processes"
+		bpftool map create "$pin/map_processes" type "$type" key "$key" value "$value" \
+			entries "$count" name forged flags "$flags"
+		refused 1 "cannot read the pin '$pin': what is pinned there is not netmon's" --from "$pin"
+	done
+	rm "$pin/map_processes"
+	bpftool map create "$pin/map_processes" type array key 4 value 64 entries "$entries" name forged \
+		flags 0x400
+	"$NETMON" --status "$pin" >/dev/null 2>&1
+}
+
+# at_usual_place SCRIPT: in a mount namespace with a BPF file system of its own there
+at_usual_place() {
+	unshare -m --propagation private bash -euc "mount -t bpf -o mode=1777 bpf /sys/fs/bpf; $1"
+}
+
+@test "a pin that cannot be used does not stop a plain netmon: it says so, and counts by itself" {
+	own='counting with probes of its own'
+	python3 - "$NETMON" <<-'END'
+		import sys
+		program = open(sys.argv[1], "rb").read()
+		assert b"rows_stride\0" in program
+		open("other", "wb").write(program.replace(b"rows_stride\0", b"rows_strixx\0"))
+	END
+	chmod +x other
+	while IFS='|' read -r make reason; do
+		at_usual_place "$make; exec \"\$NETMON\" -n 1 -i 0.05" >reports 2>said
+		contains "$(cat reports)" 'pid,comm'
+		equal "$(grep -v '^netmon: counting' said)" \
+			"netmon: cannot read the pin '/sys/fs/bpf/netmon': $reason: $own"
+		run -1 at_usual_place "$make; exec \"\$NETMON\" --from /sys/fs/bpf/netmon"
+	done <<-END
+		./other --pin 2>/dev/null|made by another build of netmon, $("$NETMON" --version | cut -d ' ' -f 2)
+		mkdir /sys/fs/bpf/netmon|No such file or directory
+		setpriv --reuid=12345 mkdir /sys/fs/bpf/netmon|it belongs to user 12345, neither root nor you
+		ln -s nowhere /sys/fs/bpf/netmon|netmon follows no symbolic link
+		\$NETMON --pin 2>/dev/null; rm /sys/fs/bpf/netmon/map_processes|No such file or directory
+	END
+	at_usual_place 'exec "$NETMON" -n 1 -i 0.05' 2>&1 >/dev/null | grep -v '^netmon: counting' >said || true
+	equal "$(cat said)" ''
+}
+
+@test "who owns the directory above gains nothing from renaming while root pins" {
+	mkdir outside
+	echo kept >outside/map_about
+	chmod 600 outside/map_about
+	pin
+	kept=$(ls -l "$pin"; ls -l outside)
+	mkdir "$bpf/above"
+	chmod 755 "$bpf"
+	chown 12345 "$bpf/above"
+	"$BUILD/t/renames" "$bpf/above" 12345 "$PWD/outside" "$pin" 3>&- &
+	renaming=$!
+	for _ in {1..25}; do
+		for options in "--pin" "--pin --replace" "--pin --replace --pin-group 4242" "--unpin"; do
+			status=0
+			# shellcheck disable=SC2086
+			"$NETMON" ${options%% *} "$bpf/above/x" ${options#--*pin} >said 2>&1 || status=$?
+			[ "$status" -le 1 ] || fail "$options: exit status $status" "$(cat said)"
+		done
+	done
+	kill $renaming
+	wait $renaming || true
+	equal "$(ls -l "$pin"; ls -l outside)" "$kept"
+	rm -rf "$bpf/above"
+}
+
+@test "a total that would fall is refused, with the pin that has it" {
+	pin -o +user
+	for total in rx_total tx_total; do
+		refused 1 "cannot show '$total' without the process: the probes pinned in '$pin' count by process, and forget one that has ended: pin them anew with 'netmon --pin $pin --replace -o uid', or add the column pid" \
+			--from "$pin" -o user,$total
+	done
+	"$NETMON" --from "$pin" -n 1 -i 0.01 -o user,tx_bytes >/dev/null 2>&1
+	"$NETMON" --from "$pin" -n 1 -i 0.01 -o pid,user,tx_total >/dev/null 2>&1
+	pin --replace -o user,proto
+	last=0
+	for _ in 1 2 3; do
+		"$BUILD/t/traffic" up -b 1000 >account
+		total=$("$NETMON" --from "$pin" -a -n 1 -i 0.01 -f jsonl -o user,tx_total 2>/dev/null |
+			jq -s 'map(select(.user == "root").tx_total) | add')
+		[ "$total" -ge $((last + 1000)) ] || fail "$total after $last"
+		last=$total
+	done
 }
 
 @test "a path may be relative, and as long as the kernel takes it" {
@@ -408,7 +576,7 @@ as_member() {
 	mount -o remount,ro "$bpf"
 	refused 1 "cannot pin to '$pin': Read-only file system: 'mount -o remount,rw' it first" --pin "$pin"
 	# without a BPF file system where it usually is
-	unshare -m bash -c 'umount -l /sys/fs/bpf 2>/dev/null; exec "$@"' - "$NETMON" --pin 2>said && false
+	unshare -m bash -c 'while umount -l /sys/fs/bpf 2>/dev/null; do :; done; exec "$@"' - "$NETMON" --pin 2>said && false
 	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': not in a BPF file system: mount one"
 }
 
@@ -436,7 +604,7 @@ as_member() {
 @test "--status in all formats; -v says what is pinned and removed" {
 	pin -v -o +proto
 	for file in "$pin"/*; do
-		equal "$(grep -cx "netmon: pinned '$pin-new/${file##*/}'" pin-messages)" 1
+		equal "$(grep -cx "netmon: pinned '$pin/${file##*/}'" pin-messages)" 1
 	done
 	"$NETMON" --status "$pin" -f csv >csv 2>/dev/null
 	"$NETMON" --status "$pin" -f tsv >tsv 2>/dev/null
