@@ -27,7 +27,13 @@ static __always_inline bool no_address(const __u32 address[4])
 	return !(address[0] | address[1] | address[2] | address[3]);
 }
 
-static __always_inline bool is_listed(const volatile __u16 *list, __u32 count, __u16 wanted)
+/* Whether the list of this kind says what to leave out. */
+static __always_inline bool leaves_out(const volatile struct netmon_filter *filter, __u32 kind)
+{
+	return filter->leave_out & kind;
+}
+
+static __always_inline bool is_listed(const volatile __u32 *list, __u32 count, __u32 wanted)
 {
 	UNROLL
 	for (__u32 i = 0; i < MAX_LISTED; i++)
@@ -85,19 +91,27 @@ static __always_inline bool is_loopback(const struct netmon_key *key)
 	return !no_address(b) && a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
+static __always_inline bool user_passes(const volatile struct netmon_filter *filter, __u32 uid)
+{
+	return is_listed(filter->uids, filter->uids_count, uid) != leaves_out(filter, FILTER_UID);
+}
+
 /* All kinds but FILTER_PIDS, FILTER_CGROUP and FILTER_IFACE, and but those of `without`. */
 static __always_inline bool filter_passes(const volatile struct netmon_filter *filter, __u32 without,
 					  const struct netmon_key *key)
 {
 	__u32 kinds = filter->kinds & ~without;
 
-	if (kinds & FILTER_UID && key->uid != filter->uid)
+	if (kinds & FILTER_UID && !user_passes(filter, key->uid))
 		return false;
-	if (kinds & FILTER_PROTO && !is_listed(filter->protos, filter->protos_count, key->proto))
+	if (kinds & FILTER_PROTO &&
+	    is_listed(filter->protos, filter->protos_count, key->proto) ==
+		    leaves_out(filter, FILTER_PROTO))
 		return false;
 	if (kinds & FILTER_PORT &&
-	    !is_listed(filter->ports, filter->ports_count, key->lport) &&
-	    !is_listed(filter->ports, filter->ports_count, key->rport))
+	    (is_listed(filter->ports, filter->ports_count, key->lport) ||
+	     is_listed(filter->ports, filter->ports_count, key->rport)) ==
+		    leaves_out(filter, FILTER_PORT))
 		return false;
 	if (kinds & FILTER_NET && !in_nets(filter, key))
 		return false;

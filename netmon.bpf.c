@@ -764,7 +764,9 @@ static __always_inline void take_peer(struct netmon_peer *peer, enum netmon_dire
 
 static __noinline bool key_passes(const struct netmon_key *key)
 {
-	if (filter.kinds & FILTER_CGROUP && bpf_current_task_under_cgroup(&wanted_cgroup, 0) != 1)
+	if (filter.kinds & FILTER_CGROUP &&
+	    (bpf_current_task_under_cgroup(&wanted_cgroup, 0) == 1) ==
+		    leaves_out(&filter, FILTER_CGROUP))
 		return false;
 	return filter_passes(&filter, 0, key);
 }
@@ -822,7 +824,8 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 		take_peer(&peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
-	if (filter.kinds & FILTER_PIDS && !bpf_map_lookup_elem(&wanted_pids, &pid))
+	if (filter.kinds & FILTER_PIDS &&
+	    !bpf_map_lookup_elem(&wanted_pids, &pid) != leaves_out(&filter, FILTER_PIDS))
 		return 0;
 	if (needs & ~PART_PROCESS)
 		key_make(&key, sk, family, typed, &peer);

@@ -33,7 +33,7 @@ enum {
 	MAX_GROUPS = 64,         /* sets of counters: a new row's base is summed over all of them */
 	MAX_FOLLOWED = 65536,    /* live descendants of a command */
 	FILL_MOST = 128,         /* elements that one run makes free; the verifier visits each */
-	MAX_LISTED = 16,         /* protocols, ports, networks of a filter */
+	MAX_LISTED = 16,         /* users, protocols, ports, networks ... of a filter */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
 };
 
@@ -142,12 +142,12 @@ enum filter_kind {
 	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_UID | FILTER_CGROUP,
 };
 
-/* What to count; a call must pass each kind that is set. */
+/* What to count; a call must pass each kind that is set.  The list of a kind says what to count or,
+ * if the kind is in `leave_out`, what not to; each network says so for itself. */
 struct netmon_filter {
-	__u32 kinds;
-	__u32 uid;
-	__u32 protos_count, ports_count, nets_count, ifaces_count;
-	__u16 protos[MAX_LISTED], ports[MAX_LISTED];
+	__u32 kinds, leave_out;
+	__u32 uids_count, protos_count, ports_count, nets_count, ifaces_count;
+	__u32 uids[MAX_LISTED], protos[MAX_LISTED], ports[MAX_LISTED];
 	struct netmon_network nets[MAX_LISTED];
 	char ifaces[MAX_LISTED][IFACE_LEN];
 };

@@ -241,6 +241,29 @@ static void each(const char *option, const char *list, void (*add)(struct option
 	free(copy);
 }
 
+/* The same for a filter of that kind, whose list says what to count or, with '!' before each element,
+ * what not to. */
+static void each_filter(const char *option, const char *list,
+			void (*add)(struct options *, const char *), struct options *options,
+			__u32 kind)
+{
+	struct netmon_filter *filter = &options->probes.filter;
+	char *copy = strdup(list), *rest = copy, *element;
+	bool leave_out = *list == '!';
+
+	if (!copy)
+		wrong("cannot read '%s' for %s: %s", list, option, strerror(errno));
+	while ((element = strsep(&rest, ","))) {
+		if ((*element == '!') != leave_out)
+			wrong("cannot use '%s' for %s: '!' must stand before each element, or before none",
+			      list, option);
+		add(options, element + leave_out);
+	}
+	free(copy);
+	filter->kinds |= kind;
+	filter->leave_out = leave_out ? filter->leave_out | kind : filter->leave_out & ~kind;
+}
+
 static void too_many(const char *element, const char *option, int most)
 {
 	wrong("cannot use '%s' for %s: more than %d", element, option, most);
@@ -266,13 +289,13 @@ static void add_proto(struct options *options, const char *text)
 		proto = (int)number("--proto", text, 0, 0, 65534, "from 0 to 65534");
 	if (filter->protos_count == MAX_LISTED)
 		too_many(text, "--proto", MAX_LISTED);
-	filter->protos[filter->protos_count++] = (__u16)proto;
+	filter->protos[filter->protos_count++] = (__u32)proto;
 }
 
 static void add_port(struct options *options, const char *text)
 {
 	struct netmon_filter *filter = &options->probes.filter;
-	__u16 port = (__u16)number("--port", text, 0, 1, 65535, "from 1 to 65535");
+	__u32 port = (__u32)number("--port", text, 0, 1, 65535, "from 1 to 65535");
 
 	if (filter->ports_count == MAX_LISTED)
 		too_many(text, "--port", MAX_LISTED);
@@ -288,12 +311,14 @@ static void set_mask(__u32 mask[4], unsigned bits)
 		bytes[i / 8] |= (unsigned char)(0x80 >> i % 8);
 }
 
-static void add_net(struct options *options, const char *text)
+/* A network of the list's element `text`. */
+static void add_network(struct options *options, const char *text, const char *address, bool leave_out)
 {
-	static const char form[] = "it takes ADDRESS or ADDRESS/BITS";
+	static const char form[] = "it takes ADDRESS, ADDRESS/BITS, private, loopback, "
+				   "link-local or multicast";
 	struct netmon_filter *filter = &options->probes.filter;
 	struct netmon_network *net = &filter->nets[filter->nets_count];
-	const char *address = text + (*text == '!'), *slash = strchrnul(address, '/');
+	const char *slash = strchrnul(address, '/');
 	char copy[INET6_ADDRSTRLEN];
 	unsigned most;
 
@@ -303,7 +328,7 @@ static void add_net(struct options *options, const char *text)
 		wrong("cannot use '%s' for --net: %s", text, form);
 	memcpy(copy, address, (size_t)(slash - address));
 	copy[slash - address] = '\0';
-	*net = (struct netmon_network){ .leave_out = *text == '!' };
+	*net = (struct netmon_network){ .leave_out = leave_out };
 	if (inet_pton(AF_INET, copy, net->address) == 1)
 		net->family = 4;
 	else if (inet_pton(AF_INET6, copy, net->address) == 1)
@@ -323,6 +348,31 @@ static void add_net(struct options *options, const char *text)
 	filter->nets_count++;
 }
 
+static void add_net(struct options *options, const char *text)
+{
+	/* RFC 1918, 4193; 1122, 4291; 3927, 4291; 5771, 4291 */
+	static const struct {
+		const char *name;
+		const char *networks[5];
+	} words[] = {
+		{ "private", { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7" } },
+		{ "loopback", { "127.0.0.0/8", "::1" } },
+		{ "link-local", { "169.254.0.0/16", "fe80::/10" } },
+		{ "multicast", { "224.0.0.0/4", "ff00::/8" } },
+	};
+	bool leave_out = *text == '!';
+	const char *name = text + leave_out;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(name, words[i].name))
+			continue;
+		for (const char *const *network = words[i].networks; *network; network++)
+			add_network(options, text, *network, leave_out);
+		return;
+	}
+	add_network(options, text, name, leave_out);
+}
+
 static void add_iface(struct options *options, const char *text)
 {
 	struct netmon_filter *filter = &options->probes.filter;
@@ -334,11 +384,14 @@ static void add_iface(struct options *options, const char *text)
 	strcpy(filter->ifaces[filter->ifaces_count++], text);
 }
 
-static void parse_user(struct options *options, const char *text)
+static void add_user(struct options *options, const char *text)
 {
-	if (!user_find(text, &options->probes.filter.uid))
+	struct netmon_filter *filter = &options->probes.filter;
+
+	if (filter->uids_count == MAX_LISTED)
+		too_many(text, "--user", MAX_LISTED);
+	if (!user_find(text, &filter->uids[filter->uids_count++]))
 		wrong("cannot use '%s' for --user: no such user", text);
-	options->probes.filter.kinds |= FILTER_UID;
 }
 
 static void need_cgroups(struct options *options)
@@ -367,7 +420,10 @@ static void parse_cgroup(struct options *options, const char *path)
 {
 	static char plain[PATH_MAX];
 	struct probes_options *probes = &options->probes;
+	struct netmon_filter *filter = &probes->filter;
+	bool leave_out = *path == '!';
 
+	path += leave_out;
 	if (!*path || strlen(path) >= PATH_MAX)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
 		      *path ? strerror(ENAMETOOLONG) : "it is empty");
@@ -379,43 +435,73 @@ static void parse_cgroup(struct options *options, const char *path)
 	if (probes->cgroup < 0)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
 	options->view.cgroup = plain;
-	probes->filter.kinds |= FILTER_CGROUP;
+	filter->kinds |= FILTER_CGROUP;
+	filter->leave_out = leave_out ? filter->leave_out | FILTER_CGROUP
+				      : filter->leave_out & ~(__u32)FILTER_CGROUP;
 }
 
 static void parse_pids(struct options *options, const char *text)
 {
 	options->probes.pids_count = 0;
-	each("--pid", text, add_pid, options);
-	options->probes.filter.kinds |= FILTER_PIDS;
+	each_filter("--pid", text, add_pid, options, FILTER_PIDS);
+}
+
+/* The patterns point into the copy, which is PATH_MAX bytes. */
+static void parse_patterns(struct patterns *patterns, const char *option, const char *text, char *copy)
+{
+	char *element;
+
+	if (strlen(text) >= PATH_MAX)
+		wrong("cannot use '%s' for %s: %s", text, option, strerror(ENAMETOOLONG));
+	strcpy(copy, text);
+	patterns->count = 0;
+	while ((element = strsep(&copy, ","))) {
+		bool leave_out = *element == '!';
+
+		if (patterns->count == MAX_PATTERNS)
+			too_many(element, option, MAX_PATTERNS);
+		patterns->list[patterns->count].text = element + leave_out;
+		patterns->list[patterns->count++].leave_out = leave_out;
+	}
 }
 
 static void parse_comm(struct options *options, const char *text)
 {
-	options->view.comm = text;
+	static char copy[PATH_MAX];
+
+	parse_patterns(&options->view.comms, "--comm", text, copy);
+}
+
+static void parse_users(struct options *options, const char *text)
+{
+	options->probes.filter.uids_count = 0;
+	each_filter("--user", text, add_user, options, FILTER_UID);
 }
 
 static void parse_unit(struct options *options, const char *text)
 {
-	options->view.unit = text;
+	static char copy[PATH_MAX];
+
+	parse_patterns(&options->view.units, "--unit", text, copy);
 }
 
 static void parse_container(struct options *options, const char *text)
 {
-	options->view.container = text;
+	static char copy[PATH_MAX];
+
+	parse_patterns(&options->view.containers, "--container", text, copy);
 }
 
 static void parse_protos(struct options *options, const char *text)
 {
 	options->probes.filter.protos_count = 0;
-	each("--proto", text, add_proto, options);
-	options->probes.filter.kinds |= FILTER_PROTO;
+	each_filter("--proto", text, add_proto, options, FILTER_PROTO);
 }
 
 static void parse_ports(struct options *options, const char *text)
 {
 	options->probes.filter.ports_count = 0;
-	each("--port", text, add_port, options);
-	options->probes.filter.kinds |= FILTER_PORT;
+	each_filter("--port", text, add_port, options, FILTER_PORT);
 }
 
 static void parse_nets(struct options *options, const char *text)
@@ -428,8 +514,7 @@ static void parse_nets(struct options *options, const char *text)
 static void parse_ifaces(struct options *options, const char *text)
 {
 	options->probes.filter.ifaces_count = 0;
-	each("--iface", text, add_iface, options);
-	options->probes.filter.kinds |= FILTER_IFACE;
+	each_filter("--iface", text, add_iface, options, FILTER_IFACE);
 }
 
 static void parse_no_loopback(struct options *options, const char *text)
@@ -651,19 +736,19 @@ static const struct known_option known_options[] = {
 	{ "layer", 0, "LAYER", R, "socket: payload, at the calls; ip: whole IP packets,\n"
 	  "as interfaces send and receive them (socket)", parse_layer },
 
-	{ .help = "Filters; what is counted passes all of them:" },
-	{ "pid", 'p', "PIDS", R | P, "only these processes, separated by commas", parse_pids },
-	{ "comm", 0, "PATTERN", R, "only processes with such a name: * ? [...]", parse_comm },
-	{ "user", 0, "USER", R | P, "only this user's, by name or id", parse_user },
+	{ .help = "Filters; what is counted passes all of them.  Each takes a list, separated by\n"
+		  "commas, but --cgroup; with '!' before each, of what not to count:" },
+	{ "pid", 'p', "PIDS", R | P, "only these processes", parse_pids },
+	{ "comm", 0, "PATTERNS", R, "only processes with such a name: * ? [...]", parse_comm },
+	{ "user", 0, "USERS", R | P, "only these users', by name or id", parse_users },
 	{ "cgroup", 0, "PATH", R | P, "only those in this cgroup (version 2) and below", parse_cgroup },
-	{ "unit", 0, "PATTERN", R, "only those in such units of systemd: * ? [...]", parse_unit },
-	{ "container", 0, "PATTERN", R, "only those in such containers, by name or the first\n"
-	  "12 digits of the id: * ? [...]", parse_container },
-	{ "proto", 0, "PROTOCOLS", R | P, "only these: names or numbers, separated by commas",
-	  parse_protos },
-	{ "port", 0, "PORTS", R | P, "only these, at either end, separated by commas", parse_ports },
+	{ "unit", 0, "PATTERNS", R, "only those in such units of systemd", parse_unit },
+	{ "container", 0, "NAMES", R, "only those in such containers, by name or the first\n"
+	  "12 digits of the id", parse_container },
+	{ "proto", 0, "PROTOCOLS", R | P, "only these: names or numbers", parse_protos },
+	{ "port", 0, "PORTS", R | P, "only these, at either end", parse_ports },
 	{ "net", 0, "NETWORKS", R | P, "only remote addresses in these: ADDRESS[/BITS],\n"
-	  "separated by commas; !NETWORK: not in it", parse_nets },
+	  "private, loopback, link-local, multicast", parse_nets },
 	{ "no-loopback", 0, NULL, R | P, "not what stays on this host", parse_no_loopback },
 	{ "iface", 0, "NAMES", R, "with --layer ip: only at these interfaces", parse_ifaces },
 

@@ -77,7 +77,8 @@ bool view_has(const struct view *view, const char *name)
 
 __u32 view_parts(const struct view *view)
 {
-	__u32 parts = (view->comm ? PART_PROCESS : 0) | (view->unit || view->container ? PART_CGROUP : 0);
+	__u32 parts = (view->comms.count ? PART_PROCESS : 0) |
+		      (view->units.count || view->containers.count ? PART_CGROUP : 0);
 
 	for (size_t i = 0; i < view->columns_count; i++)
 		parts |= view->columns[i]->parts;
@@ -328,42 +329,62 @@ static bool in_cgroup(const struct report *report, const struct entry *entry)
 static bool passes(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
-	bool listed = !(view->filter->kinds & FILTER_PIDS);
+	const struct netmon_filter *filter = view->filter;
+	bool listed = false;
 
-	if (!entry->known && view->filter->kinds)
+	if (!entry->known && filter->kinds)
 		return false; /* what found no room may be anybody's */
 	for (size_t i = 0; i < view->pids_count && !listed; i++)
 		listed = view->pids[i] == entry->pid;
-	return listed && (!(view->filter->kinds & FILTER_CGROUP) || in_cgroup(report, entry)) &&
-	       filter_passes(view->filter, 0, &entry->key);
+	if (filter->kinds & FILTER_PIDS && listed == leaves_out(filter, FILTER_PIDS))
+		return false;
+	if (filter->kinds & FILTER_CGROUP &&
+	    in_cgroup(report, entry) == leaves_out(filter, FILTER_CGROUP))
+		return false;
+	return filter_passes(filter, 0, &entry->key);
 }
 
-/* Whether the name of its cgroup, of that kind, fits the pattern. */
-static bool fits(const struct report *report, const char *pattern,
-		 const char *(*name_of)(void *context, __u64 cgroup), const struct entry *entry)
+/* NULL is the name that is not known: it matches no pattern. */
+static bool patterns_pass(const struct patterns *patterns, const char *name)
+{
+	bool in = false, any = false;
+
+	for (size_t i = 0; i < patterns->count; i++) {
+		bool leave_out = patterns->list[i].leave_out;
+		bool matches = name && !fnmatch(patterns->list[i].text, name, 0);
+
+		if (leave_out && matches)
+			return false;
+		any |= !leave_out;
+		in |= matches;
+	}
+	return in || !any;
+}
+
+/* Whether the name of its cgroup, of that kind, passes. */
+static bool cgroup_passes(const struct report *report, const struct patterns *patterns,
+			  const char *(*name_of)(void *context, __u64 cgroup),
+			  const struct entry *entry)
 {
 	const char *name = NULL;
 
 	if (entry->known & PART_CGROUP)
 		name = name_of(report->names->context, entry->key.cgroup);
-	return name && !fnmatch(pattern, name, 0);
+	return patterns_pass(patterns, name);
 }
 
 static bool is_wanted(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
+
 	char comm[COMM_LEN + 1] = "";
 
-	if (view->comm) {
-		memcpy(comm, entry->comm, COMM_LEN);
-		if (fnmatch(view->comm, comm, 0))
-			return false;
-	}
-	if (view->unit && !fits(report, view->unit, report->names->unit, entry))
-		return false;
-	if (view->container && !fits(report, view->container, report->names->container, entry))
-		return false;
-	return !view->filter || passes(report, entry);
+	memcpy(comm, entry->comm, COMM_LEN);
+	return patterns_pass(&view->comms, comm) &&
+	       (!view->units.count || cgroup_passes(report, &view->units, report->names->unit, entry)) &&
+	       (!view->containers.count ||
+		cgroup_passes(report, &view->containers, report->names->container, entry)) &&
+	       (!view->filter || passes(report, entry));
 }
 
 static void look_up(const struct report *report, struct row *row)

@@ -14,6 +14,18 @@ struct sort_key {
 	bool descending;
 };
 
+enum { MAX_PATTERNS = 16 };
+
+/* Of names, as of fnmatch(3): a name passes if it matches one of them, unless all are to leave out,
+ * and none that is to leave out.  Without any, all names pass. */
+struct patterns {
+	struct {
+		const char *text;
+		bool leave_out;
+	} list[MAX_PATTERNS];
+	size_t count;
+};
+
 /* What is asked for. */
 struct view {
 	const struct column *columns[MAX_COLUMNS];
@@ -24,8 +36,7 @@ struct view {
 	size_t top;         /* at the most so many rows; 0: all */
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
-	const char *comm;   /* only processes with such a name: a pattern as of fnmatch(3) */
-	const char *unit, *container; /* only in these: patterns too */
+	struct patterns comms, units, containers; /* of names of processes, and of their cgroups */
 	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
 	const struct netmon_filter *filter;
 	const __u32 *pids;

@@ -128,18 +128,25 @@ taken() {
 	taken --total
 	taken --to "$BATS_TEST_TMPDIR/out"
 	taken -p 1,2,4194304
-	taken --comm 'curl*'
-	taken --comm ''
+	for word in 'curl*' '' '!sshd' 'a,!b' "$(seq -s , 16)"; do
+		taken --comm "$word"
+	done
 	taken --unit 'nginx*.service' --container 3fb6a1c2d4e5
-	for word in root 0 65534 12345; do
+	taken --unit '!*.scope,!*.slice' --container 'a,b'
+	for word in root 0 65534 12345 root,1 '!root' '!0,!1'; do
 		taken --user "$word"
 	done
 	taken --proto tcp
 	taken --proto tcp,udp,icmp,sctp,packet,253,0
 	taken --port 80
 	taken --port 1,65535
+	taken --port '!22,!80'
+	taken --proto '!tcp,!17'
+	taken -p '!1,!2'
+	taken --cgroup '!/'
+	taken --layer ip --iface '!lo,!eth0'
 	for word in 10.0.0.0/8 192.0.2.1 0.0.0.0/0 2001:db8::/32 ::1 ::/0 '!10.0.0.0/8' \
-		'10.0.0.0/8,!10.1.0.0/16,::1'; do
+		'10.0.0.0/8,!10.1.0.0/16,::1' private '!loopback,multicast,link-local'; do
 		taken --net "$word"
 	done
 	taken --no-loopback
@@ -248,6 +255,18 @@ taken() {
 	refused "'2001:db8::1/64' for --net: bits are set" --net 2001:db8::1/64
 	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
 	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
+	refused "for --net: more than 16" --net private,private,private,private,loopback
+	refused "'Private' for --net" --net Private
+	refused "'!22' for --port: not a number" --port '!!22'
+	for word in '80,!22' '!22,80'; do
+		refused "'$word' for --port: '!' must stand before each element, or before none" --port "$word"
+	done
+	refused "'root,!1' for --user: '!' must stand" --user 'root,!1'
+	refused "'!tcp,udp' for --proto: '!' must stand" --proto '!tcp,udp'
+	refused "'1,!2' for --pid: '!' must stand" -p '1,!2'
+	refused "'lo,!eth0' for --iface: '!' must stand" --layer ip --iface 'lo,!eth0'
+	refused "'17' for --comm: more than 16" --comm "$(seq -s , 17)"
+	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
 	refused "'' for --cgroup" --cgroup ''
 	refused "'/..' for --cgroup: no such cgroup" --cgroup /..
 	refused "'a/../..' for --cgroup: no such cgroup" --cgroup a/../..

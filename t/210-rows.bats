@@ -169,6 +169,58 @@ curl,40' -o comm,tx_bytes --proto udp
 	replayed 'pid' -o pid --user 1000 --proto icmp
 }
 
+@test "lists of filters; '!' leaves out what is in the list, and not what is not known" {
+	fixture=$keys
+	replayed 'comm
+ping
+dig' -o comm --comm 'ping,d*'
+	replayed 'comm,rx_bytes
+ping,1600
+dig,800' -o comm,rx_bytes --comm '!curl,!(other)'
+	replayed 'comm
+ping
+curl' -o comm --comm '!dig,ping,c*'
+	replayed 'pid
+8
+7' -o pid -p '!5,!6'
+	replayed 'user
+bob' -o user --user '!7'
+	replayed 'user
+ann
+bob' -o user --user '7,1000'
+	replayed 'proto
+icmp
+tcp' -o proto --proto '!udp'
+	replayed 'lport
+
+4001' -o lport --port '!53,!80'
+	replayed 'raddr
+9.9.9.9' -o raddr --net '!192.0.2.0/24,!2001:db8::/32'
+}
+
+@test "--net knows networks by name" {
+	local last='' address
+	fixture='tick 0 0
+tick 1000000000 1000'
+	for address in 10.255.255.255 11.0.0.0 172.15.255.255 172.16.0.0 172.31.0.1 172.32.0.0 192.168.0.1 192.169.0.1 \
+		127.9.9.9 128.0.0.1 ::1 ::2 169.254.7.7 169.253.0.0 fe80::1 fec0::1 224.0.0.1 239.255.255.255 \
+		240.0.0.1 ff02::1 fdff::1 fbff::1 fc00::1; do
+		fixture+=$'\n'"$((++last)) 1 \"x\" 1 0 1 0 raddr=$address"
+	done
+	named() {
+		run -0 --separate-stderr replay --no-header -o raddr -s raddr --net "$@" <<<"$fixture"
+		equal "${lines[*]}" "$wanted"
+	}
+	wanted='10.255.255.255 172.16.0.0 172.31.0.1 192.168.0.1 fc00::1 fdff::1' named private
+	wanted='127.9.9.9 ::1' named loopback
+	wanted='169.254.7.7 fe80::1' named link-local
+	wanted='224.0.0.1 239.255.255.255 ff02::1' named multicast
+	wanted='10.255.255.255 127.9.9.9 172.16.0.0 172.31.0.1 192.168.0.1 ::1 fc00::1 fdff::1' \
+		named loopback,private
+	wanted='11.0.0.0 128.0.0.1 172.15.255.255 172.32.0.0 192.169.0.1 240.0.0.1 ::2 fbff::1 fec0::1' \
+		named '!private,!loopback,!link-local,!multicast,!169.253.0.0'
+}
+
 @test "what stays on the host is left out by a reader too" {
 	fixture='tick 0 0
 tick 1000000000 1000

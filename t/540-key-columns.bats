@@ -315,11 +315,29 @@ rejected() {
 		[one-port]='--port 5003'
 		[both]='--net 10.0.0.0/8,!10.77.0.1'
 		[address]='--net fd00:77::2'
+		[patterns]='--comm key-client-?,key-server-[12],!*-3'
+		[users]='--user nobody,1'
 	)
 	exact_together "csv pid,family,$measures uid" "csv pid,family,$measures glob" \
 		"csv pid,family,$measures below" "csv pid,family,$measures tcp"
 	exact_together "csv pid,family,$measures one-port" "csv pid,family,$measures both" \
 		"csv pid,family,$measures address"
+	exact_together "csv pid,family,$measures patterns" "csv pid,family,$measures users"
+}
+
+@test "filters with '!' leave out what is in their list" {
+	filter=(
+		[comm]='--comm !key-client-[1-4],!*-8'
+		[user]='--user !root,!1'
+		[cgroup]='--cgroup !/netmon-keys'
+		[proto]='--proto !udp'
+		[port]='--port !5001,!5002,!5004'
+		[net]='--net !private'
+	)
+	exact_together "csv pid,family,$measures comm" "csv pid,family,$measures user" \
+		"csv pid,family,$measures cgroup" "csv pid,family,$measures proto"
+	exact_together "csv pid,family,$measures port" "csv pid,family,$measures net" \
+		"jsonl time,$keys,$measures user port comm" "tsv time,comm,$measures proto cgroup"
 }
 
 @test "each filter alone selects its rows" {
