@@ -241,6 +241,8 @@ const struct column columns[] = {
 	  get_count, AT(interval.rx_calls) },
 	{ "tx_calls", MEASURE, INTEGER, 0, "calls that sent them; packets with --layer ip",
 	  get_count, AT(interval.tx_calls) },
+	{ "tx_retrans", MEASURE, INTEGER, 0, "packets that TCP sent again (only with --layer ip)",
+	  get_count, AT(tx_retrans) },
 	{ "rx_total", MEASURE, INTEGER, 0, "bytes received since netmon, or the pin, began to count",
 	  get_count, AT(total.rx_bytes) },
 	{ "tx_total", MEASURE, INTEGER, 0, "bytes sent since netmon, or the pin, began to count",
@@ -262,6 +264,11 @@ const struct column *column_find(const char *name, size_t length)
 struct value column_get(const struct column *column, const struct row *row)
 {
 	return column->get(row, (const char *)row + column->field);
+}
+
+bool column_counts_packets(const struct column *column)
+{
+	return column->parts & PART_IFACE || column->field == AT(tx_retrans);
 }
 
 void parts_columns(__u32 parts, __u32 named, char *names, size_t size)

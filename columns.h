@@ -37,6 +37,7 @@ struct row {
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	struct netmon_counters total;
+	__u64 tx_retrans;             /* packets that TCP sent again in the interval */
 	__u64 time;                   /* as in struct tick */
 	__u64 dt;                     /* nanoseconds of the interval */
 	__u64 span;                   /* nanoseconds of the window */
@@ -61,6 +62,9 @@ enum { MAX_COLUMNS = 32 };
 const struct column *column_find(const char *name, size_t length);
 
 struct value column_get(const struct column *column, const struct row *row);
+
+/* Whether only layer ip has the column. */
+bool column_counts_packets(const struct column *column);
 
 /* The protocol's number, PROTO_PACKET for "packet"; -1 if none has that name. */
 int proto_find(const char *name, size_t length);

@@ -10,6 +10,7 @@ struct known {
 	struct entry entry;
 	struct netmon_counters interval;
 	struct netmon_counters window;
+	__u64 tx_retrans;        /* in the interval */
 	size_t moves;            /* ticks of the ring in whose growth it is */
 };
 
@@ -262,6 +263,7 @@ static void grow(struct known *row, const struct known *before)
 	static const struct netmon_counters none;
 
 	row->interval = growth_of(before ? &before->entry.total : &none, &row->entry.total);
+	row->tx_retrans = grown(before ? before->entry.tx_retrans : 0, row->entry.tx_retrans);
 	add(&row->window, &row->interval);
 	row->moves += !is_zero(&row->interval);
 }
@@ -296,6 +298,7 @@ static int carry(struct history *history)
 			return -1;
 		*gone = *before;
 		gone->interval = (struct netmon_counters){ 0 };
+		gone->tx_retrans = 0;
 	}
 	for (; i < next->present; i++)
 		grow(&next->rows[i], NULL);
@@ -356,6 +359,7 @@ void history_changes(const struct history *history,
 			.gone = row >= history->newest.rows + history->newest.present,
 			.interval = row->interval,
 			.window = row->window,
+			.tx_retrans = row->tx_retrans,
 		};
 
 		if (!change.gone || row->moves)

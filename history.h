@@ -38,6 +38,7 @@ struct change {
 	bool gone;                   /* the newest tick does not */
 	struct netmon_counters interval;
 	struct netmon_counters window;
+	__u64 tx_retrans;            /* in the interval */
 };
 
 struct history;

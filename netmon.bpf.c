@@ -370,6 +370,7 @@ static __always_inline void row_begin(const struct netmon_place *process)
 	change_begin(&row->seq, &free_processes);
 	counters_sum(process->index, &base);
 	row->base = base;
+	row->base_retrans = row->tx_retrans;
 	row->key.process = process->index;
 	row->key.generation = process->generation;
 	change_end(&row->seq, &free_processes, process->generation, SEQ_OWNED);
@@ -542,6 +543,7 @@ static __noinline bool row_add(struct netmon_key *key, struct netmon_place *plac
 	place->generation = change_begin(&row->seq, &free_rows);
 	counters_sum(index, &base);
 	row->base = base;
+	row->base_retrans = row->tx_retrans;
 	row->key = *key;
 	row->checked_calls = base.rx_calls + base.tx_calls;
 	row->checked_at = now;

@@ -104,6 +104,7 @@ struct netmon_row {
 	struct netmon_counters base;   /* of the counters, when the owner came */
 	__u64 checked_calls;     /* how many there were when it was last checked for idleness, */
 	__u64 checked_at;        /* and when they were first that many: CLOCK_MONOTONIC, ns */
+	__u64 tx_retrans, base_retrans;   /* layer ip: packets that TCP sent again, and their base */
 } __attribute__((aligned(64)));
 
 struct netmon_process {
@@ -161,6 +162,7 @@ struct entry {
 	char comm[COMM_LEN];     /* not terminated where it fills the field */
 	struct netmon_key key;
 	struct netmon_counters total;   /* since the probes began to count */
+	__u64 tx_retrans;        /* layer ip: packets that TCP sent again since then */
 };
 
 #endif

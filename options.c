@@ -153,7 +153,7 @@ static void choose_columns(struct options *options)
 	view->columns_count = 0;
 	if (list && !strcmp(list, "all")) {
 		for (size_t i = 0; i < columns_count; i++)
-			if (options->probes.layer == LAYER_IP || !(columns[i].parts & PART_IFACE))
+			if (options->probes.layer == LAYER_IP || !column_counts_packets(&columns[i]))
 				view->columns[view->columns_count++] = &columns[i];
 		return;
 	}
@@ -830,6 +830,8 @@ static void check_layer(const struct options *options)
 		wrong("cannot use --iface without --layer ip: a call has no interface");
 	if (probes->layer == LAYER_SOCKET && probes->parts & PART_IFACE)
 		wrong("cannot use column 'iface' without --layer ip: a call has no interface");
+	if (probes->layer == LAYER_SOCKET && probes->retransmits)
+		wrong("cannot use column 'tx_retrans' without --layer ip: a call is never sent again");
 }
 
 static void check_style(struct style *style)
@@ -855,6 +857,7 @@ static void combine(struct options *options)
 	check_sort(view);
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
+	probes->retransmits = view_has(view, "tx_retrans");
 	probes->follow = options->command;
 	check_layer(options);
 	if (probes->layer == LAYER_IP || probes->parts & (PART_CGROUP | PARTS_ENDS) ||

@@ -37,8 +37,8 @@ static const struct {
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS: layer ip. */
-enum role { END, NAME, CHILD, PEER, PACKETS, SENDS, RECEIVES, ROLES };
+/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS and RETRANSMITS: layer ip. */
+enum role { END, NAME, CHILD, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES, ROLES };
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
@@ -70,6 +70,7 @@ static const struct hook {
 	{ "sock_create", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_egress", "cgroup", PACKETS, NULL, NULL, false },
 	{ "skb_ingress", "cgroup", PACKETS, NULL, NULL, false },
+	{ "tcp_retransmit_skb", "tcp", RETRANSMITS, NULL, "what TCP sends again (tx_retrans)", false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
 	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends", false },
@@ -107,6 +108,8 @@ struct kernel {
 	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
 	bool probed[HOOKS];        /* functions that have no type, but can be probed */
 	__u32 skb_recv_udp_arguments;
+	__u32 retransmit_arguments;
+	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 };
 
@@ -124,6 +127,7 @@ struct probes {
 	unsigned int refused[HOOKS]; /* ways whose programs did not load: a bit for each */
 	struct kernel kernel;
 	bool casts;                /* bpf_rdonly_cast() is used */
+	bool peeks;                /* layer ip: kernel memory can be read by its address */
 	struct holes holes;
 };
 
@@ -501,12 +505,20 @@ static int hook_of(const struct btf_type *type, const char *name)
 	return -1;
 }
 
+static const struct btf_type *pointed_at(const struct btf *types, __u32 id)
+{
+	return btf__type_by_id(types, btf__type_by_id(types, id)->type);
+}
+
 static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 id)
 {
 	const struct btf_type *type = btf__type_by_id(types, id);
 	const char *name = btf__name_by_offset(types, type->name_off);
 	int hook;
 
+	/* all helpers up to that one, and the constant after the last one */
+	if (btf_is_enum(type) && !strcmp(name, "bpf_func_id"))
+		kernel->storage = btf_vlen(type) >= BPF_FUNC_sock_from_file + 2;
 	if (!btf_is_func(type) && !btf_is_typedef(type))
 		return;
 	if (btf_is_func(type) && !strcmp(name, "bpf_rdonly_cast"))
@@ -517,6 +529,8 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 	kernel->ids[hook] = id;
 	if (hook == find_hook("__skb_recv_udp"))
 		kernel->skb_recv_udp_arguments = btf_vlen(btf__type_by_id(types, type->type));
+	if (hook == find_hook("tcp_retransmit_skb")) /* the first one is not the event's */
+		kernel->retransmit_arguments = btf_vlen(pointed_at(types, type->type)) - 1;
 }
 
 /* 0, or -1 with errno. */
@@ -572,6 +586,10 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 		if (options->layer != LAYER_IP)
 			return false;
 		break;
+	case RETRANSMITS:
+		if (!options->retransmits)
+			return false;
+		break;
 	default:
 		break;
 	}
@@ -582,13 +600,11 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 static struct holes find_holes(const struct probes_options *options, const struct kernel *kernel,
 			       const enum way chosen[HOOKS])
 {
-	struct holes holes = { .receivers = options->layer == LAYER_IP };
+	struct holes holes = { 0 };
 
-	for (int i = 0; i < HOOKS; i++)
-		holes.receivers &= hooks[i].role != RECEIVES || chosen[i] == WAYS;
 	for (int i = 0; i < HOOKS; i++) {
 		if (hooks[i].role >= SENDS && options->layer == LAYER_IP)
-			continue; /* it only tells who uses a socket: see receivers */
+			continue; /* it only tells which process uses a socket */
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
 		    has_hook(kernel, i))
 			holes.refused |= 1U << i;
@@ -617,14 +633,27 @@ void probes_say_holes(const struct holes *holes)
 	for (int i = 0; i < HOOKS; i++)
 		if (holes->refused & 1U << i)
 			add_hole(text, sizeof(text), hooks[i].hole);
-	if (holes->receivers)
-		add_hole(text, sizeof(text), "which process receives (the socket's creator or last sender "
-			 "is taken for it)");
 	if (holes->waiting)
 		add_hole(text, sizeof(text), "receives that waited already when it began");
 	if (*text || holes->skipped)
 		say("counting%s%s", text, !holes->skipped ? "" : "; under load this kernel may skip calls: "
 		    "netmon will say how many: is tracefs mounted and readable?");
+}
+
+#define NEEDS_STORAGE "cannot use --layer ip: this kernel lets no probe of calls reach the storage of " \
+		      "sockets: it takes Linux 5.11, on arm64 Linux 6.4"
+
+/* Layer ip: a hook of packets that it cannot do without.  EPERM is not the kernel's refusal: its
+ * capabilities were checked before. */
+static void say_refused(const struct hook *hook, int root)
+{
+	errno = 0;
+	if (!try_cgroup(hook, root) && errno == EPERM)
+		cannot("attach to", hook->name, NULL,
+		       "another program holds this hook of the root cgroup for itself "
+		       "(without BPF_F_ALLOW_MULTI): see 'bpftool cgroup show'");
+	else
+		cannot("attach to", hook->name, "refused by this kernel", "--layer ip needs it");
 }
 
 /* Whether what was chosen counts anything; says why not. */
@@ -636,12 +665,16 @@ static bool can_count(const struct probes_options *options, const enum way chose
 		if (chosen[i] != WAYS)
 			can[hooks[i].role] = true;
 		if (options->layer == LAYER_IP && hooks[i].role == PACKETS && chosen[i] == WAYS) {
-			cannot("attach to", hooks[i].name, "refused by this kernel", "--layer ip needs it");
+			say_refused(&hooks[i], options->cgroup_root);
 			return false;
 		}
 	}
-	if (options->layer == LAYER_IP || (can[SENDS] && can[RECEIVES]))
+	if (can[SENDS] && can[RECEIVES])
 		return true;
+	if (options->layer == LAYER_IP) {
+		say(NEEDS_STORAGE);
+		return false;
+	}
 	say("cannot attach the probes: this kernel refuses every way%s",
 	    options->attach ? " that --attach allows: try --attach auto" : "");
 	return false;
@@ -755,6 +788,8 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
+	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.mptcp_owners, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.wanted_pids,
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
@@ -778,14 +813,25 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.free_rows, rows);
 }
 
-/* Classic programs have an address without a type, which lockdown keeps bpf_probe_read_kernel()
- * from. */
-static bool needs_cast(const struct probes *probes)
+/* Classic programs, and those of layer ip that look at a packet's interface, have an address
+ * without a type, which lockdown keeps bpf_probe_read_kernel() from. */
+static void choose_reading(struct probes *probes)
 {
+	bool needed = probes->options.layer == LAYER_IP, can;
+
 	for (int i = 0; i < HOOKS; i++)
-		if (hooks[i].role >= SENDS && probes->chosen[i] == CLASSIC)
-			return probes->kernel.cast && !can_read_kernel();
-	return false;
+		needed |= hooks[i].role >= SENDS && probes->chosen[i] == CLASSIC;
+	can = needed && can_read_kernel();
+	probes->casts = needed && !can && probes->kernel.cast;
+	probes->peeks = probes->options.layer == LAYER_IP && (can || probes->casts);
+}
+
+/* 0 if there is no such file. */
+static __u64 inode_of(int fd)
+{
+	struct stat status;
+
+	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
 }
 
 static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
@@ -808,6 +854,9 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->rows_stride = (__u32)layout_stride(layout);
 	skeleton->rodata->idle_after = options->idle_after;
 	skeleton->rodata->casts = probes->casts;
+	skeleton->rodata->peeks = probes->peeks;
+	skeleton->rodata->retransmit_has_error = probes->kernel.retransmit_arguments > 2;
+	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
 	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
 }
 
@@ -868,6 +917,7 @@ static void select_programs(const struct probes *probes, const struct netmon_bpf
 	}
 	bpf_program__set_autoload(skeleton->progs.fill_processes, probes->options.parts & PART_PROCESS);
 	bpf_program__set_autoload(skeleton->progs.fill_rows, probes->options.parts & ~PART_PROCESS);
+	bpf_program__set_autoload(skeleton->progs.owners_iter, probes->options.layer == LAYER_IP);
 }
 
 static bool by_kprobe(const struct probes *probes)
@@ -1044,6 +1094,27 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton)
 	return 0;
 }
 
+/* Finds the owners of the sockets that there are. */
+static int find_owners(const struct probes *probes, const struct netmon_bpf *skeleton)
+{
+	struct bpf_link *link;
+	char nothing[64];
+	ssize_t length = -1;
+	int file;
+
+	if (probes->options.layer != LAYER_IP)
+		return 0;
+	link = bpf_program__attach_iter(skeleton->progs.owners_iter, NULL);
+	file = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	while (file >= 0 && (length = read(file, nothing, sizeof(nothing))) > 0)
+		;
+	if (length < 0)
+		cannot("read", "the sockets of all processes", NULL, NULL);
+	close_fd(file);
+	bpf_link__destroy(link);
+	return (int)length;
+}
+
 static int duplicate(const struct bpf_map *map)
 {
 	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
@@ -1071,7 +1142,7 @@ static struct netmon_bpf *choose_and_load(struct probes *probes)
 
 		if (!choose_ways(probes))
 			return NULL;
-		probes->casts = needs_cast(probes);
+		choose_reading(probes);
 		skeleton = load(probes, NULL);
 		if (skeleton)
 			return skeleton;
@@ -1095,6 +1166,10 @@ static int start(struct probes *probes)
 			      access(KERNEL_TYPES, F_OK)
 				      ? "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
 				      : "build netmon with a newer libbpf, which knows this kernel's BTF");
+	if (probes->options.layer == LAYER_IP && !probes->kernel.storage) {
+		say(NEEDS_STORAGE);
+		return -1;
+	}
 	skeleton = choose_and_load(probes);
 	if (!skeleton)
 		return -1;
@@ -1102,7 +1177,7 @@ static int start(struct probes *probes)
 	error = prepare(probes, skeleton);
 	if (error)
 		cannot("load", "probes", strerror(-error), advice(-error, probes->options.layer));
-	else if (keep(probes, skeleton) || attach(probes, skeleton))
+	else if (keep(probes, skeleton) || attach(probes, skeleton) || find_owners(probes, skeleton))
 		error = -1;
 	netmon_bpf__destroy(skeleton);
 	return error;

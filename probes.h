@@ -23,6 +23,7 @@ struct probes_options {
 	enum layer layer;
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
 	__u32 parts;               /* of the key: enum part */
+	bool retransmits;          /* layer ip: count them too */
 	struct netmon_filter filter;
 	const __u32 *pids;         /* for FILTER_PIDS, */
 	size_t pids_count;
@@ -72,13 +73,12 @@ __u64 probes_build(void);
 
 const struct layout *probes_layout(const struct probes *probes);
 
-/* What is not seen: of hooks a bit for each, else 1.  No bool: a reader of a pin takes it from a map. */
+/* What is not seen.  Of hooks a bit for each. */
 struct holes {
 	__u32 refused;           /* hooks that the kernel refuses */
 	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
-	__u32 waiting;           /* receives that waited already when the probes were attached */
-	__u32 receivers;         /* which process receives, with --layer ip */
-	__u32 may_skip;          /* the kernel may skip programs that count */
+	bool waiting;            /* receives that waited already when the probes were attached */
+	bool may_skip;           /* the kernel may skip programs that count */
 };
 
 const struct holes *probes_holes(const struct probes *probes);

@@ -443,6 +443,7 @@ static void merge_row(struct report *report, const struct row *row, size_t key)
 		add(&same->interval, &row->interval);
 		add(&same->window, &row->window);
 		add(&same->total, &row->total);
+		same->tx_retrans += row->tx_retrans;
 		same->alive |= row->alive;
 	}
 	/* what was counted before the first report is in no interval */
@@ -454,7 +455,7 @@ static void merge_row(struct report *report, const struct row *row, size_t key)
 /* Whether what did not move anything can be passed over at once. */
 static bool is_idle(const struct report *report, const struct change *change)
 {
-	if (report->view->all || moved(&change->interval))
+	if (report->view->all || moved(&change->interval) || change->tx_retrans)
 		return false;
 	return report->by_pid || (!report->shows_totals && !moved(&change->window));
 }
@@ -468,6 +469,7 @@ static void add_change(void *context, const struct change *change)
 		.interval = change->interval,
 		.window = change->window,
 		.total = change->entry->total,
+		.tx_retrans = change->tx_retrans,
 		.time = report->time,
 		.dt = report->dt,
 		.span = report->span,
@@ -479,6 +481,7 @@ static void add_change(void *context, const struct change *change)
 	add(&report->sum.total, report->first ? &row.total : &row.interval);
 	add(&report->sum.interval, &change->interval);
 	add(&report->sum.window, &change->window);
+	report->sum.tx_retrans += change->tx_retrans;
 	if (is_idle(report, change))
 		return;
 	look_up(report, &row);
@@ -541,7 +544,7 @@ static void rank_rows(struct report *report)
 		struct rank rank = report->ranks[i];
 		const struct row *row = &report->rows[rank.row];
 
-		if (!moved(&row->interval) && !(report->view->all && row->alive))
+		if (!moved(&row->interval) && !row->tx_retrans && !(report->view->all && row->alive))
 			continue;
 		rank.traffic = by_traffic ? row->interval.rx_bytes + row->interval.tx_bytes : 0;
 		report->ranks[kept++] = rank;

@@ -22,6 +22,7 @@ struct seen {
 	__u64 generation;         /* 0: it has not been used */
 	bool over;                /* its process's end was reported */
 	struct netmon_counters now;
+	__u64 tx_retrans;
 	struct entry entry;
 };
 
@@ -50,6 +51,7 @@ struct tables {
 	bool read_before;
 	struct netmon_counters other;     /* of what found no room, at the reading before */
 	struct netmon_counters lost;      /* of keys that came and went between two readings */
+	__u64 lost_retrans;
 	bool lost_process;         /* what was lost had an element of `processes` that was taken */
 	bool processes_said, entries_said;
 };
@@ -445,13 +447,15 @@ static int hand_over(struct tables *tables, size_t index, struct seen *seen, con
 
 	if (seen->generation && !seen->over && generation == seen->generation + 1) {
 		seen->entry.total = plus(&seen->entry.total, &rest);
+		seen->entry.tx_retrans += row->base_retrans - seen->tx_retrans;
 		seen->entry.ended = 1;
 		if (!is_zero(&seen->entry.total) && found(context, &seen->entry))
 			return -1;
 	} else {
 		tables->lost = plus(&tables->lost, &rest);
+		tables->lost_retrans += row->base_retrans - seen->tx_retrans;
 	}
-	*seen = (struct seen){ .generation = generation, .now = row->base };
+	*seen = (struct seen){ .generation = generation, .now = row->base, .tx_retrans = row->base_retrans };
 	seen->entry.id = (__u64)index << 40 | generation;
 	seen->entry.known = known_parts(tables, &row->key);
 	seen->entry.key = row->key;
@@ -477,14 +481,18 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
 		struct netmon_counters rest = minus(now, &seen->now);
 
 		tables->lost = plus(&tables->lost, &rest);
+		tables->lost_retrans += row->tx_retrans - seen->tx_retrans;
 		tables->lost_process = true;
 		seen->now = *now;
+		seen->tx_retrans = row->tx_retrans;
 		return 0;
 	}
 	if (by_process && !seen->over && memcmp(&seen->now, now, sizeof(*now)))
 		refresh_name(tables, &seen->entry);
 	seen->now = *now;
+	seen->tx_retrans = row->tx_retrans;
 	seen->entry.total = minus(now, &row->base);
+	seen->entry.tx_retrans = row->tx_retrans - row->base_retrans;
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
@@ -517,6 +525,8 @@ static int read_other(struct tables *tables, int (*found)(void *, const struct e
 	struct netmon_counters more;
 
 	other.total = plus(&now, &tables->lost);
+	other.tx_retrans = ((const struct netmon_row *)element(&tables->rows, ROW_OTHER))->tx_retrans +
+			   tables->lost_retrans;
 	more = minus(&other.total, &tables->other);
 	tables->other = other.total;
 	if (is_zero(&other.total))
@@ -576,6 +586,7 @@ int tables_read(struct tables *tables, int (*found)(void *, const struct entry *
 	/* what came and went before the first reading of a pin is none of its reader's */
 	if (tables->pinned && !tables->read_before) {
 		tables->lost = (struct netmon_counters){ 0 };
+		tables->lost_retrans = 0;
 		tables->lost_process = false;
 	}
 	if (read_other(tables, found, context))

@@ -462,9 +462,9 @@ tick 1000000000 1000
 @test "each column is right in each format" {
 	fixture='tick 0 0
 tick 1000000000 1700000000000
-42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"
+42 1 "cat" 1000 2000 3000 4000 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-" tx_retrans=5000
 tick 1500000000 1700000000500
-42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-"'
+42 1 "cat" 1011 2013 3017 4019 ppid=7 proto=17 uid=1000 user="bob" cgroup="/machine.slice/machine-a.scope" netns=4026531840 laddr=10.0.0.1 lport=5000 raddr=192.0.2.7 rport=53 iface="eth0" cmd="cat_-" tx_retrans=5023'
 	local column plain json format
 	local -A seen=()
 	while read -r column plain json; do
@@ -502,6 +502,7 @@ tick 1500000000 1700000000500
 		tx_bytes 13
 		rx_calls 17
 		tx_calls 19
+		tx_retrans 23
 		rx_total 1011
 		tx_total 2013
 	EOT

@@ -15,8 +15,8 @@
  *                               counters since the probes began to count; in COMM \xHH
  *                               stands for any byte.  The rest of its key: ppid, proto (a
  *                               number), uid, netns, laddr, lport, raddr, rport, iface
- *                               (as COMM); and what names stand for: user, cgroup, cmd (as
- *                               COMM), and ended
+ *                               (as COMM); what names stand for: user, cgroup, cmd (as
+ *                               COMM); tx_retrans, and ended
  *
  * The variable WIDTH of the environment is the width of the terminal that a table fits.
  *
@@ -158,6 +158,8 @@ static bool read_part(struct replay *replay, char **at, struct known *known)
 		known->entry.ppid = (__u32)read_number(replay, at);
 	else if (IS("ended"))
 		known->entry.ended = (__u32)read_number(replay, at);
+	else if (IS("tx_retrans"))
+		known->entry.tx_retrans = read_number(replay, at);
 	else if (IS("proto"))
 		key->proto = (__u16)read_number(replay, at);
 	else if (IS("uid"))
