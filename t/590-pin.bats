@@ -272,7 +272,11 @@ as_member() {
 	equal "$(status_of columns)" pid,proto
 	equal "$(pinned)" netmon
 	total=$(awk '$4 > 0 { sum += $4 } END { print sum }' account)
-	of() { jq -s 'map(select(.comm == "steady-send")) | group_by(.pid) | map(last.tx_total) | add // 0' "reports.$1"; }
+	pids=$(cut -f 1 account | jq -sc .)
+	of() {
+		jq -s --argjson pids "$pids" 'map(select(.tx_total > 0 and IN(.pid; $pids[]))) | group_by(.pid) |
+			map(last.tx_total) | add // 0' "reports.$1"
+	}
 	old=$(of old)
 	new=$(of new)
 	[ "$old" -lt "$total" ]
@@ -589,15 +593,16 @@ at_usual_place() {
 		"$BUILD/t/traffic" up -b 1000 --linger <hold >account &
 		exec 8>hold
 		until [ -s account ]; do sleep 0.1; done
-		"$NETMON" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
+		"$NETMON" -a -n 1 -i 0.05 -f jsonl -o pid,rx_total
 		exec 8>&-
-		"$NETMON" --no-pin -a -n 1 -i 0.05 -f jsonl -o comm,rx_total
+		"$NETMON" --no-pin -a -n 1 -i 0.05 -f jsonl -o pid,rx_total
 		"$NETMON" -f jsonl -o comm,rx_total --to command -- true
 		wait
 		"$NETMON" --unpin
 	' 2>messages >reports
 	mount -t bpf bpf "$bpf"
-	equal "$(reported 'map(select(.comm == "up-server").rx_total) | @csv')" 1000
+	server=$(awk '$3 == 1000 { print $1 }' account)
+	equal "$(reported "map(select(.pid == $server).rx_total) | @csv")" 1000
 	equal "$(jq -c . command)" '{"comm":"(total)","rx_total":0}'
 }
 
