@@ -74,7 +74,7 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c block.c text.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
-TESTS := history names unit traffic replay bpf-works short-processes renames
+TESTS := history names unit traffic replay bpf-works short-processes renames forged-tables
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
 	$(BUILD)/t/bench/turns
@@ -164,6 +164,7 @@ $(BUILD)/t/traffic: SANITIZERS :=
 $(BUILD)/t/bpf-works: t/lib/bpf-works.c
 $(BUILD)/t/short-processes: t/lib/short-processes.c
 $(BUILD)/t/renames: t/lib/renames.c
+$(BUILD)/t/forged-tables: t/unit/forged-tables.c $(BUILD)/table.o $(BUILD)/message.o $(BUILD)/text.o
 $(BUILD)/t/bpf-works: LDLIBS = $(LIBS)
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c

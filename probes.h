@@ -73,12 +73,12 @@ __u64 probes_build(void);
 
 const struct layout *probes_layout(const struct probes *probes);
 
-/* What is not seen.  Of hooks a bit for each. */
+/* What is not seen: of hooks a bit for each, else 1.  No bool: a reader of a pin takes it from a map. */
 struct holes {
 	__u32 refused;           /* hooks that the kernel refuses */
 	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
-	bool waiting;            /* receives that waited already when the probes were attached */
-	bool may_skip;           /* the kernel may skip programs that count */
+	__u32 waiting;           /* receives that waited already when the probes were attached */
+	__u32 may_skip;          /* the kernel may skip programs that count */
 };
 
 const struct holes *probes_holes(const struct probes *probes);

@@ -253,3 +253,51 @@ as_nobody() {
 	mv full account
 	exact jsonl
 }
+
+# Names of the kretprobes that netmons have in tracefs
+kretprobes() {
+	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
+		sed -n 's/.*:\(netmon\/[^ ]*\) .*/\1/p' | sort -u
+}
+
+@test "40 receivers that wait keep no receive from being counted by kprobes" {
+	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
+	start --attach kprobe -f jsonl -i 0.2 --comm waiters
+	python3 - <<-'END'
+		import socket, threading
+		open("/proc/self/comm", "w").write("waiters")
+		def receiver():
+		    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    receiver.bind(("127.0.0.1", 0))
+		    return receiver
+		waiting = [receiver() for _ in range(40)]
+		threads = [threading.Thread(target=each.recv, args=(100,)) for each in waiting]
+		for thread in threads:
+		    thread.start()
+		for thread in threads: # until it waits in the kernel
+		    while "udp" not in open(f"/proc/self/task/{thread.native_id}/wchan").read():
+		        pass
+		one, sender = receiver(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		for _ in range(100):
+		    sender.sendto(b"x" * 1000, one.getsockname())
+		    one.recv(2000)
+		for each in waiting:
+		    sender.sendto(b"x" * 7, each.getsockname())
+		for thread in threads:
+		    thread.join()
+	END
+	stop
+	equal "$(reported 'map(.rx_bytes) | add')" $((100 * 1000 + 40 * 7))
+	equal "$(reported 'map(.tx_bytes) | add')" $((100 * 1000 + 40 * 7))
+}
+
+@test "a kretprobe that a killed netmon left is removed by the next one" {
+	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
+	start --attach kprobe
+	kretprobes >left
+	kill -KILL "$netmon"
+	wait "$netmon" || true
+	start --attach kprobe
+	stop
+	equal "$(kretprobes | comm -12 left -)" ''
+}

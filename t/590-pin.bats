@@ -466,6 +466,34 @@ by_user() {
 	"$NETMON" --status "$pin" >/dev/null 2>&1
 }
 
+@test "whatever map_about says, a reader ends, and not by a signal" {
+	pin -o +proto,raddr
+	bpftool -j map lookup pinned "$pin/map_about" key 0 0 0 0 | jq -c .value >about
+	size=$(jq length about)
+	for seed in {1..40}; do
+		rm "$pin/map_about"
+		bpftool map create "$pin/map_about" type array key 4 value "$size" entries 1 name forged flags 0x400
+		# the first 40 bytes are of what all builds have
+		python3 - $seed >value <<-'END'
+			import json, random, sys
+			random.seed(int(sys.argv[1]))
+			value = [int(byte, 16) for byte in json.load(open("about"))]
+			end = random.choice([80, len(value)])
+			for _ in range(random.choice([1, 4, 2000])):
+			    value[random.randrange(40, end)] = random.choice([0, 1, 255, random.randrange(256)])
+			print(*value)
+		END
+		# shellcheck disable=SC2046
+		bpftool map update pinned "$pin/map_about" key 0 0 0 0 value $(cat value)
+		for mode in "--status $pin" "--from $pin -n 1 -i 0.01 -o comm,proto"; do
+			status=0
+			# shellcheck disable=SC2086
+			timeout 20 "$NETMON" $mode >said 2>&1 || status=$?
+			[ "$status" -le 1 ] || fail "seed $seed: $mode: exit status $status" "$(cat said)"
+		done
+	done
+}
+
 # at_usual_place SCRIPT: in a mount namespace with a BPF file system of its own there
 at_usual_place() {
 	unshare -m --propagation private bash -euc "mount -t bpf -o mode=1777 bpf /sys/fs/bpf; $1"
