@@ -71,7 +71,7 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 	-fms-extensions -Wno-microsoft-anon-tag -Wall -Wextra -Wshadow -Wno-unused-parameter \
 	-Wno-unknown-warning-option -Wno-default-const-init-var-unsafe
 
-SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c block.c text.c status.c message.c
+SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c prom.c block.c text.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := netmon-pin.service netmon-log.service
 TESTS := history names unit traffic replay bpf-works short-processes renames forged-tables
@@ -156,7 +156,7 @@ vmlinux.h:
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
 $(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
 $(BUILD)/t/names: t/unit/names.c $(BUILD)/names.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/message.o $(BUILD)/text.o
-$(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/columns.o $(BUILD)/format.o $(BUILD)/block.o $(BUILD)/text.o
+$(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/columns.o $(BUILD)/format.o $(BUILD)/prom.o $(BUILD)/block.o $(BUILD)/text.o
 $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
 # The generator is no part of netmon, and does what a leak sanitizer does not survive.
 $(BUILD)/t/traffic: SANITIZERS :=

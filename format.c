@@ -5,6 +5,7 @@
 #include <time.h>
 #include "block.h"
 #include "format.h"
+#include "prom.h"
 
 static void put_hex(struct text *text, const char *prefix, unsigned char byte)
 {
@@ -23,6 +24,7 @@ static void put_control(struct text *text, enum format format, const unsigned ch
 	switch (format) {
 	case CSV:
 	case TABLE:
+	case PROM:
 		text_put_string(text, REPLACEMENT);
 		break;
 	case TSV:
@@ -52,6 +54,7 @@ static void put_quote_or_backslash(struct text *text, enum format format, char c
 			text_put_char(text, '\\');
 		break;
 	case JSONL:
+	case PROM:
 		text_put_char(text, '\\');
 		break;
 	case TABLE:
@@ -88,7 +91,7 @@ static bool is_quoted(enum format format, const char *bytes, size_t length)
 {
 	if (format == CSV) /* without a byte: an empty name, not an unknown one */
 		return !length || memchr(bytes, ',', length) || memchr(bytes, '"', length);
-	return format == JSONL;
+	return format == JSONL || format == PROM;
 }
 
 static void put_text(struct text *text, enum format format, const char *bytes, size_t length)
@@ -226,7 +229,7 @@ static void put_separator(struct text *text, enum format format, size_t column)
 
 void format_header(struct text *text, const struct style *style, const struct view *view)
 {
-	if (style->format == JSONL || style->format == TABLE)
+	if (style->format != CSV && style->format != TSV)
 		return;
 	for (size_t i = 0; i < view->columns_count; i++) {
 		put_separator(text, style->format, i);
@@ -265,6 +268,10 @@ void format_report(struct text *text, const struct style *style, const struct vi
 {
 	if (style->format == TABLE) {
 		block_put(text, style, view, report);
+		return;
+	}
+	if (style->format == PROM) {
+		prom_put(text, style, view, report);
 		return;
 	}
 	for (size_t i = 0; i < report_count(report); i++)

@@ -9,6 +9,7 @@
  *   jsonl  one object a line (RFC 8259); a control character as \u00HH
  *   table  for people: see block.h; a control character becomes U+FFFD, as do those that change
  *          the direction of text
+ *   prom   for Prometheus: see prom.h; a control character becomes U+FFFD
  *
  * All of them are valid UTF-8: each byte of a name that is part of no character becomes U+FFFD.  And
  * none has a control character (C0, DEL, C1) of a name: it could end a row or write to a terminal.
@@ -20,7 +21,7 @@
 #include "report.h"
 #include "text.h"
 
-enum format { CSV, TSV, JSONL, TABLE };
+enum format { CSV, TSV, JSONL, TABLE, PROM };
 
 /* BY_FORMAT: local for a table, else seconds since the epoch. */
 enum time_format { EPOCH, ISO, LOCAL, NO_TIME, BY_FORMAT };
@@ -40,7 +41,7 @@ struct style {
 /* Appends the line of column names that begins csv and tsv; for other formats nothing. */
 void format_header(struct text *text, const struct style *style, const struct view *view);
 
-/* Appends the rows, one a line; for a table as a block. */
+/* Appends the rows, one a line; for a table as a block, for Prometheus by metric. */
 void format_report(struct text *text, const struct style *style, const struct view *view,
 		   const struct report *report);
 

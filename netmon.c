@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -264,12 +265,18 @@ static void reopen_output(struct netmon *netmon)
 		close(file);
 }
 
+/* Whoever reads the file finds a whole report, as node_exporter does now and then. */
+static bool replaces(const struct netmon *netmon)
+{
+	return netmon->options.style.format == PROM && netmon->options.to && netmon->regular;
+}
+
 /* What the file of --to has is not to be mixed with the rows either. */
 static int empty_output(const struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 
-	if (!options->to || options->append || !netmon->regular || !ftruncate(netmon->output, 0))
+	if (!options->to || options->append || !netmon->regular || replaces(netmon) || !ftruncate(netmon->output, 0))
 		return 0;
 	return cannot("empty", netmon->output_name, NULL, NULL);
 }
@@ -285,6 +292,32 @@ static bool needs_header(const struct netmon *netmon)
 	if (netmon->options.to && netmon->regular && !fstat(netmon->output, &status))
 		return !status.st_size;
 	return !netmon->begun;
+}
+
+/* Writes the report to a file of its own, which then takes the name of --to. */
+static enum outcome replace_output(struct netmon *netmon)
+{
+	const char *to = netmon->options.to;
+	enum outcome outcome;
+	char path[PATH_MAX];
+	int file = -1;
+
+	if (snprintf(path, sizeof(path), "%s.new", to) < PATH_MAX)
+		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+	else
+		errno = ENAMETOOLONG;
+	if (file < 0 || dup3(file, netmon->output, O_CLOEXEC) < 0) {
+		cannot("replace", to, NULL, NULL);
+		return FAILED;
+	}
+	close(file);
+	outcome = write_text(netmon);
+	if (outcome == GO_ON && !rename(path, to))
+		return GO_ON;
+	if (outcome == GO_ON)
+		cannot("replace", to, NULL, NULL);
+	unlink(path);
+	return FAILED;
 }
 
 static void add_header(struct netmon *netmon)
@@ -360,7 +393,7 @@ static enum outcome report(struct netmon *netmon)
 	say_missed(netmon);
 	say_peers_missed(netmon);
 	say_not_followed(netmon);
-	return write_text(netmon);
+	return replaces(netmon) ? replace_output(netmon) : write_text(netmon);
 }
 
 /* The begun interval; where a command has ended, with its totals, if a column tells that row from others. */

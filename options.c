@@ -43,6 +43,8 @@ static const char help_tail[] =
 	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
 	"but to read what is pinned for your group.  Everything else: man netmon\n";
 
+/* Not the process: each would be a series of its own. */
+static const char prom_columns[] = "comm,rx_total,tx_total";
 static const char default_columns[] = "time,pid,comm,rx_rate,tx_rate";
 
 __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
@@ -158,8 +160,8 @@ static void choose_columns(struct options *options)
 		return;
 	}
 	if (!list || *list == '+') {
-		add_columns(view, default_columns);
-		if (options->command)
+		add_columns(view, options->style.format == PROM ? prom_columns : default_columns);
+		if (options->command && options->style.format != PROM)
 			add_command_columns(view, list);
 	}
 	if (list)
@@ -560,16 +562,18 @@ static void parse_append(struct options *options, const char *text)
 
 static void parse_format(struct options *options, const char *text)
 {
-	static const char *const formats[] = { "csv", "tsv", "jsonl", "table", NULL };
+	static const char *const formats[] = { "csv", "tsv", "jsonl", "table", "prom", NULL };
 
 	options->style.format = (enum format)word("--format", text, formats,
-						  "csv, tsv, jsonl or table");
+						  "csv, tsv, jsonl, table or prom");
 }
 
 static void parse_output(struct options *options, const char *text)
 {
 	options->output = text;
-	choose_columns(options);
+	options->view.columns_count = 0;
+	if (strcmp(text, "all"))
+		add_columns(&options->view, text + (*text == '+'));
 }
 
 static void parse_no_header(struct options *options, const char *text)
@@ -717,7 +721,8 @@ static const struct known_option known_options[] = {
 	{ "append", 0, NULL, R | S, "with --to: keep what FILE has, write behind it", parse_append },
 
 	{ .help = "Rows:" },
-	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl; or table, for people (csv)",
+	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl; table, for people; prom, for\n"
+	  "Prometheus (csv)",
 	  parse_format },
 	{ "output", 'o', "COLUMNS", R | P, "the columns, separated by commas; +COLUMNS adds to\n"
 	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
@@ -838,8 +843,29 @@ static void check_style(struct style *style)
 {
 	if (style->units != ANY_UNITS && style->format != TABLE)
 		wrong("cannot use --units without --format table: other formats have plain numbers");
+	if (style->time != BY_FORMAT && style->format == PROM)
+		wrong("cannot use --time with --format prom: it has one way to write a time");
 	if (style->time == BY_FORMAT)
 		style->time = style->format == TABLE ? LOCAL : EPOCH;
+}
+
+/* Idle processes have a series too: one that is there now and then tells no rate. */
+static void check_prom(struct options *options)
+{
+	struct view *view = &options->view;
+	bool measures = false;
+
+	if (options->mode == STATUS)
+		wrong("cannot use --format prom with --status");
+	if (view->total)
+		wrong("cannot use --total with --format prom: Prometheus adds up itself");
+	if (options->append)
+		wrong("cannot use --append with --format prom: each report replaces the file");
+	for (size_t i = 0; i < view->columns_count; i++)
+		measures |= view->columns[i]->kind != KEY;
+	if (!measures)
+		wrong("cannot use --format prom: -o has no column with a number to report");
+	view->series = view->all = true;
 }
 
 /* What depends on several options. */
@@ -852,6 +878,8 @@ static void combine(struct options *options)
 		wrong("cannot use --pid with a command: it is the process to report");
 	choose_columns(options);
 	check_style(&options->style);
+	if (options->style.format == PROM)
+		check_prom(options);
 	if (options->style.time == NO_TIME)
 		drop_time(view);
 	check_sort(view);

@@ -6,6 +6,7 @@
 #include "array.h"
 #include "filter.h"
 #include "report.h"
+#include "text.h"
 
 enum { GROUPS_MOST = 1 << 18 };
 
@@ -49,6 +50,7 @@ struct report {
 	size_t groups_capacity;
 	struct bucket *buckets;
 	size_t buckets_count;         /* a power of two */
+	struct text clean;            /* of a name */
 	char *keys;
 	size_t keys_length;
 	size_t keys_capacity;
@@ -106,7 +108,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->names = names;
 	report->first = true;
 	report->shows_pid = view_has(view, "pid");
-	report->by_pid = report->shows_pid && parts == PART_PROCESS;
+	report->by_pid = report->shows_pid && parts == PART_PROCESS && !view->series;
 	report->shows_user = view_has(view, "user");
 	report->shows_cgroup = view_has(view, "cgroup");
 	report->shows_unit = view_has(view, "unit");
@@ -114,7 +116,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->shows_cmd = view_has(view, "cmd");
 	report->shows_totals = shows_totals(view);
 	report->keeps_groups = report->shows_totals &&
-			       (!report->shows_pid || parts & ~view_parts(view));
+			       (view->series || !report->shows_pid || parts & ~view_parts(view));
 	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
@@ -128,6 +130,7 @@ void report_free(struct report *report)
 	free(report->groups);
 	free(report->buckets);
 	free(report->keys);
+	text_free(&report->clean);
 	free(report);
 }
 
@@ -168,6 +171,18 @@ static bool put_value(struct report *report, const struct value *value)
 	return true;
 }
 
+/* Makes it the text that is written.  An empty one is written as one that is not known. */
+static void clean(struct report *report, struct value *value)
+{
+	report->clean.length = 0;
+	text_put_clean(&report->clean, value->text, value->length);
+	report->no_memory |= report->clean.no_memory;
+	if (report->clean.no_memory || !report->clean.length)
+		*value = (struct value){ .type = UNKNOWN };
+	else
+		value->text = report->clean.bytes, value->length = report->clean.length;
+}
+
 /* Appends all that tells the row from others, so that memcmp(3) puts keys into the order of the
  * columns: no text has a NUL, and addresses of one family are of one length. */
 static bool put_key(struct report *report, const struct row *row)
@@ -177,7 +192,7 @@ static bool put_key(struct report *report, const struct row *row)
 	/* a reused pid is another process */
 	const struct value process = {
 		.type = INTEGER,
-		.number = report->shows_pid ? (__u64)key->process << 32 | key->generation : 0,
+		.number = report->shows_pid && !view->series ? (__u64)key->process << 32 | key->generation : 0,
 	};
 
 	for (size_t i = 0; i < view->columns_count; i++) {
@@ -186,6 +201,8 @@ static bool put_key(struct report *report, const struct row *row)
 		if (view->columns[i]->kind != KEY)
 			continue;
 		value = column_get(view->columns[i], row);
+		if (view->series && value.type == TEXT)
+			clean(report, &value);
 		if (!put_value(report, &value))
 			return false;
 	}

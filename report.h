@@ -36,6 +36,7 @@ struct view {
 	size_t top;         /* at the most so many rows; 0: all */
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
+	bool series;        /* rows of the same text are one, and its totals never fall */
 	struct patterns comms, units, containers; /* of names of processes, and of their cgroups */
 	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
 	const struct netmon_filter *filter;

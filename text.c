@@ -105,6 +105,19 @@ bool utf8_is_control(const unsigned char *s)
 	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
 }
 
+void text_put_clean(struct text *text, const char *bytes, size_t length)
+{
+	const unsigned char *s = (const unsigned char *)bytes;
+
+	for (size_t i = 0, character; i < length; i += character ? character : 1) {
+		character = utf8_length(s + i, length - i);
+		if (character && !utf8_is_control(s + i))
+			text_put(text, bytes + i, character);
+		else
+			text_put_string(text, REPLACEMENT);
+	}
+}
+
 /* Of a well-formed character. */
 static __u32 code_point(const unsigned char *s, size_t length)
 {

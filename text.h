@@ -26,6 +26,9 @@ void text_put(struct text *text, const char *bytes, size_t length);
 void text_put_char(struct text *text, char c);
 void text_put_string(struct text *text, const char *string);
 
+/* Appends a name with U+FFFD for each control character, and each byte that is part of no character. */
+void text_put_clean(struct text *text, const char *bytes, size_t length);
+
 /* Appends number / 10^decimals with as many digits after the point. */
 void text_put_number(struct text *text, __u64 number, int decimals);
 

@@ -100,7 +100,7 @@ taken() {
 	taken -w 5
 	taken --window 5
 	local word
-	for word in csv tsv jsonl table; do
+	for word in csv tsv jsonl table prom; do
 		taken -f "$word"
 		taken --format "$word"
 	done
@@ -211,7 +211,7 @@ taken() {
 	local word
 	for word in xml '' CSV "csv," cs csvx; do
 		refused "'$word' for --format" -f "$word"
-		contains "$stderr" 'csv, tsv, jsonl or table'
+		contains "$stderr" 'csv, tsv, jsonl, table or prom'
 	done
 }
 
@@ -227,6 +227,7 @@ taken() {
 	refused "'kb' for --units" -f table --units kb
 	contains "$stderr" 'si, iec or none'
 	refused 'cannot use --units without --format table' --units si -f csv
+	refused 'cannot use --time with --format prom' --time iso -f prom
 	refused "'none' for --time: -o has no other column" --time none -o time
 }
 
@@ -350,6 +351,15 @@ taken() {
 	refused "''" -o pid,
 	refused "'+pid'" -o comm,+pid
 	refused "'pid:asc'" -o pid:asc
+}
+
+@test "what --format prom does not go with" {
+	taken -f prom -o +rx_rate,user
+	refused "cannot use column 'rx_total' twice" -f prom -o +rx_total
+	refused 'cannot use --total with --format prom' -f prom --total
+	refused 'cannot use --append with --format prom' -f prom --to x --append
+	refused 'cannot use --format prom with --status' --status -f prom
+	refused 'cannot use --format prom: -o has no column with a number' -f prom -o pid,comm
 }
 
 @test "a column twice" {

@@ -332,6 +332,35 @@ memory() {
 	END
 }
 
+@test "with -f prom, whoever reads the file of --to finds one whole report" {
+	echo old >metrics
+	"$NETMON" --no-pin -f prom -i 0.01 --to metrics 2>messages &
+	netmon=$!
+	python3 - <<-'END'
+		import re, signal, socket
+		signal.alarm(60)
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		seen, last = set(), 0
+		while len(seen) < 20:
+		    s.sendto(b"x" * 10, ("127.0.0.1", 9))
+		    with open("metrics", encoding="utf-8") as file:
+		        text = file.read()
+		    if text == "old\n":
+		        continue
+		    assert re.fullmatch("# HELP netmon_receive_bytes_total .*\n# TYPE .*\n(?:netmon_receive.*\n)*"
+		                        "# HELP netmon_transmit_bytes_total .*\n# TYPE .*\n(?:netmon_transmit.*\n)*",
+		                        text), text
+		    total = sum(int(n) for n in re.findall('netmon_transmit_bytes_total{comm="python3"} (.*)', text))
+		    assert total >= last, (total, last)
+		    last = total
+		    seen.add(text)
+		assert last > 0
+	END
+	stop
+	equal "$(ls metrics*)" metrics
+	[ "$(stat -c %a metrics)" = "$(printf '%o' $((0666 & ~$(umask))))" ]
+}
+
 @test "each way to attach is exact, or refused with a message" {
 	for way in auto tracepoint fexit kprobe; do
 		rm -f account
