@@ -124,6 +124,7 @@ struct probes {
 	int wanted_pids;           /* descriptor of the map */
 	enum role roles[PROBES_MOST];
 	enum way chosen[HOOKS];
+	int reasons[HOOKS];        /* why not in a better way: an errno; 0: it is not known */
 	unsigned int refused[HOOKS]; /* ways whose programs did not load: a bit for each */
 	struct kernel kernel;
 	bool casts;                /* bpf_rdonly_cast() is used */
@@ -459,7 +460,8 @@ static bool attaches(enum way way, const enum way chosen[HOOKS])
 }
 
 /* The best way for the hook, WAYS where there is none. */
-static enum way choose_way(const struct probes *probes, int index)
+/* The first way that works.  The reason why the best one does not is kept for messages. */
+static enum way choose_way(struct probes *probes, int index)
 {
 	static const enum way orders[2][WAYS] = {
 		{ TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP },
@@ -469,11 +471,16 @@ static enum way choose_way(const struct probes *probes, int index)
 	const struct hook *hook = &hooks[index];
 	const enum way *order = orders[prefers_classic(options, hook)];
 
-	for (int i = 0; i < WAYS; i++)
-		if (!(probes->refused[index] & 1U << order[i]) && is_possible(options, hook, order[i]) &&
-		    try_way(order[i], hook, probes->kernel.ids[index], options->cgroup_root,
+	for (int i = 0; i < WAYS; i++) {
+		if (probes->refused[index] & 1U << order[i] || !is_possible(options, hook, order[i]))
+			continue;
+		errno = 0;
+		if (try_way(order[i], hook, probes->kernel.ids[index], options->cgroup_root,
 			    attaches(order[i], probes->chosen)))
 			return order[i];
+		if (!probes->reasons[index])
+			probes->reasons[index] = errno;
+	}
 	return WAYS;
 }
 
@@ -657,16 +664,20 @@ static void say_refused(const struct hook *hook, int root)
 }
 
 /* Whether what was chosen counts anything; says why not. */
-static bool can_count(const struct probes_options *options, const enum way chosen[HOOKS])
+static bool can_count(const struct probes *probes)
 {
+	const struct probes_options *options = &probes->options;
 	bool can[ROLES] = { false };
+	int reason = 0;
 
 	for (int i = 0; i < HOOKS; i++) {
-		if (chosen[i] != WAYS)
+		if (probes->chosen[i] != WAYS) {
 			can[hooks[i].role] = true;
-		if (options->layer == LAYER_IP && hooks[i].role == PACKETS && chosen[i] == WAYS) {
+		} else if (options->layer == LAYER_IP && hooks[i].role == PACKETS) {
 			say_refused(&hooks[i], options->cgroup_root);
 			return false;
+		} else if (!reason && (hooks[i].role == SENDS || hooks[i].role == RECEIVES)) {
+			reason = probes->reasons[i];
 		}
 	}
 	if (can[SENDS] && can[RECEIVES])
@@ -675,9 +686,21 @@ static bool can_count(const struct probes_options *options, const enum way chose
 		say(NEEDS_STORAGE);
 		return false;
 	}
-	say("cannot attach the probes: this kernel refuses every way%s",
-	    options->attach ? " that --attach allows: try --attach auto" : "");
+	say("cannot attach the probes: this kernel refuses every way%s: %s%s",
+	    options->attach ? " that --attach allows" : "", reason ? strerror(reason) : "see -v",
+	    options->attach ? ": try --attach auto" : "");
 	return false;
+}
+
+static void say_way(const struct probes *probes, int index, bool has)
+{
+	int reason = probes->reasons[index];
+	const char *way = !has			      ? "not in this kernel"
+			  : probes->chosen[index] != WAYS ? ways[probes->chosen[index]].name
+							  : "no way to attach";
+
+	reason = has && probes->chosen[index] == WAYS ? reason : 0;
+	say("%s: %s%s%s", hooks[index].name, way, reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
 /* Chooses a way for each hook.  False where nothing can be counted. */
@@ -693,12 +716,9 @@ static bool choose_ways(struct probes *probes)
 		if (has)
 			probes->chosen[i] = choose_way(probes, i);
 		if (probes->options.verbose)
-			say("%s: %s", hooks[i].name,
-			    !has			? "not in this kernel"
-			    : probes->chosen[i] == WAYS ? "no way to attach"
-							: ways[probes->chosen[i]].name);
+			say_way(probes, i, has);
 	}
-	return can_count(&probes->options, probes->chosen);
+	return can_count(probes);
 }
 
 static struct bpf_program *find_program(const struct netmon_bpf *skeleton, const struct hook *hook,
