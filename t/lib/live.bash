@@ -94,7 +94,7 @@ rates_hold() {
 
 # stalled_reader: makes a pipe ./fifo with a reader that takes nothing
 stalled_reader() {
-	rm -f fifo
+	rm -f fifo reading
 	mkfifo fifo
 	python3 -c 'import fcntl, os, sys, time
 F_SETPIPE_SZ = 1031
