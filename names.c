@@ -47,6 +47,7 @@ struct name_cache {
 	__u64 patience;          /* how long a report waits: nanoseconds */
 	__u64 deadline;          /* until when this one does; 0: it did not have to yet */
 	struct table cgroups;
+	struct tables *tables;
 	struct cgroup_paths paths;
 	__u64 walked;            /* the last report that read the whole tree */
 	bool pids_are_initial;
@@ -55,13 +56,14 @@ struct name_cache {
 	__u32 last_pid;          /* whose command line is the last of them; 0: none's */
 };
 
-struct name_cache *names_new(int cgroup_root, __u64 interval)
+struct name_cache *names_new(int cgroup_root, __u64 interval, struct tables *tables)
 {
 	struct name_cache *cache = calloc(1, sizeof(*cache));
 
 	if (!cache)
 		return NULL;
 	cache->report = 1;
+	cache->tables = tables;
 	cache->patience = interval && interval / 2 < LONGEST_WAIT ? interval / 2 : LONGEST_WAIT;
 	cache->pids_are_initial = pids_are_initial();
 	cgroup_paths_init(&cache->paths, cgroup_root);
@@ -297,7 +299,7 @@ static void add_cgroup(struct name_cache *cache, __u64 id, char *path)
 {
 	struct name *name = find_or_add(&cache->cgroups, id);
 
-	if (!name || name->text) {
+	if (!name || name->text || !path) {
 		free(path);
 		return;
 	}
@@ -323,6 +325,29 @@ static bool walk(struct name_cache *cache)
 	return count;
 }
 
+static void add_gone(void *context, __u64 id, const char *path)
+{
+	add_cgroup(context, id, strdup(path));
+}
+
+/* Where the path is, while the cgroup lives and after that.  False if it may be found later. */
+static bool seek_cgroup(struct name_cache *cache, __u64 id)
+{
+	char *path = cgroup_path(&cache->paths, id);
+	bool reads_tree = !path && errno != ENOENT, is_final = true;
+
+	if (path) {
+		add_cgroup(cache, id, path);
+		return true;
+	}
+	tables_gone(cache->tables, add_gone, cache);
+	if (reads_tree && !find(&cache->cgroups, id)) {
+		is_final = walk(cache);
+		tables_gone(cache->tables, add_gone, cache); /* removed meanwhile */
+	}
+	return is_final;
+}
+
 /* NULL if memory is short. */
 static struct name *look_up_cgroup(struct name_cache *cache, __u64 id)
 {
@@ -330,12 +355,7 @@ static struct name *look_up_cgroup(struct name_cache *cache, __u64 id)
 	bool is_final = true;
 
 	if (!name || !name->is_final) {
-		char *path = cgroup_path(&cache->paths, id);
-
-		if (path)
-			add_cgroup(cache, id, path);
-		else if (errno != ENOENT)
-			is_final = walk(cache);
+		is_final = seek_cgroup(cache, id);
 		name = find_or_add(&cache->cgroups, id);
 	}
 	if (!name)

@@ -8,13 +8,15 @@
 
 #include <stdbool.h>
 #include "report.h"
+#include "table.h"
 
 struct name_cache;
 
 /* The functions of struct names look things up through this.  `cgroup_root` is as of
- * cgroup_root_open(), and stays the caller's.  A report waits for the name service for half of its
+ * cgroup_root_open(), and stays the caller's, as do the tables, which have the paths of removed
+ * cgroups.  A report waits for the name service for half of its
  * interval (nanoseconds; 0: there is one report at the end) at most.  NULL if memory is short. */
-struct name_cache *names_new(int cgroup_root, __u64 interval);
+struct name_cache *names_new(int cgroup_root, __u64 interval, struct tables *tables);
 
 /* Takes NULL too. */
 void names_free(struct name_cache *cache);

@@ -64,6 +64,8 @@ const volatile bool casts;
 /* Rows that have an owner, and the next one to be checked for idleness. */
 static __u64 rows_taken;
 static __u64 check_next;
+/* Cgroups that were removed. */
+static __u64 gone_count;
 
 /* Index: set * rows_stride + row. */
 struct {
@@ -98,6 +100,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } status SEC(".maps");
+
+/* Only if the key has the cgroup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, GONE_CGROUPS);
+	__type(key, __u32);
+	__type(value, struct netmon_gone);
+} gone_cgroups SEC(".maps");
 
 /* An element of `processes` or `rows`, and which of its owners is meant. */
 struct netmon_place {
@@ -1276,6 +1287,27 @@ int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 
 	if (process)
 		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN); /* takes Linux 7.0 */
+	return 0;
+}
+
+/* The kernel holds cgroup_mutex here: there is one writer at a time, and no call to be skipped.  The
+ * id of a cgroup of version 1 may be the same. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(cgroup_rmdir_btf, struct cgroup *cgroup, const char *path)
+{
+	__u64 number = gone_count;
+	__u32 index = number & (GONE_CGROUPS - 1);
+	struct netmon_gone *gone = bpf_map_lookup_elem(&gone_cgroups, &index);
+
+	if (!gone || cgroup->root->hierarchy_id)
+		return 0;
+	*(volatile __u64 *)&gone->seq = 0;
+	order_stores(&free_rows);
+	gone->id = cgroup->kn->id;
+	bpf_probe_read_kernel_str(gone->path, sizeof(gone->path), path);
+	order_stores(&free_rows);
+	*(volatile __u64 *)&gone->seq = number + 1;
+	gone_count = number + 1;
 	return 0;
 }
 

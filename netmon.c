@@ -466,7 +466,7 @@ static int open_report(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 
 	netmon->history = history_new(options->view.window + 1, WINDOW_BYTES_MOST);
-	netmon->cache = names_new(options->probes.cgroup_root, options->interval);
+	netmon->cache = names_new(options->probes.cgroup_root, options->interval, netmon->tables);
 	if (netmon->cache) {
 		netmon->names = names_of(netmon->cache);
 		netmon->report = report_new(&options->view, netmon->parts, &netmon->names);

@@ -34,6 +34,8 @@ enum {
 	MAX_FOLLOWED = 65536,    /* live descendants of a command */
 	FILL_MOST = 128,         /* elements that one run makes free; the verifier visits each */
 	MAX_LISTED = 16,         /* users, protocols, ports, networks ... of a filter */
+	GONE_CGROUPS = 1024,     /* paths of removed cgroups; a power of two */
+	GONE_PATH = 1024,        /* TRACE_CGROUP_PATH_LEN, with its NUL */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
 };
 
@@ -114,6 +116,13 @@ struct netmon_process {
 	__u32 ppid;              /* its parent, when it came and when it ended */
 	char comm[COMM_LEN];     /* its leader's name */
 } __attribute__((aligned(64)));
+
+/* The path of a cgroup that was removed, in a ring. */
+struct netmon_gone {
+	__u64 seq;               /* how many were noted up to this one; 0: none yet, or changing */
+	__u64 id;
+	char path[GONE_PATH];    /* cut if it is longer */
+};
 
 /* What the map `status` counts, by index. */
 enum netmon_status {

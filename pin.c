@@ -665,7 +665,7 @@ static int freeze_maps(const struct pin_object *objects, size_t count)
 int pin_make(const struct pin_options *options, struct probes *probes, const char *command)
 {
 	const struct table_fds fds = tables_fds(probes_tables(probes));
-	struct pin_object objects[5 + 2 * PROBES_MOST] = { 0 };
+	struct pin_object objects[6 + 2 * PROBES_MOST] = { 0 };
 	size_t count = 0;
 	int about = make_about(probes, command), error;
 	struct probe probe;
@@ -677,6 +677,7 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 	add_object(objects, &count, "map_", "rows", fds.rows, true);
 	add_object(objects, &count, "map_", "processes", fds.processes, true);
 	add_object(objects, &count, "map_", "status", fds.status, true);
+	add_object(objects, &count, "map_", "gone_cgroups", fds.gone, true);
 	error = freeze_maps(objects, count);
 	for (size_t i = 0; probes_get(probes, i, &probe); i++) {
 		if (probe.counts) /* what others miss is no byte; their links keep them */
@@ -786,7 +787,11 @@ static int open_tables(const struct pin *pin, struct table_fds *fds)
 	if (fds->processes < 0)
 		return -1;
 	fds->status = open_table(pin->fd, "map_status", sizeof(__u64), STATUS_COUNT);
-	return fds->status < 0 ? -1 : 0;
+	if (fds->status < 0)
+		return -1;
+	fds->gone = open_table(pin->fd, "map_gone_cgroups", sizeof(struct netmon_gone),
+			       layout_gone(layout));
+	return fds->gone < 0 ? -1 : 0;
 }
 
 /* Opens the programs that count, for what they missed; only who pinned them, and root, may.  -1 with errno if one
@@ -820,7 +825,7 @@ static int open_programs(struct pin *pin)
 /* Reads what is in the directory, which is open. */
 static int read_dir(struct pin *pin)
 {
-	struct table_fds fds = { -1, -1, -1, -1 };
+	struct table_fds fds = { -1, -1, -1, -1, -1 };
 	struct stat status;
 	int error;
 
@@ -841,6 +846,7 @@ static int read_dir(struct pin *pin)
 	close_fd(fds.rows);
 	close_fd(fds.processes);
 	close_fd(fds.status);
+	close_fd(fds.gone);
 	if (!fstat(pin->fd, &status) && !status.st_nlink)
 		return refuse(pin, strerror(ESTALE), "it has just been replaced: try again");
 	return refuse_for(pin, error);

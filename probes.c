@@ -37,15 +37,19 @@ static const struct {
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; PEER: of a datagram; PACKETS and RETRANSMITS: layer ip. */
-enum role { END, NAME, CHILD, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES, ROLES };
+/* END, NAME and CHILD: the life of a process; GONE: of a cgroup; PEER: of a datagram; PACKETS and
+ * RETRANSMITS: layer ip. */
+enum role { END, NAME, CHILD, GONE, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES, ROLES };
+
+/* The group of programs at the root of cgroup v2. */
+#define CGROUP_V2 "cgroup v2"
 
 /* The hooks, in the order in which they are attached: the end of a process before
  * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
  * an earlier one, is attached. */
 static const struct hook {
 	const char *name;
-	const char *group;        /* of a tracepoint, or "cgroup"; NULL: a function */
+	const char *group;        /* of a tracepoint, or CGROUP_V2; NULL: a function */
 	enum role role;
 	const char *unless;
 	const char *hole;         /* what is not seen without it; NULL: others stand in */
@@ -57,19 +61,20 @@ static const struct hook {
 	{ "__set_task_comm", NULL, NAME, "task_rename",
 	  "that a process changes its name", false },
 	{ "task_newtask", "task", CHILD, NULL, "what the command starts", false },
-	{ "sendmsg4", "cgroup", PEER, NULL,
+	{ "cgroup_rmdir", "cgroup", GONE, NULL, "paths of cgroups that are removed before a report", true },
+	{ "sendmsg4", CGROUP_V2, PEER, NULL,
 	  "the peer of an IPv4 datagram sent by an unconnected socket", false },
-	{ "sendmsg6", "cgroup", PEER, NULL,
+	{ "sendmsg6", CGROUP_V2, PEER, NULL,
 	  "the peer of an IPv6 datagram sent by an unconnected socket", false },
 	{ "__skb_recv_udp", NULL, PEER, NULL,
 	  "the peer of a datagram where the receiver does not ask for it", true },
-	{ "recvmsg4", "cgroup", PEER, "__skb_recv_udp",
+	{ "recvmsg4", CGROUP_V2, PEER, "__skb_recv_udp",
 	  "the peer of a received IPv4 datagram", false },
-	{ "recvmsg6", "cgroup", PEER, "__skb_recv_udp",
+	{ "recvmsg6", CGROUP_V2, PEER, "__skb_recv_udp",
 	  "the peer of a received IPv6 datagram", false },
-	{ "sock_create", "cgroup", PACKETS, NULL, NULL, false },
-	{ "skb_egress", "cgroup", PACKETS, NULL, NULL, false },
-	{ "skb_ingress", "cgroup", PACKETS, NULL, NULL, false },
+	{ "sock_create", CGROUP_V2, PACKETS, NULL, NULL, false },
+	{ "skb_egress", CGROUP_V2, PACKETS, NULL, NULL, false },
+	{ "skb_ingress", CGROUP_V2, PACKETS, NULL, NULL, false },
 	{ "tcp_retransmit_skb", "tcp", RETRANSMITS, NULL, "what TCP sends again (tx_retrans)", false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
@@ -352,7 +357,7 @@ static bool try_kprobe(const struct hook *hook)
 
 static bool is_cgroup(const struct hook *hook)
 {
-	return hook->group && !strcmp(hook->group, "cgroup");
+	return hook->group && !strcmp(hook->group, CGROUP_V2);
 }
 
 static bool is_tracepoint(const struct hook *hook)
@@ -437,12 +442,15 @@ static bool tracing_is_preempted(void)
  * count nothing. */
 static bool prefers_classic(const struct probes_options *options, const struct hook *hook)
 {
-	return tracing_is_preempted() && (options->layer == LAYER_SOCKET || hook->role < PACKETS);
+	return tracing_is_preempted() && hook->role != GONE &&
+	       (options->layer == LAYER_SOCKET || hook->role < PACKETS);
 }
 
 /* Only some ways lead to a socket's storage, which layer ip needs. */
 static bool is_possible(const struct probes_options *options, const struct hook *hook, enum way way)
 {
+	if (hook->role == GONE)
+		return way == TP_BTF;
 	if (options->layer == LAYER_IP && hook->role >= PACKETS)
 		return way == TP_BTF || way == FEXIT || way == CGROUP;
 	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
@@ -583,6 +591,10 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 		break;
 	case CHILD:
 		if (!options->follow)
+			return false;
+		break;
+	case GONE:
+		if (!(options->parts & PART_CGROUP))
 			return false;
 		break;
 	case PEER:
@@ -826,6 +838,7 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.packet_stats,
 				 (__u32)layout_stride(layout) * layout->groups);
 	bpf_map__set_max_entries(skeleton->maps.rows, rows);
+	bpf_map__set_max_entries(skeleton->maps.gone_cgroups, layout_gone(layout));
 	bpf_map__set_autocreate(skeleton->maps.row_of, keyed);
 	bpf_map__set_autocreate(skeleton->maps.free_rows, keyed);
 	bpf_map__set_autocreate(skeleton->maps.checking, keyed);
@@ -1146,7 +1159,8 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	const struct table_fds fds = { duplicate(skeleton->maps.packet_stats),
 				       duplicate(skeleton->maps.rows),
 				       duplicate(skeleton->maps.processes),
-				       duplicate(skeleton->maps.status) };
+				       duplicate(skeleton->maps.status),
+				       duplicate(skeleton->maps.gone_cgroups) };
 
 	probes->wanted_pids = duplicate(skeleton->maps.wanted_pids);
 	probes->tables = tables_open(&probes->layout, &fds, false);

@@ -44,9 +44,11 @@ struct tables {
 	bool pinned;
 	struct table rows;         /* struct netmon_row, seen as struct seen */
 	struct table processes;    /* struct netmon_process, seen as the same */
-	int counters_fd, status_fd;
+	int counters_fd, status_fd, gone_fd;
 	const struct netmon_counters *sets[MAX_GROUPS];   /* the counters of the rows that are mapped */
 	const __u64 *status;       /* by enum netmon_status */
+	const struct netmon_gone *gone;   /* layout_gone() of them */
+	__u64 gone_read;           /* how many have been noted up to the last one that was read */
 	__u64 started;             /* when this reading did: CLOCK_MONOTONIC, ns */
 	bool read_before;
 	struct netmon_counters other;     /* of what found no room, at the reading before */
@@ -73,6 +75,11 @@ size_t layout_rows(const struct layout *layout)
 	if (!layout->parts)
 		return 1 + ROW_ALL;
 	return layout->parts == PART_PROCESS ? layout_processes(layout) : 1 + layout->max_entries;
+}
+
+__u32 layout_gone(const struct layout *layout)
+{
+	return layout->parts & PART_CGROUP ? GONE_CGROUPS : 1;
 }
 
 size_t layout_stride(const struct layout *layout)
@@ -172,10 +179,16 @@ static int map_all(struct tables *tables)
 {
 	void *status = mmap(NULL, STATUS_COUNT * sizeof(*tables->status), PROT_READ, MAP_SHARED,
 			    tables->status_fd, 0);
+	void *gone;
 
 	if (status == MAP_FAILED)
 		return cannot("map", "status", NULL, NULL);
 	tables->status = status;
+	gone = mmap(NULL, layout_gone(&tables->layout) * sizeof(*tables->gone), PROT_READ, MAP_SHARED,
+		    tables->gone_fd, 0);
+	if (gone == MAP_FAILED)
+		return cannot("map", "gone_cgroups", NULL, NULL);
+	tables->gone = gone;
 	return map_rows(tables, FIRST_MAPPED) || table_map(&tables->processes, FIRST_MAPPED);
 }
 
@@ -189,6 +202,7 @@ struct tables *tables_open(const struct layout *layout, const struct table_fds *
 		close_fd(fds->rows);
 		close_fd(fds->processes);
 		close_fd(fds->status);
+		close_fd(fds->gone);
 		return NULL;
 	}
 	tables->layout = *layout;
@@ -200,6 +214,7 @@ struct tables *tables_open(const struct layout *layout, const struct table_fds *
 					    .seen_size = sizeof(struct netmon_process) };
 	tables->counters_fd = fds->counters;
 	tables->status_fd = fds->status;
+	tables->gone_fd = fds->gone;
 	if (!map_all(tables))
 		return tables;
 	tables_close(tables);
@@ -212,18 +227,21 @@ void tables_close(struct tables *tables)
 		return;
 	if (tables->status)
 		munmap((void *)tables->status, STATUS_COUNT * sizeof(*tables->status));
+	if (tables->gone)
+		munmap((void *)tables->gone, layout_gone(&tables->layout) * sizeof(*tables->gone));
 	unmap_counters(tables, tables->rows.mapped);
 	table_close(&tables->rows);
 	table_close(&tables->processes);
 	close_fd(tables->counters_fd);
 	close_fd(tables->status_fd);
+	close_fd(tables->gone_fd);
 	free(tables);
 }
 
 struct table_fds tables_fds(const struct tables *tables)
 {
 	return (struct table_fds){ tables->counters_fd, tables->rows.fd, tables->processes.fd,
-				   tables->status_fd };
+				   tables->status_fd, tables->gone_fd };
 }
 
 /* Reading */
@@ -635,4 +653,33 @@ __u64 tables_calls_missed(const struct tables *tables)
 __u64 tables_not_followed(const struct tables *tables)
 {
 	return read_status(tables, FORKS_MISSED);
+}
+
+/* The path that is being noted is left for the next call. */
+void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
+		 void *context)
+{
+	const __u32 count = layout_gone(&tables->layout);
+	__u64 newest = tables->gone_read;
+
+	for (__u32 i = 0; i < count; i++) {
+		const struct netmon_gone *gone = &tables->gone[(tables->gone_read + i) % count];
+		__u64 seq = __atomic_load_n(&gone->seq, __ATOMIC_ACQUIRE);
+		char path[GONE_PATH];
+		__u64 id;
+
+		if (!seq)
+			continue;
+		if (seq <= tables->gone_read)
+			break;
+		id = gone->id;
+		memcpy(path, gone->path, sizeof(path));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&gone->seq, __ATOMIC_RELAXED) != seq)
+			continue;
+		path[sizeof(path) - 1] = '\0';
+		found(context, id, path);
+		newest = seq > newest ? seq : newest;
+	}
+	tables->gone_read = newest;
 }

@@ -26,6 +26,9 @@ bool layout_is_valid(const struct layout *layout);
 size_t layout_processes(const struct layout *layout);
 size_t layout_rows(const struct layout *layout);
 
+/* How many paths of removed cgroups the ring has. */
+__u32 layout_gone(const struct layout *layout);
+
 /* From a row's counters in one set to those in the next, in counters: sets begin on a page. */
 size_t layout_stride(const struct layout *layout);
 
@@ -35,7 +38,7 @@ __u32 layout_groups(const struct layout *layout, __u32 cpus);
 
 /* Descriptors of the maps. */
 struct table_fds {
-	int counters, rows, processes, status;
+	int counters, rows, processes, status, gone;
 };
 
 struct tables;
@@ -62,6 +65,11 @@ struct table_fds tables_fds(const struct tables *tables);
  */
 int tables_read(struct tables *tables, int (*found)(void *context, const struct entry *entry),
 		void *context);
+
+/* Calls `found` for each cgroup that was removed since the call before, the last GONE_CGROUPS at
+ * most.  Only if the key has the cgroup. */
+void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
+		 void *context);
 
 /* How the tables are used. */
 struct tables_use {

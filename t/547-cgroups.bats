@@ -13,6 +13,7 @@ setup() {
 
 teardown() {
 	live_teardown
+	! mountpoint -q bpf || umount -l bpf
 	[ -z "${root-}" ] || find "$root"/netmon-{in,out} -depth -type d -exec rmdir {} + || true
 }
 
@@ -92,6 +93,52 @@ inside() {
 ,web,11
 ,,5
 ,3fb6a1c2d4e5,100'
+}
+
+# passing CGROUP BYTES: a cgroup that is removed as soon as a process has sent from it
+passing() {
+	printf 'mkdir "%s"\n' "$1"
+	send "$1" "$2"
+	printf 'rmdir "%s"\n' "$1"
+}
+
+@test "a cgroup that is removed before the report keeps its path" {
+	local long
+	long=$(printf '%0200d/%0200d/%0200d/%0200d/%0200d' 1 2 3 4 5)
+	mkdir -p "$root/netmon-in/$long"
+	{
+		passing "$root/netmon-in/one" 100
+		passing "$root/netmon-in/two (deleted)" 11
+		passing "$root/netmon-in/$long/end-of-a-path-that-is-cut" 7
+	} >sender
+	for how in '' "${without_handles[*]}"; do
+		$how "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes -s tx_bytes \
+			--to reports -- sh ./sender 2>messages
+		equal "$(sed -n 1p reports)" '{"cgroup":"/netmon-in/one","tx_bytes":100}'
+		equal "$(sed -n 2p reports)" '{"cgroup":"/netmon-in/two (deleted)","tx_bytes":11}'
+		# TRACE_CGROUP_PATH_LEN, with a NUL at the end
+		equal "$(sed -n 3p reports | jq -r .cgroup)" "$(printf '/netmon-in/%s/end-of-a-path' "$long" | head -c 1023)"
+		equal "$(wc -l <reports)" 3
+	done
+}
+
+@test "paths of cgroups that are removed beside 1,000 others, and for a reader of a pin" {
+	python3 - "$root/netmon-in" >others <<-'END'
+		import sys
+		for number in range(1000):
+		    print("mkdir %s/%d\nrmdir %s/%d" % (sys.argv[1], number, sys.argv[1], number))
+	END
+	{ passing "$root/netmon-in/one" 100; cat others; passing "$root/netmon-in/two" 11; } >sender
+	mkdir bpf
+	mount -t bpf bpf bpf
+	"$NETMON" $NETMON_OPTIONS --pin "$PWD/bpf/netmon" -o cgroup 2>messages
+	sh ./sender
+	"$NETMON" --from "$PWD/bpf/netmon" -n 1 -i 0.1 -a -f jsonl -o cgroup,tx_total --to reports \
+		--cgroup /netmon-in 2>>messages
+	"$NETMON" --unpin "$PWD/bpf/netmon"
+	umount bpf
+	equal "$(jq -c 'select(.tx_total > 0)' reports | sort)" '{"cgroup":"/netmon-in/one","tx_total":100}
+{"cgroup":"/netmon-in/two","tx_total":11}'
 }
 
 @test "beside cgroup v1, netmon says that its processes have no path there" {

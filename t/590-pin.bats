@@ -235,7 +235,7 @@ as_member() {
 	equal "$(as_member /proc/self/fd/9 --status "$pin" -f jsonl 9<"$NETMON" | jq -c .missed_calls)" null
 	equal "$(status_of missed_calls | grep -c '^[0-9][0-9]*$')" 1
 	# the tables, and nothing that could be attached once more
-	equal "$(cd "$pin" && find . -type f ! -perm 600 | sort | xargs)" './map_about ./map_packet_stats ./map_processes ./map_rows ./map_status'
+	equal "$(cd "$pin" && find . -type f ! -perm 600 | sort | xargs)" './map_about ./map_gone_cgroups ./map_packet_stats ./map_processes ./map_rows ./map_status'
 	for file in "$pin"/prog_* "$pin"/link_*; do
 		run ! as_member bpftool "$(basename "$file" | sed 's/_.*//')" show pinned "$file"
 	done

@@ -99,6 +99,19 @@ struct passwd *getpwuid(uid_t uid)
 	return uid == NAMELESS_UID || uid == BROKEN_UID ? NULL : &user;
 }
 
+/* The kernel's ring: removed cgroups, each of which is found once. */
+static uint64_t gone_id;
+static const char *gone_path;
+
+void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
+		 void *context)
+{
+	(void)tables;
+	if (gone_path)
+		found(context, gone_id, gone_path);
+	gone_path = NULL;
+}
+
 /* Handles of this file system's inodes, if they are allowed. */
 static bool handles_allowed;
 static unsigned handles, directories;
@@ -155,7 +168,7 @@ static struct names names;
 
 static void begin(int root, uint64_t interval)
 {
-	cache = names_new(root, interval);
+	cache = names_new(root, interval, NULL);
 	REQUIRE(cache);
 	names = names_of(cache);
 	names_forget(cache);
@@ -373,6 +386,25 @@ static void one_handle(void)
 	unmake("a");
 }
 
+/* The path of a removed cgroup is known from its removal, by handle and by reading the tree. */
+static void removed(void)
+{
+	for (int with_handles = 0; with_handles < 2; with_handles++) {
+		handles_allowed = with_handles;
+		begin(tree, 0);
+		gone_id = 5ULL << 40;
+		gone_path = "/removed";
+		directories = 0;
+		CHECK_TEXT(cgroup(5ULL << 40), "/removed");
+		CHECK_TEXT(cgroup(6ULL << 40), NULL);
+		names_forget(cache);
+		CHECK_TEXT(cgroup(5ULL << 40), "/removed");
+		CHECK(directories, with_handles ? 0 : 1);
+		end();
+	}
+	handles_allowed = false;
+}
+
 /* Deeper than any path that a system call takes. */
 static void deep(void)
 {
@@ -416,6 +448,7 @@ static const struct {
 	{ "it does not hold up the end", end_while_waiting },
 	{ "without handles the tree is read once a report at most", one_walk },
 	{ "with handles the tree is not read", one_handle },
+	{ "a removed cgroup keeps its path", removed },
 	{ "a path longer than PATH_MAX", deep },
 };
 
