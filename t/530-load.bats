@@ -275,7 +275,7 @@ kretprobes() {
 		for thread in threads:
 		    thread.start()
 		for thread in threads: # until it waits in the kernel
-		    while "udp" not in open(f"/proc/self/task/{thread.native_id}/wchan").read():
+		    while "wait_for_more_packets" not in open(f"/proc/self/task/{thread.native_id}/wchan").read():
 		        pass
 		one, sender = receiver(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		for _ in range(100):
