@@ -5,12 +5,36 @@
  *
  *     empty OBJECT PROGRAM...     of empty.bpf.c
  */
+#include <fcntl.h>
+#include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
+
+/* A mount of cgroup v2; -1 if there is none. */
+static int open_cgroup(void)
+{
+	FILE *mounts = setmntent("/proc/mounts", "r");
+	const struct mntent *mount = NULL;
+	int cgroup = -1;
+
+	while (mounts && cgroup < 0 && (mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_type, "cgroup2"))
+			cgroup = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mounts)
+		endmntent(mounts);
+	return cgroup;
+}
+
+static struct bpf_link *attach(const struct bpf_program *program)
+{
+	return strncmp(bpf_program__section_name(program), "cgroup", 6)
+		       ? bpf_program__attach(program)
+		       : bpf_program__attach_cgroup(program, open_cgroup());
+}
 
 int main(int argc, char **argv)
 {
@@ -31,7 +55,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	for (int i = 2; i < argc; i++) {
 		program = bpf_object__find_program_by_name(object, argv[i]);
-		if (!program || !bpf_program__attach(program))
+		if (!program || !attach(program))
 			return EXIT_FAILURE;
 	}
 	puts("attached");

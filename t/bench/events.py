@@ -35,7 +35,10 @@ def empty(options=()):
     calls, and the command that attaches them."""
     said = ways(options)
     kind = WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
-    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", f"send_{kind}", f"recv_{kind}"]
+    programs = [f"send_{kind}", f"recv_{kind}"]
+    if "skb_egress" in said:
+        programs += ["packet_in", "packet_out", "socket_made"]
+    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", *programs]
 
 
 def doing_nothing(command):
