@@ -5,6 +5,7 @@
 #   make run              build and run it          ARGS='-i 5 -f tsv'
 #   make check            the tests                 as root: the live ones need the kernel
 #                         T=t/500-live.bats: those of a file; FILTER='rate': those with that in the title
+#   make check-long       those that take longer, and some of the others at full size
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
 #                         so many as take half an hour; ALL=1: all of them, which takes hours
 #   make counted          what is counted on which kernel: writes t/COUNTED.md
@@ -91,11 +92,11 @@ STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES = $(BUILD_PACKAGES) \
-	$(if $(filter check check-vm counted,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter check check-long check-vm counted,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
 	$(if $(filter check-vm counted,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
-	$(if $(STATIC)$(filter check bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
+	$(if $(STATIC)$(filter check check-long bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
 	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
 
 # seconds, where another one installs packages
@@ -187,8 +188,13 @@ run:
 
 check:
 	$(AS_OWNER_MAKE) $(NETMON) $(TEST_PROGRAMS)
-	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) T='$(T)' FILTER='$(FILTER)' \
+	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) LONG=$(or $(LONG),0) T='$(T)' FILTER='$(FILTER)' \
 		t/lib/check $(BATS_FLAGS)
+
+# What takes too long for each time: at full size, and t/long.
+check-long:
+	$(Q)$(MAKE) --no-print-directory check LONG=1 \
+		T='$(or $(T),t/long t/530-load.bats t/540-key-columns.bats t/590-pin.bats)'
 
 bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
@@ -240,7 +246,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all help run check bench check-vm counted analyze deps install uninstall clean
+.PHONY: all help run check check-long bench check-vm counted analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

@@ -630,9 +630,9 @@ differ_in() {
 @test "ends that differ only in lport have rows of their own" { differ_in lport; }
 @test "ends that differ only in rport have rows of their own" { differ_in rport; }
 
-# Many connections in one interval; fewer where they take long
+# Many connections in one interval
 
-connections=${CONNECTIONS:-20000}
+connections=$((LONG ? 60000 : 20000))
 
 @test "20,000 connections in a table of 4,096 rows add up, and one message says that it is full" {
 	watch -i 86400 -f jsonl -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 4096 \

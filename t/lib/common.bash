@@ -6,6 +6,8 @@ here=$(cd "${BASH_SOURCE%/*}/.." && pwd)
 : "${NETMON:=${here%/*}/netmon}"
 : "${BUILD:=${here%/*}/build}"
 export NETMON BUILD
+# 1 in make check-long: what takes long is done at full size.
+: "${LONG:=0}"
 golden=$here/unit/golden
 
 # Ends the test and says why.

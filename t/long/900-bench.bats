@@ -1,0 +1,18 @@
+#!/usr/bin/env bats
+# The benchmark of all that t/580-bench.bats leaves out, on a small scale.
+
+load ../lib/common
+load ../lib/live
+load ../lib/bench
+
+setup() { live_setup; }
+teardown() { live_teardown; }
+
+@test "the benchmark of events, of reports and of growth writes its tables" {
+	bench event reader growth >table
+	[ "$(whole bench.csv)" -gt 40 ]
+	[ "$(grep -c '^| ' table)" -gt 40 ]
+	grep -q '^| event | send, calls, connections' table
+	grep -q '^| reader | report of 1,000 processes: CPU' table
+	grep -q '^| growth | send with 100 sockets, connections' table
+}
