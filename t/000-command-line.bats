@@ -21,8 +21,8 @@ taken() {
 	equal "$stderr" ''
 }
 
-@test "--help and -h: to standard output, status 0" {
-	run -0 --separate-stderr "$NETMON" --help
+@test "--help and -h write to standard output, without privileges, and end with 0" {
+	run -0 --separate-stderr unprivileged --help
 	equal "$stderr" ''
 	equal "${lines[0]}" 'Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]'
 	local long=$output
@@ -30,39 +30,7 @@ taken() {
 	equal "$output" "$long"
 }
 
-@test "--help needs no privilege and loads nothing" {
-	run -0 --separate-stderr unprivileged --help
-	equal "$stderr" ''
-	equal "${lines[0]}" 'Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]'
-}
-
-@test "--help names every option" {
-	local help option
-	help=$("$NETMON" --help)
-	for option in '-i, --interval' '-n, --count' '-w, --window' '-f, --format' '-o, --output' \
-		'--no-header' '--time' '--to' '--append' '-s, --sort' '-t, --top' '--total' '-a, --all' '--units' \
-		'-p, --pid' '--comm' '--user' '--cgroup' '--unit' '--container' '--proto' '--port' '--net' '--no-loopback' \
-		'--max-processes' '--max-entries' '--attach' '--pin' '--pin-group' '--replace' '--status' \
-		'--unpin' '--from' '--no-pin' '-v, --verbose' '-q, --quiet' '-h, --help' '-V, --version'; do
-		contains "$help" " $option "
-	done
-}
-
-@test "--help lists every column, once" {
-	local names
-	names=$(column_names)
-	contains "$names" "$(printf '%s\n' time dt pid comm)"
-	for name in ppid cmd kind uid user cgroup unit container netns proto family laddr lport raddr rport \
-		rx_rate tx_rate rx_bytes tx_bytes rx_calls tx_calls rx_total tx_total; do
-		contains $'\n'"$names"$'\n' $'\n'"$name"$'\n'
-	done
-	equal "$(sort -u <<<"$names" | wc -l)" "$(wc -l <<<"$names")"
-	# the table's own word for it
-	run -2 --separate-stderr "$NETMON" -o nosuch
-	equal "${stderr_lines[0]##*the columns are: }" "$(tr '\n' ' ' <<<"$names" | sed 's/ $//')"
-}
-
-@test "--help fits a terminal" {
+@test "--help fits a terminal of 80 columns" {
 	run -0 --separate-stderr "$NETMON" --help
 	local line
 	for line in "${lines[@]}"; do
@@ -70,7 +38,7 @@ taken() {
 	done
 }
 
-@test "--version and -V" {
+@test "--version and -V write the version of the Makefile" {
 	local version
 	version=$(sed -n 's/^VERSION := //p' "$here/../Makefile")
 	run -0 --separate-stderr "$NETMON" --version
@@ -80,7 +48,7 @@ taken() {
 	equal "$output" "netmon $version"
 }
 
-@test "a full disk is an error, for --help and --version too" {
+@test "--help and --version on a full disk fail and say why" {
 	local option
 	for option in --help --version; do
 		# shellcheck disable=SC2016
@@ -90,7 +58,7 @@ taken() {
 	done
 }
 
-@test "every option, short and long" {
+@test "every option is accepted, short and long" {
 	taken -i 1
 	taken -i1
 	taken --interval 1
@@ -158,7 +126,7 @@ taken() {
 	taken -av -f tsv
 }
 
-@test "numbers up to their limits" {
+@test "numbers are accepted up to their limits" {
 	local number
 	for number in 0.01 .01 0.010 0.5 1. 00001 86400 86400.000 0.0100000000000000001; do
 		taken -i "$number"
@@ -177,7 +145,7 @@ taken() {
 	taken --max-entries 4194304
 }
 
-@test "an interval that is no number, or out of range" {
+@test "an interval that is not a number or out of range is refused" {
 	local number
 	for number in 0 abc 1x 0.009 86401 -1 '' 1e3 0x10 nan inf ' 1' '1 ' +1 . .. 1.1. 1,5 -0 \
 		0.0 0.00999999999 86400.1 99999999999999999999 1.0000000000x 1.0000000000. \
@@ -190,7 +158,7 @@ taken() {
 	refused "'0' for --interval: out of range" -i 0
 }
 
-@test "other numbers that are none, or out of range" {
+@test "other options refuse what is not a number or out of range" {
 	local option
 	for option in count window top pid port max-processes max-entries; do
 		for number in -1 0 '' x 1x 1.5 1. ' 1' +1 1e3 0x10 99999999999999999999 \
@@ -207,7 +175,7 @@ taken() {
 	refused "'4294967297' for --pid" -p 4294967297
 }
 
-@test "a format that there is not" {
+@test "an unknown format is refused with the list of formats" {
 	local word
 	for word in xml '' CSV "csv," cs csvx; do
 		refused "'$word' for --format" -f "$word"
@@ -215,13 +183,13 @@ taken() {
 	done
 }
 
-@test "a way to attach that there is not" {
+@test "an unknown way to attach is refused with the list of ways" {
 	refused "'x' for --attach" --attach x
 	contains "$stderr" 'auto, tracepoint, fexit or kprobe'
 	refused "'' for --attach" --attach ''
 }
 
-@test "a way to write the time that there is not" {
+@test "an unknown way to write the time is refused with the list of ways" {
 	refused "'x' for --time" --time x
 	contains "$stderr" 'epoch, iso, local or none'
 	refused "'kb' for --units" -f table --units kb
@@ -231,7 +199,7 @@ taken() {
 	refused "'none' for --time: -o has no other column" --time none -o time
 }
 
-@test "users, protocols, ports, networks and cgroups that can match nothing" {
+@test "filters that can match nothing are refused" {
 	local word
 	for word in nosuchuser '' -1 4294967295 4294967296 99999999999999999999 1x ' 1' 1.5; do
 		refused "'$word' for --user: no such user" --user="$word"
@@ -275,7 +243,7 @@ taken() {
 	refused "'' for --pid" -p 1,
 }
 
-@test "options that a command does not go with" {
+@test "options that do not go with a command are refused" {
 	refused "--pid with a command" -p 1 -- true
 	refused "'true': put '--' before a command" true
 	refused "'true': put '--' before a command" --to -- true
@@ -283,7 +251,7 @@ taken() {
 	refused "'' for --to" --to ''
 }
 
-@test "pins: a directory as an argument, after = or not at all; options in any order" {
+@test "--pin, --status and --unpin accept a directory, after = too, and options in any order" {
 	for mode in --pin --status --unpin; do
 		taken $mode
 		taken $mode dir
@@ -303,7 +271,7 @@ taken() {
 	taken --no-pin -- true
 }
 
-@test "pins: options that have no meaning there" {
+@test "options that mean nothing for --pin, --status or --unpin are refused" {
 	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' '--unit x' '--container x' \
 		'--to x' '--from x' --no-pin; do
 		# shellcheck disable=SC2086	# an option and its argument
@@ -327,17 +295,17 @@ taken() {
 	refused "cannot use '4294967295' for --pin-group: no such group" --pin --pin-group 4294967295
 }
 
-@test "--to a file that cannot be: status 1, nothing is loaded or run" {
+@test "--to a file that cannot be opened ends with 1, and runs nothing" {
 	run -1 --separate-stderr "$NETMON" --to /no/such/file -- touch "$BATS_TEST_TMPDIR/ran"
 	equal "$stderr" "netmon: cannot open '/no/such/file': No such file or directory"
 	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
 }
 
-@test "a column that there is not: the message lists those that there are" {
+@test "an unknown column is refused with the list of columns" {
 	local all
 	all=$(column_names | tr '\n' ' ')
 	refused "'nosuch'" -o nosuch
-	contains "$stderr" " ${all% }"
+	equal "${stderr_lines[0]##*the columns are: }" "${all% }"
 	refused "'nosuch'" -o pid,nosuch
 	refused "'nosuch'" -o +nosuch
 	refused "'PID'" -o PID
@@ -353,7 +321,7 @@ taken() {
 	refused "'pid:asc'" -o pid:asc
 }
 
-@test "what --format prom does not go with" {
+@test "options that do not go with --format prom are refused" {
 	taken -f prom -o +rx_rate,user
 	refused "cannot use column 'rx_total' twice" -f prom -o +rx_total
 	refused 'cannot use --total with --format prom' -f prom --total
@@ -362,14 +330,14 @@ taken() {
 	refused 'cannot use --format prom: -o has no column with a number' -f prom -o pid,comm
 }
 
-@test "a column twice" {
+@test "a column named twice is refused" {
 	refused "'pid'" -o pid,pid
 	refused "'pid'" -o pid,comm,pid
 	refused "'pid'" -o +pid
 	refused "'rx_total'" -o +rx_total,rx_total
 }
 
-@test "an order that there is not" {
+@test "an unknown order is refused" {
 	refused "'nosuch'" -s nosuch
 	contains "$stderr" ' tx_total'
 	refused "''" -s ''
@@ -383,7 +351,7 @@ taken() {
 	refused "'rx_rate'" -s rx_rate:asc,pid,rx_rate:desc
 }
 
-@test "an order by a key that is not among the columns" {
+@test "an order by a key that is not among the columns is refused" {
 	refused "'pid'" -o comm,rx_rate -s pid
 	refused "'pid'" -s pid -o comm,rx_rate
 	refused "'comm'" -o pid,rx_rate -s rx_rate,comm:desc
@@ -391,7 +359,7 @@ taken() {
 	taken -o comm -s rx_total,dt
 }
 
-@test "arguments, options that there are not, an option without its argument" {
+@test "stray arguments, unknown options and missing arguments are refused" {
 	refused "'stray'" stray
 	refused "'stray'" -n 1 stray
 	refused "''" ''
@@ -408,7 +376,7 @@ taken() {
 	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'
 }
 
-@test "INTERVAL and COUNT as operands" {
+@test "INTERVAL and COUNT are accepted as operands" {
 	taken 5
 	taken 0.5 12
 	taken 5 12 -f tsv
@@ -421,7 +389,7 @@ taken() {
 	refused "'x'" 5 x
 }
 
-@test "a command that is none" {
+@test "an empty command is refused" {
 	refused "cannot run '': there is no command after '--'" --
 	refused "cannot run '': there is no command after '--'" -i 1 --
 	refused "cannot run '': there is no command after '--'" 1 --
@@ -429,18 +397,18 @@ taken() {
 	refused "cannot run '': there is no command after '--'" -- '' x
 }
 
-@test "--append is for --to" {
+@test "--append is refused without --to" {
 	refused 'cannot use --append without --to' --append
 	refused 'cannot use --append with --pin' --append --pin
 	taken --to x --append
 }
 
-@test "the first thing that is wrong is the one named, and later --help does not save it" {
+@test "the first error is the one named, even if --help follows" {
 	refused "'xml'" -f xml -i 0
 	refused "'xml'" -f xml --help
 }
 
-@test "without privileges: status 1, and what it takes" {
+@test "netmon without privileges ends with 1 and names the capabilities that it needs" {
 	run -1 --separate-stderr unprivileged --no-pin -n 1
 	equal "$output" ''
 	contains "${stderr_lines[0]}" 'netmon: cannot '
@@ -449,12 +417,12 @@ taken() {
 	equal "${#stderr_lines[@]}" 1
 }
 
-@test "random command lines: status 0 or 2, never a crash" {
+@test "random command lines end with 0 or 2, and never crash netmon" {
 	run -0 python3 "$here/unit/random-options.py" vectors "$BUILD/t/replay" 1 1500
 	equal "$output" ''
 }
 
-@test "random numbers: taken where they are in range, refused where they are not" {
+@test "random numbers are accepted in range, and refused out of range" {
 	run -0 python3 "$here/unit/random-options.py" numbers "$BUILD/t/replay" 1 1500
 	equal "$output" ''
 }

@@ -12,7 +12,7 @@ tick 1000000000 1700000000000
 8 1 "ping" 1600 160 4 3 ppid=1 proto=1 uid=7 user="ann" netns=2 laddr=0.0.0.0 raddr=9.9.9.9
 0 0 "(other)" 3200 320 4 3'
 
-@test "one row for each distinct combination of the keys asked for" {
+@test "each combination of the key columns has one row" {
 	fixture=$keys
 	replayed 'proto,rx_bytes,tx_bytes
 ,3200,320
@@ -51,7 +51,7 @@ curl,1000,700' -o comm,uid,rx_bytes
 5,400' -o ppid,rx_bytes
 }
 
-@test "each byte of an IPv4 address" {
+@test "every byte of an IPv4 address is written right" {
 	local addresses
 	addresses=$(for i in {0..255}; do echo "$((i < 255 ? i + 1 : i)).$i.$((255 - i)).$i"; done)
 	fixture="tick 0 0
@@ -61,7 +61,7 @@ $(sed 's/.*/& 1 "x" 1 1 1 1 raddr=&/; s/[.][0-9.]* / /' <<<"$addresses")"
 $addresses" -o raddr -s raddr:asc
 }
 
-@test "every set of keys adds up to the same" {
+@test "rows by any key columns add up to the same sums" {
 	fixture=$keys
 	local column
 	for column in pid comm ppid proto family uid user netns laddr lport raddr rport cmd cgroup unit container \
@@ -72,7 +72,7 @@ $addresses" -o raddr -s raddr:asc
 	equal "$(cat "$BATS_TEST_TMPDIR/sum")" '[126000,360]'
 }
 
-@test "units and containers, as columns and filters" {
+@test "units and containers are columns and filters" {
 	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
 	fixture="tick 0 0
 tick 1000000000 1000
@@ -104,7 +104,7 @@ c,4
 (total),4' -o comm,rx_bytes --unit 'docker-*' --total
 }
 
-@test "all columns with -o all, in the order of --help" {
+@test "-o all has all columns in the order of --help" {
 	fixture=$keys
 	run -0 --separate-stderr replay --layer ip -o all <<<"$fixture"
 	equal "${lines[0]}" "$(column_names | paste -sd ,)"
@@ -130,7 +130,7 @@ c,4
 4004' -o lport -s lport
 }
 
-@test "--comm: names that match a pattern" {
+@test "--comm selects names that match a pattern" {
 	fixture=$keys
 	replayed 'pid,lport,rx_bytes
 6,4003,400
@@ -143,7 +143,7 @@ dig' -o comm --comm '?i[!n]'
 700' -o rx_bytes --comm curl
 }
 
-@test "filters of a reader whose probes count more: alone, and all that are given" {
+@test "a reader's filters select rows, alone and together" {
 	fixture=$keys # what found no room may be anybody's: it passes none
 	replayed 'pid
 8
@@ -169,7 +169,7 @@ curl,40' -o comm,tx_bytes --proto udp
 	replayed 'pid' -o pid --user 1000 --proto icmp
 }
 
-@test "lists of filters; '!' leaves out what is in the list, and not what is not known" {
+@test "filters take lists; '!' leaves out the list, but not what is unknown" {
 	fixture=$keys
 	replayed 'comm
 ping
@@ -198,7 +198,7 @@ tcp' -o proto --proto '!udp'
 9.9.9.9' -o raddr --net '!192.0.2.0/24,!2001:db8::/32'
 }
 
-@test "--net knows networks by name" {
+@test "--net accepts networks by name" {
 	local last='' address
 	fixture='tick 0 0
 tick 1000000000 1000'
@@ -221,7 +221,7 @@ tick 1000000000 1000'
 		named '!private,!loopback,!link-local,!multicast,!169.253.0.0'
 }
 
-@test "what stays on the host is left out by a reader too" {
+@test "a reader's --no-loopback leaves out traffic of the host with itself" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "a" 1 0 1 0 laddr=127.0.0.1 raddr=127.0.0.1
@@ -234,7 +234,7 @@ tick 1000000000 1000
 15' -o rx_bytes
 }
 
-@test "--total: one more row, the sum of all, whatever --top leaves" {
+@test "--total adds a row with the sum of all rows, also those that --top cuts" {
 	fixture=$keys
 	replayed 'pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total
 8,ping,icmp,1600,160,1600,4,1600
@@ -265,7 +265,7 @@ kernel,8
 process,7' -o kind,rx_bytes
 }
 
-@test "--total in idle intervals too; its total is that of all intervals" {
+@test "--total has a row in idle intervals too, with the total of all intervals" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "a" 10 0 1 0
@@ -283,7 +283,7 @@ tick 3000000000 3000
 3.000,(total),2,17' -o time,comm,rx_bytes,rx_total --total
 }
 
-@test "--time iso, local and none" {
+@test "--time iso, local and none write the time so, or not at all" {
 	fixture=$keys
 	replayed 'time,comm
 2023-11-14T22:13:20.000Z,dig' --time iso -o time,comm --comm dig
@@ -300,7 +300,7 @@ tick 3000000000 3000
 7,dig,800,80' --time none --comm dig
 }
 
-@test "a command line is a key; that of an ended process is not known" {
+@test "a command line is a key; that of an ended process is unknown" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "sh" 1 0 1 0 cmd="sh a"
@@ -313,7 +313,7 @@ sh a,5
 sh b,2' -o cmd,rx_bytes
 }
 
-@test "what ended in the window is in the rate of its group, and no row of its own" {
+@test "a process that ended in the window is in the rate of its group, without a row of its own" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "web" 100 0 1 0

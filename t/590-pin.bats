@@ -72,7 +72,7 @@ refused() {
 	equal "$(grep -v '^netmon: counting' <<<"$stderr")" "netmon: $2"
 }
 
-@test "pinned by a shell that has ended: three readers, each exact for its own time" {
+@test "three readers of a pin made by a shell that has ended are exact, each for its own time" {
 	pin
 	traffic up -b 3000000
 	mv account account.before
@@ -84,19 +84,19 @@ refused() {
 	traffic short -P 300
 	wait $steady
 	end_readers 0
-	sender=$(awk '$4 > 0 { print $1 }' account.steady)
+	sender=$(sender account.steady)
 	total=$(awk '$4 > 0 { print $4 }' account.steady)
 	for interval in 0.05 0.3 1; do
 		cp reports.$interval reports
 		exact jsonl
 		# what was before has no rows
-		cut -f 1 account.before account.before | while read -r pid; do
-			equal "$(reported "[.[] | select(.pid == $pid)] | length")" 0
-		done
-		equal "$(reported "map(select(.pid == $sender)) | [last.tx_total, first.tx_total - first.tx_bytes
+		while IFS=$'\t' read -r pid comm _; do
+			equal "$(reported "[.[] | select(.pid == $pid and .comm == \"$comm\")] | length")" 0
+		done <account.before
+		equal "$(reported "map(select($sender)) | [last.tx_total, first.tx_total - first.tx_bytes
 			+ (map(.tx_bytes) | add)] | @csv")" "$total,$total"
 		# when it began to read, as much was counted as the sender had sent by then
-		reported "map(select(.pid == $sender)) | first | [.time - .dt, .tx_total - .tx_bytes] | @tsv" |
+		reported "map(select($sender)) | first | [.time - .dt, .tx_total - .tx_bytes] | @tsv" |
 			awk -v began="$(cat began.$interval)" 'NR == FNR { begin = $1; counted = $2; next }
 				$2 <= begin - 0.001 { least = $3 } $1 <= began { most = $3 }
 				END { if (!(counted > 0 && least <= counted && counted <= most)) {
@@ -107,7 +107,7 @@ refused() {
 	[ "$(status_of tx_bytes)" -ge "$sum" ]
 }
 
-@test "totals are since the pin, for each reader that comes" {
+@test "totals count from the pin for every reader" {
 	pin
 	mkfifo hold
 	"$BUILD/t/traffic" up -b 1234567 --linger <hold >account 3>&- &
@@ -122,18 +122,19 @@ refused() {
 		done <account
 	done
 	# also of rows that sum up several
-	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total,tx_total >reports
+	"$NETMON" --from "$pin" -p "$(cut -f 1 account | paste -sd ,)" -a -n 1 -i 0.05 -f jsonl \
+		-o comm,rx_total,tx_total >reports
 	equal "$(reported 'map(select(.comm | startswith("up-"))) | map([.comm, .rx_total, .tx_total]) | sort | @json')" \
 		'[["up-client",0,1234567],["up-server",1234567,0]]'
 	exec 8>&-
 	wait $held
 }
 
-@test "processes that come and go, and no reader: no room is lost, no total, no memory" {
+@test "processes that come and go without a reader cost no place, no total and no memory" {
 	pin --max-processes 1024
 	bpftool map show pinned "$pin/map_packet_stats" >before
 	mkfifo hold
-	"$BUILD/t/traffic" churn -P "${CHURN:-200000}" --linger <hold >account 3>&- &
+	"$BUILD/t/traffic" churn -P "${CHURN:-$((LONG ? 200000 : 20000))}" --linger <hold >account 3>&- &
 	churn=$!
 	exec 8>hold
 	until [ -s account ]; do kill -0 $churn; sleep 0.5; done
@@ -144,20 +145,20 @@ refused() {
 	equal "$(reported 'map(select(.comm == "(other)")) | length')" 0
 	bpftool map show pinned "$pin/map_packet_stats" | diff before -
 	[ "$(status_of processes)" -lt 100 ]
-	[ "$(status_of tx_bytes)" -ge $((100 * ${CHURN:-200000})) ]
+	[ "$(status_of tx_bytes)" -ge $((100 * ${CHURN:-$((LONG ? 200000 : 20000))})) ]
 	exec 8>&-
 	wait $churn
 }
 
-@test "the same where the key is finer than the process" {
+@test "ended processes cost no place if the pin has keys finer than the process" {
 	pin --max-processes 1024 --max-entries 1024 -o +proto,family,rport
-	traffic churn -P $((${CHURN:-200000} / 10))
+	traffic churn -P $((${CHURN:-$((LONG ? 200000 : 20000))} / 10))
 	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o comm,rx_total >reports
 	equal "$(reported 'map(select(.comm == "(other)")) | length')" 0
 	[ "$(status_of entries)" -lt 512 ]
 }
 
-@test "readers killed at any moment change nothing for others, nor for the pin" {
+@test "readers killed at any moment change nothing for other readers and the pin" {
 	pin
 	reader stays -i 0.05
 	status_of version since command max_entries >before
@@ -178,7 +179,7 @@ refused() {
 	status_of version since command max_entries | diff before -
 }
 
-@test "--unpin while readers run: they have all until then, and end with 1 and a message" {
+@test "readers that run during --unpin report everything until then, and end with 1 and a message" {
 	pin
 	reader often -i 0.05
 	reader seldom -i 1000
@@ -194,7 +195,7 @@ refused() {
 	equal "$(pinned)" ''
 }
 
-@test "reading loads nothing" {
+@test "a reader loads no program" {
 	pin
 	reader one -i 0.1
 	reader two -i 0.2
@@ -213,7 +214,7 @@ as_member() {
 	setpriv --reuid=65534 --regid=65534 --groups=4242 -- "$@"
 }
 
-@test "--pin-group: its members read, and neither write nor unpin; others do not read" {
+@test "members of --pin-group can read, but neither write nor unpin; others cannot read" {
 	if ! "$NETMON" --pin "$pin" --pin-group 4242 2>pin-messages; then
 		# Linux 5.19 lets them
 		grep -q "cannot let the group read '$pin': Operation not permitted: before Linux 5.19" pin-messages ||
@@ -254,7 +255,7 @@ as_member() {
 	wait $held
 }
 
-@test "--pin twice names the first; --replace loses nothing of what is counted meanwhile" {
+@test "a second --pin names the first; --replace loses no byte that is counted meanwhile" {
 	pin
 	since=$("$NETMON" --status "$pin" --time iso -f jsonl 2>/dev/null | jq -r .since)
 	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, 'netmon --unpin $pin' removes it" \
@@ -284,7 +285,7 @@ as_member() {
 	[ $((old + new)) -ge "$total" ]
 }
 
-@test "a pin by another build is told, and not read" {
+@test "a pin made by another build is reported and not read" {
 	pin
 	python3 - "$NETMON" <<-'END'
 		import sys
@@ -380,7 +381,7 @@ kill_pin() {
 	equal "$(pinned)" netmon-newer
 }
 
-@test "--unpin is quiet where nothing is pinned; -v says so; what is others' is not touched" {
+@test "--unpin says nothing if nothing is pinned, except with -v, and removes no file of others" {
 	run -0 --separate-stderr "$NETMON" --unpin "$pin"
 	equal "$output$stderr" ''
 	run -0 --separate-stderr "$NETMON" --unpin "$pin" -v
@@ -569,7 +570,7 @@ at_usual_place() {
 	done
 }
 
-@test "a path may be relative, and as long as the kernel takes it" {
+@test "the path of a pin can be relative, and as long as the kernel accepts" {
 	long=$bpf/$(printf '%0200d/%060d' 0 0)
 	mkdir -m 700 "${long%/*}"
 	cd "${long%/*}"
@@ -588,7 +589,7 @@ at_usual_place() {
 	[ ! -e "$long" ]
 }
 
-@test "without rights --status and --from say so" {
+@test "--status and --from without rights name the right that they lack" {
 	pin
 	for mode in --status --from; do
 		run -1 --separate-stderr setpriv --reuid=65534 --regid=65534 --clear-groups -- \
@@ -598,7 +599,7 @@ at_usual_place() {
 	done
 }
 
-@test "where nothing can be pinned: a message for each" {
+@test "each place that cannot have a pin is refused with its own message" {
 	refused 1 "cannot pin to '$PWD/x': not in a BPF file system: mount one: 'mount -t bpf bpf /sys/fs/bpf'" \
 		--pin "$PWD/x"
 	refused 1 "cannot pin to '$bpf/none/x': No such file or directory" --pin "$bpf/none/x"
@@ -612,7 +613,7 @@ at_usual_place() {
 	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': not in a BPF file system: mount one"
 }
 
-@test "the usual place is found without being named; --no-pin and a command do without it" {
+@test "a pin at the usual place is read without being named, except with --no-pin or a command" {
 	umount "$bpf" # and one at the usual place, that nobody else sees
 	unshare -m bash -euc '
 		mount -t bpf bpf /sys/fs/bpf
@@ -634,7 +635,7 @@ at_usual_place() {
 	equal "$(jq -c . command)" '{"comm":"(total)","rx_total":0}'
 }
 
-@test "--status in all formats; -v says what is pinned and removed" {
+@test "--status is the same in all formats; -v names each file that is pinned or removed" {
 	pin -v -o +proto
 	for file in "$pin"/*; do
 		equal "$(grep -cx "netmon: pinned '$pin/${file##*/}'" pin-messages)" 1
@@ -667,7 +668,7 @@ at_usual_place() {
 	done
 }
 
-@test "readers that begin while a pin is replaced read one of the two whole, or say so" {
+@test "a reader that starts while a pin is replaced reads one of the two whole, or says why not" {
 	pin
 	for _ in 1 2 3; do
 		for keys in +proto +family; do
@@ -686,7 +687,7 @@ at_usual_place() {
 	equal "$(status_of columns)" pid,family
 }
 
-@test "what the pin does not tell apart is an error that says how to pin anew" {
+@test "a column that the pin does not record is refused with the command that pins it" {
 	pin -o +proto
 	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
 		--from "$pin" -o pid,raddr
@@ -706,7 +707,7 @@ at_usual_place() {
 	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
 }
 
-@test "filters at the pin hold for all who read" {
+@test "filters of the pin apply to all readers" {
 	pin --proto udp -o +proto
 	reader one -i 0.1
 	traffic up -b 1000
@@ -715,13 +716,13 @@ at_usual_place() {
 	end_readers 0
 	mv reports.one reports
 	exact jsonl
-	cut -f 1 account.tcp | while read -r pid; do
-		equal "$(reported "[.[] | select(.pid == $pid)] | length")" 0
-	done
+	while IFS=$'\t' read -r pid comm _; do
+		equal "$(reported "[.[] | select(.pid == $pid and .comm == \"$comm\")] | length")" 0
+	done <account.tcp
 	equal "$(status_of command columns)" "$(printf 'netmon --pin %s --proto udp -o +proto\tpid,proto' "$pin")"
 }
 
-@test "every way to move bytes is counted as without a pin" {
+@test "every way to move bytes is counted exactly by a pin" {
 	pin
 	"$here/compare/every-case" --from "$pin"
 }
