@@ -469,36 +469,18 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 }
 
 /* What TCP sends again passes skb_egress like all packets; here it is known as such. */
-
-static __always_inline void read_connection(struct netmon_key *key, struct sock *sk)
-{
-#pragma unroll
-	for (int i = 0; i < 4; i++) {
-		key->laddr[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-		key->raddr[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
-	}
-	key->family = 6;
-	if (sk->__sk_common.skc_family == AF_INET || is_mapped(key->raddr)) {
-		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
-		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
-		key->laddr[0] = sk->__sk_common.skc_rcv_saddr;
-		key->raddr[0] = sk->__sk_common.skc_daddr;
-		key->family = 4;
-	}
-	key->lport = sk->__sk_common.skc_num;
-	key->rport = bpf_ntohs(sk->__sk_common.skc_dport);
-}
-
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 {
 	struct netmon_key key = { .proto = IPPROTO_TCP };
+	struct netmon_peer peer = { 0 };
 	__u32 at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
 	struct netmon_row *its;
 
 	if (retransmit_has_error && ctx[2])
 		return 0;
-	read_connection(&key, sk);
+	if (needs & PARTS_ENDS)
+		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);
 	if (peeks && needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, sk->sk_dst_cache->dev);
 	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol, false));
