@@ -17,6 +17,7 @@ static const struct {
 	{ "tx_calls", "transmit_interval_calls" },
 	{ "rx_total", "receive_bytes_total" },
 	{ "tx_total", "transmit_bytes_total" },
+	{ "tx_retrans", "transmit_interval_retransmits" },
 };
 
 /* The labels of all rows: those of a row begin where those of the row before end. */
@@ -86,14 +87,16 @@ static void put_head(struct text *text, const struct column *column)
 	text_put_string(text, counter ? " counter\n" : " gauge\n");
 }
 
-static void put_sample(struct text *text, const struct column *column, const struct row *row,
-		       const char *labels, size_t length)
+static void put_name(struct text *text, const struct column *column)
+{
+	text_put_string(text, "netmon_");
+	text_put_string(text, metric_of(column));
+}
+
+static void put_value(struct text *text, const struct column *column, const struct row *row)
 {
 	struct value value = column_get(column, row);
 
-	text_put_string(text, "netmon_");
-	text_put_string(text, metric_of(column));
-	text_put(text, labels, length);
 	text_put_char(text, ' ');
 	text_put_number(text, value.number, value.type == TIME ? 3 : value.decimals);
 	text_put_char(text, '\n');
@@ -103,14 +106,17 @@ static void put_metric(struct text *text, const struct column *column, const str
 		       const struct report *report)
 {
 	if (column->kind == REPORT) {
-		put_sample(text, column, report_sum(report), "", 0);
+		put_name(text, column);
+		put_value(text, column, report_sum(report));
 		return;
 	}
 	for (size_t i = 0; i < labels->count; i++) {
 		size_t start = i ? labels->ends[i - 1] : 0;
 
-		put_sample(text, column, report_row(report, i), labels->text.bytes + start,
-			   labels->ends[i] - start);
+		put_name(text, column);
+		if (labels->text.length) /* there are key columns */
+			text_put(text, labels->text.bytes + start, labels->ends[i] - start);
+		put_value(text, column, report_row(report, i));
 	}
 }
 

@@ -5,7 +5,7 @@
 
 void text_put(struct text *text, const char *bytes, size_t length)
 {
-	if (text->no_memory)
+	if (text->no_memory || !length)
 		return;
 	if (text->length + length > text->capacity) {
 		char *larger = array_grow(text->bytes, text->length, length, &text->capacity, 1);

@@ -188,15 +188,26 @@ static bool read_part(struct replay *replay, char **at, struct known *known)
 	return true;
 }
 
-/* The same entry has the same id in every tick: the rank of its first line. */
+static void free_names(const struct known *known)
+{
+	free(known->user);
+	free(known->unit);
+	free(known->container);
+	free(known->cgroup);
+	free(known->cmd);
+}
+
+/* The same entry has the same id in every tick, the rank of its first line, and the names of that. */
 static __u64 id_of(struct replay *replay, const struct known *wanted)
 {
 	for (size_t i = 0; i < replay->known_count; i++) {
 		const struct known *known = &replay->known[i];
 
 		if (known->entry.pid == wanted->entry.pid && known->since == wanted->since &&
-		    !memcmp(&known->entry.key, &wanted->entry.key, sizeof(wanted->entry.key)))
+		    !memcmp(&known->entry.key, &wanted->entry.key, sizeof(wanted->entry.key))) {
+			free_names(wanted);
 			return i;
+		}
 	}
 	replay->known = checked(realloc(replay->known,
 					(replay->known_count + 1) * sizeof(*replay->known)));
@@ -364,13 +375,8 @@ int main(int argc, char **argv)
 		format_header(&header, &options->style, &options->view);
 	write_text(&header);
 	read_fixture(&replay);
-	for (size_t i = 0; i < replay.known_count; i++) {
-		free(replay.known[i].user);
-		free(replay.known[i].unit);
-		free(replay.known[i].container);
-		free(replay.known[i].cgroup);
-		free(replay.known[i].cmd);
-	}
+	for (size_t i = 0; i < replay.known_count; i++)
+		free_names(&replay.known[i]);
 	free(replay.known);
 	report_free(replay.report);
 	history_free(replay.history);
