@@ -68,6 +68,13 @@ static const char *reason_of(int error)
 	return error == ELOOP ? "netmon follows no symbolic link" : strerror(error);
 }
 
+/* Root is refused only a link of another user's in a directory that all may write to: with
+ * fs.protected_symlinks the kernel says EACCES then, not ELOOP. */
+static bool needs_root(int error)
+{
+	return error == EACCES && geteuid();
+}
+
 /* Opens a directory, through no symbolic link. */
 static int open_dir(int at, const char *path, __u64 flags)
 {
@@ -345,7 +352,7 @@ int pin_remove(const char *dir, bool verbose)
 	if (fd >= 0)
 		error = remove_dir(fd, &place, place.name, verbose);
 	else if (!none)
-		error = cannot("unpin", dir, reason_of(errno), errno == EACCES ? "run it as root" : NULL);
+		error = cannot("unpin", dir, reason_of(errno), needs_root(errno) ? "run it as root" : NULL);
 	if (place.parent >= 0 && !remove_left(&place, verbose) && none && verbose)
 		say("nothing is pinned in '%s'", dir);
 	close_fd(fd);
@@ -400,7 +407,7 @@ static int open_parent(struct place *place, const char *dir)
 {
 	if (!open_place(place, dir))
 		return check_parent(place);
-	return cannot("pin to", dir, reason_of(errno), errno == EACCES ? "run it as root" : NULL);
+	return cannot("pin to", dir, reason_of(errno), needs_root(errno) ? "run it as root" : NULL);
 }
 
 int pin_check(const struct pin_options *options)
@@ -718,7 +725,9 @@ static int refuse_for(const struct pin *pin, int error)
 			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
 	case EACCES:
 		return refuse(pin, strerror(error),
-			      "run it as root, or as a member of the group that --pin-group named");
+			      needs_root(error)
+				      ? "run it as root, or as a member of the group that --pin-group named"
+				      : NULL);
 	case EINVAL:
 		return refuse(pin, not_netmons, NULL);
 	case ENOENT:

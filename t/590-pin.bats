@@ -411,6 +411,15 @@ kill_pin() {
 	done
 }
 
+@test "a member of the group is told once that it cannot know how many calls were skipped" {
+	"$NETMON" --pin "$pin" --pin-group 4242 --attach fexit 2>pin-messages ||
+		skip "no fexit here, or nobody without CAP_BPF reads: $(cat pin-messages)"
+	as_member /proc/self/fd/9 --from "$pin" -n 3 -i 0.05 9<"$NETMON" >reports 2>said
+	equal "$(cat said)" "netmon: cannot tell whether the kernel skipped calls: only root may open the programs pinned in '$pin'"
+	"$NETMON" --from "$pin" -n 1 -i 0.05 >reports 2>said
+	equal "$(cat said)" ''
+}
+
 # by_user COMMAND...: as somebody who has nothing to do with any pin
 by_user() {
 	setpriv --reuid=12345 --regid=12345 --clear-groups -- "$@"
@@ -424,6 +433,8 @@ by_user() {
 	by_user ln -s . "$bpf/dir"
 	by_user ln -s nowhere "$bpf/other-new-00000000"
 	no_link='netmon follows no symbolic link'
+	# of another user's, in a directory that all may write to, the kernel follows none either
+	[ "$(cat /proc/sys/fs/protected_symlinks)" = 0 ] || no_link='Permission denied'
 	for path in "$bpf/link" "$bpf/dir/netmon"; do
 		refused 1 "cannot unpin '$path': $no_link" --unpin "$path"
 		refused 1 "cannot pin to '$path': $no_link" --pin "$path"
