@@ -213,7 +213,7 @@ analyze: $(BUILD)/netmon.skel.h
 		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE= -DNETMON_VERSION='""' \
 		'-Dbpf_object__for_each_program(program, object)=for (;;)' -I. $(SOURCES)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' \
-		$(SOURCES) -- -std=gnu11 $(CPPFLAGS) $(INCLUDES)
+		$(SOURCES) -- -std=gnu11 $(DEFINES) $(CPPFLAGS) $(INCLUDES)
 
 deps:
 	$(Q)missing=; for package in $(PACKAGES); do \

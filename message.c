@@ -21,8 +21,8 @@ static void wake_up(int signal)
 ssize_t write_some(int fd, const char *bytes, size_t length)
 {
 	/* repeated: the first one might come before the write begins */
-	static const struct itimerval soon = { .it_value.tv_usec = SLICE * 1000,
-					       .it_interval.tv_usec = SLICE * 1000 };
+	static const struct itimerval soon = { .it_value.tv_usec = SLICE * 1000L,
+					       .it_interval.tv_usec = SLICE * 1000L };
 	static const struct itimerval never;
 	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
 	ssize_t written;
@@ -85,12 +85,12 @@ static size_t escape(char *to, const char *text)
 void vsay(const char *format, va_list arguments)
 {
 	static const char prefix[] = "netmon: ";
-	char text[LONGEST], line[4 * LONGEST + sizeof(prefix)];
+	char text[LONGEST], line[4UL * LONGEST + sizeof(prefix)];
 	size_t length = strlen(prefix);
 	int error = errno;
 
 	vsnprintf(text, sizeof(text), format, arguments);
-	memcpy(line, prefix, length);
+	memcpy(line, prefix, sizeof(prefix));
 	length += escape(line + length, text);
 	line[length++] = '\n';
 	put_message(line, length);

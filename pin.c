@@ -365,7 +365,7 @@ int pin_remove(const char *dir, bool verbose)
 static int already_pinned(const struct place *place, int dir)
 {
 	char reason[128] = "something is there", date[64] = "", advice[PATH_MAX + 64];
-	struct about about;
+	struct about about = { 0 };
 	time_t since;
 	struct tm tm;
 
@@ -865,22 +865,18 @@ static int read_dir(struct pin *pin)
 static int open_pin(struct pin *pin)
 {
 	struct place place;
-	int error = 0;
+	bool shut = open_place(&place, pin->dir) && errno == EACCES; /* the directory above */
+	int error = -1;
 
-	if (open_place(&place, pin->dir)) {
-		if (pin->insists || (errno != ENOENT && errno != EACCES))
-			error = errno == ENOENT ? refuse(pin, "nothing is pinned there", NULL)
-						: refuse_for(pin, errno);
-		return -1;
-	}
-	pin->fd = open_dir(place.parent, place.name, O_PATH);
+	if (place.parent >= 0)
+		pin->fd = open_dir(place.parent, place.name, O_PATH);
 	if (pin->fd >= 0)
 		error = read_dir(pin);
-	else if (errno != ENOENT)
-		error = refuse_for(pin, errno);
-	else
-		error = pin->insists ? refuse(pin, "nothing is pinned there", NULL) : -1;
-	close(place.parent);
+	else if (pin->insists && errno == ENOENT)
+		refuse(pin, "nothing is pinned there", NULL);
+	else if (pin->insists || (errno != ENOENT && !shut))
+		refuse_for(pin, errno);
+	close_fd(place.parent);
 	return error;
 }
 

@@ -92,13 +92,13 @@ size_t layout_stride(const struct layout *layout)
 __u32 layout_groups(const struct layout *layout, __u32 cpus)
 {
 	const size_t size = layout_stride(layout) * sizeof(struct netmon_counters);
-	__u32 groups = 1;
+	size_t groups = 1;
 
 	if (cpus && cpus <= MAX_GROUPS && cpus * size <= COUNTERS_MOST)
 		return cpus;
 	while (2 * groups < cpus && 2 * groups <= MAX_GROUPS && 2 * groups * size <= COUNTERS_MOST)
 		groups *= 2;
-	return groups;
+	return (__u32)groups;
 }
 
 /* Mapping */
@@ -167,8 +167,10 @@ static int map_rows(struct tables *tables, size_t count)
 				 MAP_SHARED, tables->counters_fd,
 				 (off_t)(i * stride * sizeof(struct netmon_counters)));
 
-		if (set == MAP_FAILED)
-			return cannot("map", "packet_stats", NULL, NULL);
+		if (set == MAP_FAILED) {
+			cannot("map", "packet_stats", NULL, NULL);
+			return -1;
+		}
 		tables->sets[i] = set;
 	}
 	return 0;

@@ -53,6 +53,8 @@ static int make_map(size_t size, char **bytes)
 	return fd;
 }
 
+enum { TABLES = 5 };
+
 struct forged {
 	char *bytes;
 	size_t element, count;
@@ -85,10 +87,17 @@ static int found(void *context, const struct entry *entry)
 	return 0;
 }
 
+static void found_gone(void *context, __u64 id, const char *path)
+{
+	size_t *count = context;
+
+	*count += id && strlen(path);
+}
+
 static size_t run(void)
 {
 	static const __u32 parts[] = { 0, PART_PROCESS, PART_PROCESS | PART_PROTO, PART_UID,
-				       PART_PROCESS | PARTS_ENDS };
+				       PART_PROCESS | PARTS_ENDS | PART_CGROUP };
 	struct layout layout = { .parts = parts[number() % 5],
 				 .max_processes = (__u32)(1 + number() % 2000),
 				 .max_entries = (__u32)(1 + number() % 2000),
@@ -98,26 +107,29 @@ static size_t run(void)
 		{ .element = sizeof(struct netmon_row), .count = layout_rows(&layout) },
 		{ .element = sizeof(struct netmon_process), .count = layout_processes(&layout) },
 		{ .element = sizeof(__u64), .count = STATUS_COUNT },
+		{ .element = sizeof(struct netmon_gone), .count = layout_gone(&layout) },
 	};
-	int fds[4];
+	int fds[TABLES];
 	struct tables *tables;
 	struct tables_use use;
 	size_t count = 0;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < TABLES; i++)
 		fds[i] = make_map(forged[i].element * forged[i].count, &forged[i].bytes);
-	tables = tables_open(&layout, &(struct table_fds){ fds[0], fds[1], fds[2], fds[3] }, number() % 2);
+	tables = tables_open(&layout, &(struct table_fds){ fds[0], fds[1], fds[2], fds[3], fds[4] },
+			     number() % 2);
 	if (!tables)
 		exit(EXIT_FAILURE);
 	for (int i = 0; i < 6; i++) {
-		forge(forged, 4);
+		forge(forged, TABLES);
 		if (tables_read(tables, found, &count))
 			exit(EXIT_FAILURE);
+		tables_gone(tables, found_gone, &count);
 		if (number() % 4 == 0 && tables_use(tables, &use))
 			exit(EXIT_FAILURE);
 	}
 	tables_close(tables);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < TABLES; i++)
 		munmap(forged[i].bytes, forged[i].element * forged[i].count);
 	return count;
 }
