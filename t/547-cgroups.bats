@@ -64,7 +64,7 @@ inside() {
 	contains "$(cat messages)" "netmon: cannot open 'the root of cgroup v2': netmon is in a cgroup namespace: cgroups outside have no path: add CAP_DAC_READ_SEARCH, or run netmon in the host's cgroup namespace"
 	run -0 inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -n 1 -i 0.1 -o raddr
 	contains "$output" 'netmon is in a cgroup namespace: datagrams outside have no peer'
-	run -1 inside "${without_handles[@]}" "$NETMON" --layer ip -n 1 -i 0.1
+	run -1 inside "${without_handles[@]}" "$NETMON" --no-pin --layer ip -n 1 -i 0.1
 	contains "$output" "netmon: cannot count packets below 'the root of cgroup v2': netmon is in a cgroup namespace"
 }
 

@@ -85,7 +85,9 @@ run_all() {
 		        file.write(example)
 		    # a BPF file system that nobody else sees
 		    shell = ["unshare", "-m", "bash", "-euo", "pipefail", "-c",
-		             "mount -t bpf bpf /sys/fs/bpf\n" + example]
+		             "mount -t bpf bpf /sys/fs/bpf\n"
+		             # a netmon in the background takes a moment to make its file
+		             "mv() { until [ -e \"$1\" ]; do sleep 0.1; done; command mv \"$@\"; }\n" + example]
 		    result = subprocess.run(shell, cwd=folder, timeout=120,
 		                            env=dict(os.environ, PATH=path, REAL=os.environ["NETMON"]),
 		                            stdin=subprocess.DEVNULL, capture_output=True)

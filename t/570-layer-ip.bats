@@ -48,7 +48,7 @@ packets() { "$here/compare/layer-ip" "$@"; }
 
 # look [OPTION]...: netmon in the background, of one network namespace later
 look() {
-	"$NETMON" --layer ip -v -i "${interval-60}" -f jsonl \
+	"$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl \
 		-o pid,comm,netns,iface,rx_bytes,rx_calls,tx_bytes,tx_calls "$@" >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
@@ -373,7 +373,7 @@ for _ in range(10):
 }
 
 @test "what the kernel sends itself is its own, without a user; what comes for no socket is in no row" {
-	"$NETMON" --layer ip -v -f jsonl --port 9 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
+	"$NETMON" --no-pin --layer ip -v -f jsonl --port 9 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
 	alone python3 -c '
@@ -445,7 +445,7 @@ for _ in range(int(sys.argv[1])):
 		END
 		eventually is_up "${side#*:}" end
 	done
-	"$NETMON" --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
+	"$NETMON" --no-pin --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
 		-o comm,iface,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
@@ -565,7 +565,7 @@ for number in range(200):
 	[ -z "$(bpftool cgroup show "$root" | grep egress)" ] || skip "another program is attached there"
 	bpftool prog load other.bpf.o "$pin"
 	bpftool cgroup attach "$root" egress pinned "$pin"
-	run -1 --separate-stderr "$NETMON" --layer ip -n 1
+	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
 	bpftool cgroup detach "$root" egress pinned "$pin"
 	rm "$pin"
 	contains "$stderr" "cannot attach to 'skb_egress': Operation not permitted: another program holds"
@@ -623,7 +623,7 @@ for number in range(200):
 		rm "$pin"
 		skip 'the root of cgroup v2 has programs already'
 	}
-	run -1 --separate-stderr "$NETMON" --layer ip -n 1
+	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
 	bpftool cgroup detach "$root" egress pinned "$pin"
 	rm "$pin"
 	case $stderr in
@@ -661,8 +661,8 @@ for number in range(200):
 }
 
 @test "-o all has iface and tx_retrans in layer ip only" {
-	"$NETMON" -n 1 -i 0.01 -o all | head -n 1 >socket
-	"$NETMON" --layer ip -n 1 -i 0.01 -o all | head -n 1 >ip
+	"$NETMON" --no-pin -n 1 -i 0.01 -o all | head -n 1 >socket
+	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 -o all | head -n 1 >ip
 	equal "$(sed 's/,iface,/,/; s/,tx_retrans,/,/' ip)" "$(cat socket)"
 	contains "$(cat ip)" ,iface,
 	contains "$(cat ip)" ,tx_retrans,
