@@ -10,6 +10,17 @@ setup() {
 	pin=/sys/fs/bpf/netmon-test-$$
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	export NETMON BUILD
+	[[ $BATS_TEST_DESCRIPTION == *5.11* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
+}
+
+# is_too_old: whether netmon says so, and it is true
+is_too_old() {
+	"$NETMON" --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.11' || return 1
+	case $(uname -rm) in
+	5.[0-9].* | 5.10.*) ;;
+	5.*aarch64 | 6.[0-3].*aarch64) ;;
+	*) fail "not so: $(uname -rm)" ;;
+	esac
 }
 
 teardown() {
@@ -644,6 +655,12 @@ for number in range(200):
 }
 
 # The command line
+
+@test "a kernel before Linux 5.11 is named as the reason" {
+	is_too_old || skip "this kernel is newer"
+	run -1 --separate-stderr "$NETMON" --layer ip -n 1
+	contains "$stderr" "cannot use --layer ip: this kernel lets no probe of calls reach the storage of sockets"
+}
 
 @test "an error of the command line: what only the other layer has" {
 	run -2 --separate-stderr "$NETMON" --iface lo
