@@ -36,6 +36,12 @@ static const char help_head[] =
 	"       netmon --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
 	"Writes every interval which process uses the network, and how much.\n"
 	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
+	"\n"
+	"Examples:\n"
+	"  netmon -f table                      who uses the network, each second\n"
+	"  netmon -o comm,raddr,rx_bytes 10 1   who received how much from where, in 10 s\n"
+	"  netmon -f jsonl --to log.jsonl 60    a log, each minute\n"
+	"  netmon -f table -- make              what one command moves\n"
 	"\n";
 
 static const char help_tail[] =
@@ -61,7 +67,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *fo
 /* Ends after --help and --version; a full disk is an error there too. */
 __attribute__((noreturn)) static void done(void)
 {
-	if (fflush(stdout) || ferror(stdout)) {
+	if ((fflush(stdout) || ferror(stdout)) && errno != EPIPE) { /* head(1) has had enough */
 		cannot("write", "standard output", NULL, NULL);
 		exit(EXIT_FAILURE);
 	}

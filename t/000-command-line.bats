@@ -58,6 +58,15 @@ taken() {
 	done
 }
 
+@test "--help ends quietly if its reader has gone" {
+	run -0 --separate-stderr python3 -c '
+import os, subprocess, sys
+gone, pipe = os.pipe()
+os.close(gone)
+sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NETMON"
+	equal "$stderr" ""
+}
+
 @test "every option is accepted, short and long" {
 	taken -i 1
 	taken -i1
