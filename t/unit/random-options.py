@@ -16,10 +16,12 @@ from fractions import Fraction
 
 COLUMNS = 'time dt pid comm proto raddr user all rx_rate tx_rate rx_bytes tx_bytes rx_total nosuch'.split()
 OPTIONS = ('-i -n -w -f -o -s -t -a -p -v -V -h --interval --count --window --format --output '
-           '--no-header --sort --top --all --pid --comm --user --cgroup --proto --port --net '
+           '--no-header --sort --units --append --layer --top --all --pid --comm --user --cgroup '
+           '--unit --container --proto --port --net --iface '
            '--no-loopback --total --time --pin --pin-group --replace --status --unpin --from --no-pin --max-processes --max-entries --attach --verbose --version '
            '--help --col --i --a -- - --nosuch -x').split()
-WORDS = ['csv', 'tsv', 'jsonl', 'json', 'auto', 'fexit', 'kprobe', 'x', '', ' ', '0', '1', '10',
+WORDS = ['csv', 'tsv', 'jsonl', 'json', 'table', 'prom', 'si', 'iec', 'local', 'ip', '!root', '!22,80',
+         '!private', 'a,!b', 'rx_total', 'auto', 'fexit', 'kprobe', 'x', '', ' ', '0', '1', '10',
          'tcp,udp', '10.0.0.0/8', '!::1', 'root', 'iso', '0.5', '1e3', '-1', '.', '%s%n', 'a' * 5000, '\udcff\udc80', '\n', "'"]
 MARKS = ['', '', '', ':asc', ':desc', ':', ':up', '+', '-', ' ']
 
