@@ -384,14 +384,14 @@ for _ in range(10):
 }
 
 @test "what the kernel sends itself is its own, without a user; what comes for no socket is in no row" {
-	"$NETMON" --no-pin --layer ip -v -f jsonl --port 9 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
+	"$NETMON" --no-pin --layer ip -v -f jsonl --proto tcp --port 19 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
 	alone python3 -c '
 import socket
 for _ in range(5):
     try:
-        socket.create_connection(("127.0.0.1", 9))
+        socket.create_connection(("127.0.0.1", 19))
     except ConnectionRefusedError:
         pass'
 	stop
