@@ -17,7 +17,7 @@ split_rows() {
 		NR == FNR { ours[$1, $2] = 1; next }
 		($1, $2) in ours || $2 == "(other)" { rx += $3; tx += $4; next }
 		{ others += $3 + $4 }
-		END { printf "%d\t%d\t%d\n", rx, tx, others }' account -
+		END { printf "%.0f\t%.0f\t%.0f\n", rx, tx, others }' account -
 }
 
 # add_up FOREIGN: the rows of the account and (other) have the account's bytes, and nothing else but

@@ -5,6 +5,8 @@
 load lib/common
 load lib/live
 
+export KEYS_CGROUP=netmon-keys-${BATS_RUN_TMPDIR##*/} # another run of the tests has others
+
 keys=pid,comm,proto,family,uid,user,cgroup,netns,laddr,lport,raddr,rport,ppid
 measures=rx_bytes,tx_bytes,rx_calls,tx_calls
 all_filters=(comm user cgroup proto port net not-net no-loopback)
@@ -12,7 +14,7 @@ all_filters=(comm user cgroup proto port net not-net no-loopback)
 declare -gA filter=(
 	[comm]='--comm key-*-[1-5]'
 	[user]='--user nobody'
-	[cgroup]='--cgroup /netmon-keys'
+	[cgroup]="--cgroup /$KEYS_CGROUP"
 	[proto]='--proto icmp,udp'
 	[port]='--port 5001,5002,5004'
 	[net]='--net 10.77.0.0/16,127.0.0.0/8,fd00::/8'
@@ -23,14 +25,14 @@ declare -gA filter=(
 # The cgroups of t/compare/key-columns: --cgroup wants one that is there when netmon starts.
 setup_file() {
 	[ -z "$(why_not_live)" ] || return 0
-	mkdir -p "$(cgroups)"/{netmon-keys/below,netmon-keys-too}
+	mkdir -p "$(cgroups)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP-too"}
 	ask >"$BATS_FILE_TMPDIR/ask"
 	"$here/compare/key-columns" run --seconds 0 "$BATS_FILE_TMPDIR/account"
 }
 
 teardown_file() {
 	[ -z "$(why_not_live)" ] || return 0
-	rmdir "$(cgroups)"/{netmon-keys/below,netmon-keys,netmon-keys-too} || true
+	rmdir "$(cgroups)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP","$KEYS_CGROUP-too"} || true
 }
 
 setup() {
@@ -216,7 +218,7 @@ rejected() {
 	declare -A same=(
 		[comm]='$2 ~ /^key-(client|server)-[1-5]$/'
 		[user]='$6 == "nobody"'
-		[cgroup]='$7 == "/netmon-keys" || $7 == "/netmon-keys/below"'
+		[cgroup]='$7 == "/'$KEYS_CGROUP'" || $7 == "/'$KEYS_CGROUP'/below"'
 		[proto]='$3 == "udp"'
 		[port]='$10 ~ /^500[124]$/ || $12 ~ /^500[124]$/'
 		[net]='$11 ~ /^10[.]77[.]/ || $11 ~ /^127[.]/ || $11 ~ /^fd00:/'
@@ -244,7 +246,7 @@ rejected() {
 	runner=$!
 	exec 8>go
 	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
-	[ "$(cat "$(cgroups)"/netmon-keys*/cgroup.procs | wc -l)" -gt 0 ]
+	[ "$(cat "$(cgroups)"/"$KEYS_CGROUP"*/cgroup.procs | wc -l)" -gt 0 ]
 	kill $runner
 	status=0
 	wait $runner || status=$?
@@ -310,7 +312,7 @@ rejected() {
 	filter+=(
 		[uid]='--user 1'
 		[glob]='--comm *ient-[!02-9]'
-		[below]='--cgroup /netmon-keys/below'
+		[below]="--cgroup /$KEYS_CGROUP/below"
 		[tcp]='--proto sctp,tcp'
 		[one-port]='--port 5003'
 		[both]='--net 10.0.0.0/8,!10.77.0.1'
@@ -329,7 +331,7 @@ rejected() {
 	filter=(
 		[comm]='--comm !key-client-[1-4],!*-8'
 		[user]='--user !root,!1'
-		[cgroup]='--cgroup !/netmon-keys'
+		[cgroup]="--cgroup !/$KEYS_CGROUP"
 		[proto]='--proto !udp'
 		[port]='--port !5001,!5002,!5004'
 		[net]='--net !private'
@@ -373,7 +375,7 @@ rejected() {
 
 # nine_netmons [OPTION]...: one with -p alone, and one with each other filter as well, at once
 nine_netmons() {
-	filter[cgroup]='--cgroup ./netmon-keys//'
+	filter[cgroup]="--cgroup ./$KEYS_CGROUP//"
 	mkfifo go
 	"$here/compare/key-columns" run --wait $ask account <go >pids 3>&- &
 	runner=$!
