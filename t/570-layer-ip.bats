@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154,SC2086	# what lib/common sets; options are words
+# shellcheck disable=SC2154,SC2086,SC2016	# what lib/common sets; options are words; programs in quotes
 # Layer ip: rows against the counters of interfaces and of nftables, and against TCP_INFO.
 
 load lib/common
@@ -573,7 +573,7 @@ for number in range(200):
 		char LICENSE[] SEC("license") = "GPL";
 	END
 	clang -O2 -g -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c -o other.bpf.o other.bpf.c
-	[ -z "$(bpftool cgroup show "$root" | grep egress)" ] || skip "another program is attached there"
+	! bpftool cgroup show "$root" | grep -q egress || skip "another program is attached there"
 	bpftool prog load other.bpf.o "$pin"
 	bpftool cgroup attach "$root" egress pinned "$pin"
 	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
