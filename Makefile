@@ -83,8 +83,11 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
 	nftables ethtool gcc musl-tools logrotate
+# Whose probes must load on each kernel: those of them that the archive has.
+CLANGS := clang-14 clang-16 clang-19 clang-22
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
-VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring \
+VM_PACKAGES := qemu-system-x86 qemu-system-arm busybox-static cpio kmod xz-utils zstd lz4 lld \
+	debian-archive-keyring $(CLANGS) \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
 BENCH_PACKAGES := python3 binutils util-linux redis-server redis-tools nginx-light wrk iperf3 nethogs \
 	bpftrace bpfcc-tools libbpf-tools
@@ -140,19 +143,19 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
-$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h registers.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h kernel.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include registers.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
 
 # A source file like the others, unless it is asked for by name.
 ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
 .PHONY: vmlinux.h
 endif
 vmlinux.h:
-	$(say) BTF $@
-	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $@.new
-	$(Q)mv $@.new $@
+	$(say) BTF $(VMLINUX_H)
+	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $(VMLINUX_H).new
+	$(Q)mv $(VMLINUX_H).new $(VMLINUX_H)
 
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
 $(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
@@ -175,7 +178,7 @@ $(BUILD)/t/bench/empty: | $(BUILD)/t/bench/empty.bpf.o
 $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(COMPILE) -pthread -MF $@.d -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+	$(Q)$(COMPILE) -pthread -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 # By sudo too, what is built is of the tree's owner, who can build again, and remove it.
 AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
@@ -200,12 +203,26 @@ bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(PARTS)
 
+# The probes by each compiler, in programs of their own.
+compilers:
+	$(Q)for clang in $(CLANGS); do \
+		! command -v $$clang >/dev/null || $(MAKE) --no-print-directory CLANG=$$clang \
+			BUILD=$(BUILD)/$$clang NETMON=$(BUILD)/$$clang/netmon || exit; done
+
+# The same for the virtual machines of arm64, with their libraries.
+arm64:
+	$(Q)root=$$(t/vm/run --arm64-root) && $(MAKE) --no-print-directory LDFLAGS=-fuse-ld=lld \
+		CC="$(CLANG) --target=aarch64-linux-gnu --sysroot=$$root" PKG_CONFIG_SYSROOT_DIR=$$root \
+		PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig all test-programs
+
+test-programs: $(TEST_PROGRAMS)
+
 # Not as root only: the machines are virtual.
-check-vm: $(NETMON) $(TEST_PROGRAMS)
+check-vm: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
 		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
 
-counted: $(NETMON) $(TEST_PROGRAMS)
+counted: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/write-table
 
 analyze: $(BUILD)/netmon.skel.h
@@ -225,9 +242,12 @@ deps:
 			"calls these packages of Debian's: $(PACKAGES)" >&2; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ]; then \
 		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
-	apt-get $(APT_WAITS) update && \
-	{ apt-cache show virtiofsd >/dev/null 2>&1 || missing=$$(echo "$$missing" | sed 's/ virtiofsd\>//'); } && \
-	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$missing
+	apt-get $(APT_WAITS) update || exit; \
+	wanted=; for package in $$missing; do \
+		case $$package in virtiofsd | clang-[0-9]*) \
+			apt-cache show $$package >/dev/null 2>&1 || continue ;; \
+		esac; wanted="$$wanted $$package"; done; \
+	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$wanted
 
 install: $(NETMON)
 	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
@@ -246,7 +266,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all help run check check-long bench check-vm counted analyze deps install uninstall clean
+.PHONY: all help run check check-long bench compilers arm64 test-programs check-vm counted analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

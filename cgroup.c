@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 #include <mntent.h>
 #include <sched.h>
 #include <stdio.h>
@@ -217,7 +218,8 @@ static bool begins_mount(int root)
 {
 	struct statx status;
 
-	return root >= 0 && !statx(root, "", AT_EMPTY_PATH, 0, &status) &&
+	/* musl before 1.2.5 has no statx() */
+	return root >= 0 && !syscall(SYS_statx, root, "", AT_EMPTY_PATH, 0, &status) &&
 	       status.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What vmlinux.h has only where it was made from the types of the right kernel: read first, so that
+ * any kernel's will do.
+ */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+/* These are newer than Linux 5.10.  libbpf looks for the kernel's own by the name before "___". */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct trace_event_raw_sock_msg_length___netmon { /* Linux 6.3 */
+	struct trace_entry ent;
+	void *sk;
+	__u16 family, protocol;
+	int ret, flags;
+};
+struct tcp_zerocopy_receive___netmon {
+	__u32 length;
+	__s32 copybuf_len;
+	__u32 msg_flags; /* Linux 5.12 */
+};
+#pragma clang attribute pop
+enum bpf_func_id___netmon {
+	BPF_FUNC_get_current_task_btf___netmon = 1, /* Linux 5.11, as the next */
+	BPF_FUNC_sock_from_file___netmon,
+};
+#define trace_event_raw_sock_msg_length trace_event_raw_sock_msg_length___netmon
+#define tcp_zerocopy_receive tcp_zerocopy_receive___netmon
+#define bpf_func_id bpf_func_id___netmon
+#define BPF_FUNC_get_current_task_btf BPF_FUNC_get_current_task_btf___netmon
+#define BPF_FUNC_sock_from_file BPF_FUNC_sock_from_file___netmon
+
+/* The registers of a probed call, by the names under which bpf/bpf_tracing.h asks for them on each
+ * architecture.  They are of the kernel's uapi, so their places never change. */
+#if defined(__TARGET_ARCH_arm64)
+struct netmon_registers {
+	__u64 regs[31], sp, pc, pstate;
+};
+#define user_pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_s390)
+typedef struct {
+	unsigned long args[1];
+	struct {
+		unsigned long mask, addr;
+	} psw;
+	unsigned long gprs[16];
+} netmon_registers;
+#define user_pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_riscv)
+struct netmon_registers {
+	unsigned long pc, ra, sp, gp, tp, t0, t1, t2, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, s2, s3, s4,
+		s5, s6, s7, s8, s9, s10, s11, t3, t4, t5, t6;
+};
+#define user_regs_struct netmon_registers
+#elif defined(__TARGET_ARCH_loongarch)
+struct netmon_registers {
+	unsigned long regs[32], orig_a0, csr_era, csr_badv;
+};
+#define user_pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_powerpc)
+struct netmon_registers {
+	unsigned long gpr[32], nip, msr, orig_gpr3, ctr, link;
+};
+#define pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_arm)
+struct netmon_registers {
+	unsigned long uregs[18];
+};
+#define pt_regs netmon_registers
+#endif
+
+#endif
