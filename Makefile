@@ -46,7 +46,7 @@ SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-f
 else ifdef STATIC
 BUILD := build/$(CROSS:%=%-)static
 STATIC_CPPFLAGS := -DNETMON_STATIC
-STATIC_LDFLAGS := -static -Wl,--gc-sections
+STATIC_LDFLAGS := -static -Wl,--gc-sections -Wl,-z,noseparate-code
 OR_NO_LIBELF = || { test -z "$$(nm $$($(CC) -print-file-name=libelf.a) 2>/dev/null | \
 	grep ' U eu_search_tree_init')" || echo "make: cannot link 'libelf.a': elfutils 0.192 leaves out" \
 	"eu_search_tree_* (its bug 32293): use libelf of 0.193 or newer (PKG_CONFIG_PATH), or build on" \
