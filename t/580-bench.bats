@@ -21,7 +21,7 @@ teardown() { live_teardown; }
 	NETMON=$BUILD/static/netmon
 	run ! ldd "$NETMON"
 	strip -o stripped "$NETMON"
-	[ "$(stat -c %s stripped)" -lt 2000000 ]
+	[ "$(stat -c %s stripped)" -lt 2200000 ]
 	start -f jsonl -i 0.5 -o "$columns,user" --user root
 	traffic tcp-rw
 	stop
