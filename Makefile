@@ -8,7 +8,7 @@
 #   make check-long       those that take longer, and some of the others at full size
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
 #                         so many as take half an hour; ALL=1: all of them, which takes hours
-#   make counted          what is counted on which kernel: writes t/COUNTED.md
+#   make coverage         what is counted on which kernel: writes t/COVERAGE.md
 #   make bench            what netmon costs; as root, QUICK=1 only to see that it works
 #   make STATIC=1         one file without libraries: build/static/netmon
 #   make CC=aarch64-linux-gnu-gcc PKG_CONFIG_LIBDIR=...   for another architecture: build/arm64/netmon
@@ -95,8 +95,8 @@ STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
 PACKAGES = $(BUILD_PACKAGES) \
-	$(if $(filter check check-long check-vm counted,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
-	$(if $(filter check-vm counted,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
+	$(if $(filter check check-long check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
 	$(if $(STATIC)$(filter check check-long bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
@@ -222,7 +222,7 @@ check-vm: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
 		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
 
-counted: $(NETMON) $(TEST_PROGRAMS) compilers arm64
+coverage: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/write-table
 
 analyze: $(BUILD)/netmon.skel.h
@@ -266,7 +266,7 @@ uninstall:
 clean:
 	rm -rf build netmon
 
-.PHONY: all help run check check-long bench compilers arm64 test-programs check-vm counted analyze deps install uninstall clean
+.PHONY: all help run check check-long bench compilers arm64 test-programs check-vm coverage analyze deps install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)
