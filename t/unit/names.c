@@ -14,11 +14,13 @@
 #include <limits.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,15 +141,25 @@ int open_by_handle_at(int mount, struct file_handle *handle, int flags)
 	return -1;
 }
 
-/* Each directory is where a mount begins. */
-int statx(int directory, const char *restrict path, int flags, unsigned mask, struct statx *restrict status)
+/* Each directory is where a mount begins: cgroup.c calls statx(2) so. */
+long syscall(long number, ...)
 {
-	(void)directory;
-	(void)path;
-	(void)mask;
-	CHECK(flags, AT_EMPTY_PATH);
-	*status = (struct statx){ .stx_attributes = STATX_ATTR_MOUNT_ROOT };
-	return 0;
+	long (*real)(long, ...);
+	void *found = dlsym(RTLD_NEXT, "syscall");
+	long arguments[6];
+	va_list list;
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		arguments[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_statx) {
+		*(struct statx *)arguments[4] = (struct statx){ .stx_attributes = STATX_ATTR_MOUNT_ROOT };
+		return 0;
+	}
+	REQUIRE(found);
+	memcpy(&real, &found, sizeof(real));
+	return real(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 
 DIR *fdopendir(int descriptor)
