@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
-#include <linux/stat.h>
 #include <mntent.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,6 +14,13 @@
 #include <unistd.h>
 #include "array.h"
 #include "cgroup.h"
+
+#ifndef STATX_TYPE /* musl before 1.2.5 */
+#include <linux/stat.h>
+#endif
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000 /* Linux 5.8 */
+#endif
 
 enum { ROOT_ID = 1, KERNFS_HANDLE = 0xfe /* FILEID_KERNFS, linux/exportfs.h */ };
 
