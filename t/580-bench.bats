@@ -17,7 +17,11 @@ teardown() { live_teardown; }
 
 @test "make STATIC=1 makes a binary without libraries, under 2.2 MB, that counts the same" {
 	[ "${BUILD##*/}" = build ] || skip "only of the plain build"
-	in_tree STATIC=1
+	run --separate-stderr in_tree STATIC=1
+	if [ "$status" != 0 ]; then
+		contains "$stderr" "cannot link 'libelf.a': elfutils 0.192 leaves out"
+		skip "this system's libelf.a is not whole, as make says"
+	fi
 	NETMON=$BUILD/static/netmon
 	run ! ldd "$NETMON"
 	strip -o stripped "$NETMON"
