@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1244,6 +1247,14 @@ static bool may_load(void)
 	return program >= 0;
 }
 
+/* Loading takes megabytes, since libbpf reads the kernel's types; counting needs little. */
+static void give_back_memory(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 struct probes *probes_open(const struct probes_options *options)
 {
 	struct probes *probes;
@@ -1264,6 +1275,7 @@ struct probes *probes_open(const struct probes_options *options)
 		error = start(probes);
 	else
 		cannot("load", "probes", strerror(ENOMEM), NULL);
+	give_back_memory();
 	if (!error)
 		return probes;
 	probes_close(probes);

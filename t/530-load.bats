@@ -88,6 +88,9 @@ countable() {
 }
 
 @test "a full table in layer ip is reported with its size" {
+	case $(uname -r) in
+	5.10.*) skip "layer ip takes Linux 5.11" ;;
+	esac
 	NETMON_OPTIONS="" start -f jsonl -i 86400 --layer ip --max-processes 8
 	traffic short -P 100
 	stop
@@ -221,7 +224,7 @@ as_nobody() {
 	exact jsonl
 	# what it cannot have it says, and what that may lead to
 	if grep -q ': tracepoint$' messages && [ "$(uname -r | cut -d . -f 1)" -ge 7 ]; then
-		contains "$(cat messages)" "as a classic tracepoint: is tracefs mounted and readable?"
+		contains "$(cat messages)" "under load this kernel may skip calls: netmon will say how many: is tracefs mounted and readable?"
 	fi
 }
 
