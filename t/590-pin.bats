@@ -261,14 +261,15 @@ as_member() {
 	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, 'netmon --unpin $pin' removes it" \
 		--pin "$pin"
 	reader old -i 0.1
-	"$BUILD/t/traffic" steady -r 5000000 -s 8 >account 3>&- &
+	"$BUILD/t/traffic" steady -r 5000000 -s 60 >account 3>&- &
 	traffic=$!
 	sleep 2
 	pin --replace -o +proto
 	end_readers 1
-	reader new -i 0.1
+	reader new -i 0.1 # which has the bytes of processes that live
+	sleep 1
+	pkill -TERM -P $traffic -x steady-send
 	wait $traffic
-	"$BUILD/t/traffic" steady -r 1000000 -s 1 >>account # also where it took long to load the probes
 	end_readers 0
 	equal "$(status_of columns)" pid,proto
 	equal "$(pinned)" netmon

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Amounts and rates: much at once, evenly, in bursts, many small ones. */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -77,6 +78,14 @@ static ssize_t by_logged_send(int fd, size_t size)
 	return result;
 }
 
+static volatile sig_atomic_t ended;     /* by SIGTERM: the account is of what was sent until then */
+
+static void end_early(int signal)
+{
+	(void)signal;
+	ended = 1;
+}
+
 static void send_paced(int fd, uint64_t (*due)(uint64_t rate, uint64_t step))
 {
 	uint64_t rate = asked(options.rate, 1000000), done = 0;
@@ -84,8 +93,9 @@ static void send_paced(int fd, uint64_t (*due)(uint64_t rate, uint64_t step))
 
 	if (*options.log && !(sending_log = fopen(options.log, "we")))
 		cannot("open", options.log);
+	signal(SIGTERM, end_early);
 	pace_start(&pace, SECOND / STEPS);
-	for (uint64_t step = 1, steps = steps_asked(); step <= steps; step++) {
+	for (uint64_t step = 1, steps = steps_asked(); step <= steps && !ended; step++) {
 		uint64_t target = due(rate, step);
 
 		pace_step(&pace);
