@@ -267,27 +267,30 @@ kretprobes() {
 	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
 	start --attach kprobe -f jsonl -i 0.2 --comm waiters
 	python3 - <<-'END'
-		import socket, threading
+		import os, socket, time
 		open("/proc/self/comm", "w").write("waiters")
 		def receiver():
 		    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		    receiver.bind(("127.0.0.1", 0))
 		    return receiver
-		waiting = [receiver() for _ in range(40)]
-		threads = [threading.Thread(target=each.recv, args=(100,)) for each in waiting]
-		for thread in threads:
-		    thread.start()
-		for thread in threads: # until it waits in the kernel
-		    while "wait_for_more_packets" not in open(f"/proc/self/task/{thread.native_id}/wchan").read():
-		        pass
+		def state(pid):
+		    return open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0]
+		waiting, children = [receiver() for _ in range(40)], []
+		for each in waiting:
+		    children.append(os.fork())
+		    if not children[-1]:
+		        each.recv(100)
+		        os._exit(0)
+		while any(state(pid) != "S" for pid in children): # not all of them wait yet
+		    time.sleep(0.01)
 		one, sender = receiver(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		for _ in range(100):
 		    sender.sendto(b"x" * 1000, one.getsockname())
 		    one.recv(2000)
 		for each in waiting:
 		    sender.sendto(b"x" * 7, each.getsockname())
-		for thread in threads:
-		    thread.join()
+		for pid in children:
+		    os.waitpid(pid, 0)
 	END
 	stop
 	equal "$(reported 'map(.rx_bytes) | add')" $((100 * 1000 + 40 * 7))
