@@ -208,7 +208,7 @@ static __always_inline struct netmon_owner *owner_above(void *sk, bool listens)
 	__u64 cookie;
 
 	if (!peeks || !bpf_core_type_exists(struct mptcp_subflow_context) || !tcp ||
-	    !BPF_CORE_READ_BITFIELD(tcp, is_mptcp))
+	    !BPF_CORE_READ_BITFIELD((struct tcp_sock___netmon *)tcp, is_mptcp))
 		return NULL;
 	context = tcp->inet_conn.icsk_ulp_data;
 	above = PEEK(mptcp_subflow_context, context, conn);
