@@ -775,6 +775,10 @@ static __always_inline void take_peer(struct netmon_peer *peer, enum netmon_dire
 	}
 }
 
+/* Before Linux 6.4 the verifier does not trace back what a function reads from its caller's stack
+ * (backtrack_insn(): "insn->src_reg != BPF_REG_FP"): a value that is constant on one path, at a
+ * multiple of 8, is taken for constant on others too, and the comparison is removed.  So `proto` and
+ * `family` lie elsewhere in the key. */
 static __noinline bool key_passes(const struct netmon_key *key)
 {
 	if (filter.kinds & FILTER_CGROUP &&

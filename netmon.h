@@ -70,9 +70,9 @@ enum part {
 struct netmon_key {
 	__u32 process;           /* its index in `processes`, */
 	__u32 generation;        /* and which of that element's owners it is */
-	__u16 proto;
+	__u8 unused;             /* keeps the next two off a multiple of 8: see key_passes() */
 	__u8 family;             /* 4 or 6, on the wire; 0: not known, or no IP */
-	__u8 unused;
+	__u16 proto;
 	__u16 lport, rport;      /* host byte order; 0: none, or not known */
 	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
 	__u32 uid;               /* effective */

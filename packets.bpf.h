@@ -259,7 +259,7 @@ static __always_inline void read_device(struct netmon_key *key, const struct net
 		bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
 }
 
-/* A function of its own: inlined, it took every packet for left out on Linux 6.1 (clang 14, --proto). */
+/* See key_passes(). */
 static __noinline bool packet_passes(const struct netmon_key *key)
 {
 	return filter_passes(&filter, FILTERS_OF_PROCESS, key);
