@@ -16,7 +16,7 @@
 #   make analyze          static analysis
 #   make install          PREFIX, DESTDIR, UNITDIR
 #   make deps             install what the targets named beside it need (Debian, Ubuntu)
-#   make vmlinux.h        the kernel's types anew   VMLINUX_BTF=/sys/kernel/btf/vmlinux
+#   make vmlinux.h        regenerate the types    VMLINUX_BTF=/sys/kernel/btf/vmlinux
 
 VERSION := 0.1.0
 

@@ -249,7 +249,7 @@ static int open_output(struct netmon *netmon)
 	return 0;
 }
 
-/* The file of --to anew, by its name: the one that was open may have another one by now.  Without
+/* Reopens the file of --to by its name: the one that was open may have been renamed.  Without
  * waiting for the reader of a named pipe. */
 static void reopen_output(struct netmon *netmon)
 {
@@ -552,7 +552,7 @@ static int check_parts(const struct options *options, __u32 parts)
 		missing |= PART_FAMILY;
 	parts_columns(parts | missing, parts, names, sizeof(names));
 	parts_columns(parts | missing, 0, all, sizeof(all));
-	say("cannot tell apart '%s': the probes pinned in '%s' do not: pin them anew with 'netmon --pin "
+	say("cannot tell apart '%s': the probes pinned in '%s' do not: pin them again with 'netmon --pin "
 	    "%s --replace -o %s', or add --no-pin", names, options->pin.dir, options->pin.dir, all);
 	return -1;
 }
@@ -570,12 +570,12 @@ static int check_totals(const struct options *options, __u32 parts)
 		return 0;
 	parts_columns(view_parts(view) & ~(__u32)PART_PROCESS, 0, names, sizeof(names));
 	say("cannot show '%s' without the process: the probes pinned in '%s' count by process, and "
-	    "forget one that has ended: pin them anew with 'netmon --pin %s --replace -o %s', or add "
+	    "forget one that has ended: pin them again with 'netmon --pin %s --replace -o %s', or add "
 	    "the column pid", total, options->pin.dir, options->pin.dir, *names ? names : total);
 	return -1;
 }
 
-/* Who may not open the programs is told once what it cannot know. */
+/* Says once to a reader that may not open the programs what it cannot know. */
 static void say_pin(const struct netmon *netmon)
 {
 	const struct about *about = pin_about(netmon->pin);

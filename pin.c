@@ -760,7 +760,7 @@ static int check_build(const struct pin *pin)
 	if (pin->about.build == probes_build())
 		return 0;
 	snprintf(reason, sizeof(reason), "made by another build of netmon, %s", pin->about.version);
-	snprintf(advice, sizeof(advice), "'netmon --pin %s --replace' makes it anew, --no-pin does without",
+	snprintf(advice, sizeof(advice), "'netmon --pin %s --replace' replaces it, --no-pin does without",
 		 pin->dir);
 	return refuse(pin, reason, advice);
 }

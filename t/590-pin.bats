@@ -300,7 +300,7 @@ as_member() {
 		run -1 --separate-stderr ./other $mode "$pin"
 		equal "$output" ''
 		equal "$stderr" "netmon: cannot read the pin '$pin': made by another build of netmon, $(
-			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin $pin --replace' makes it anew, --no-pin does without"
+			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin $pin --replace' replaces it, --no-pin does without"
 	done
 	run -1 ./other --pin "$pin"
 	contains "$output" 'is pinned there since'
@@ -568,7 +568,7 @@ at_usual_place() {
 @test "a total that would fall is refused, with the pin that has it" {
 	pin -o +user
 	for total in rx_total tx_total; do
-		refused 1 "cannot show '$total' without the process: the probes pinned in '$pin' count by process, and forget one that has ended: pin them anew with 'netmon --pin $pin --replace -o uid', or add the column pid" \
+		refused 1 "cannot show '$total' without the process: the probes pinned in '$pin' count by process, and forget one that has ended: pin them again with 'netmon --pin $pin --replace -o uid', or add the column pid" \
 			--from "$pin" -o user,$total
 	done
 	"$NETMON" --from "$pin" -n 1 -i 0.01 -o user,tx_bytes >/dev/null 2>&1
@@ -703,15 +703,15 @@ at_usual_place() {
 
 @test "a column that the pin does not record is refused with the command that pins it" {
 	pin -o +proto
-	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
+	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
 		--from "$pin" -o pid,raddr
-	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,uid,proto', or add --no-pin" \
+	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,uid,proto', or add --no-pin" \
 		--from "$pin" --user root
 	pin --replace -o +family
-	refused 1 "cannot tell apart 'raddr': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,family,raddr', or add --no-pin" \
+	refused 1 "cannot tell apart 'raddr': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,family,raddr', or add --no-pin" \
 		--from "$pin" -o +family,raddr
 	pin --replace -o user
-	refused 1 "cannot tell apart 'pid': the probes pinned in '$pin' do not: pin them anew with 'netmon --pin $pin --replace -o pid,uid', or add --no-pin" \
+	refused 1 "cannot tell apart 'pid': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,uid', or add --no-pin" \
 		--from "$pin"
 	pin --replace -o pid,uid
 	"$NETMON" --from "$pin" -o +user -n 1 -i 0.01 >/dev/null 2>&1
