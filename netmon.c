@@ -539,11 +539,26 @@ static __u32 parts_wanted(const struct options *options)
 	       (kinds & FILTER_PIDS ? PART_PROCESS : 0) | (kinds & FILTER_CGROUP ? PART_CGROUP : 0);
 }
 
-/* What the pinned probes do not tell apart, nobody can. */
+/* A pin that cannot be used stops only who insists on it. */
+static const char *way_out(const struct options *options, const char *advice)
+{
+	return options->from ? advice : "counting with probes of its own";
+}
+
+static int check_own(const struct options *options)
+{
+	if (!options->own)
+		return 0;
+	say("cannot use %s: the probes pinned in '%s' are as they are: %s", options->own, options->pin.dir,
+	    way_out(options, "add --no-pin"));
+	return -1;
+}
+
+/* What the pinned probes do not tell apart, no reader can. */
 static int check_parts(const struct options *options, __u32 parts)
 {
 	__u32 missing = parts_wanted(options) & ~parts;
-	char names[256], all[256];
+	char names[256], all[256], reason[PATH_MAX + 64], advice[PATH_MAX + 512];
 
 	if (!missing)
 		return 0;
@@ -552,27 +567,40 @@ static int check_parts(const struct options *options, __u32 parts)
 		missing |= PART_FAMILY;
 	parts_columns(parts | missing, parts, names, sizeof(names));
 	parts_columns(parts | missing, 0, all, sizeof(all));
-	say("cannot tell apart '%s': the probes pinned in '%s' do not: pin them again with 'netmon --pin "
-	    "%s --replace -o %s', or add --no-pin", names, options->pin.dir, options->pin.dir, all);
-	return -1;
+	snprintf(reason, sizeof(reason), "the probes pinned in '%s' do not", options->pin.dir);
+	snprintf(advice, sizeof(advice), "pin them again with 'netmon --pin %s --replace -o %s', or add "
+		 "--no-pin", options->pin.dir, all);
+	return cannot("tell apart", names, reason, way_out(options, advice));
 }
 
-/* The tables keep nothing of a process that has ended.  Where the rows do not tell processes apart, the
- * pin must not either: else a later reader's totals would be smaller than those of the one before. */
+/* The tables forget a process that has ended and, if room is short, an address or port that is idle.
+ * So the total of a row that sums up several of these would fall from one reader to the next. */
 static int check_totals(const struct options *options, __u32 parts)
 {
+	const __u32 forgotten = PART_PROCESS | PART_LADDR | PART_RADDR | PART_LPORT | PART_RPORT;
 	const struct view *view = &options->view;
 	const char *total = view_has(view, "tx_total") ? "tx_total" : "rx_total";
-	char names[256];
+	__u32 asked = view_parts(view), shown = asked, hidden;
+	char names[256], object[320], reason[PATH_MAX + 64], advice[PATH_MAX + 512];
 
-	if (!(parts & PART_PROCESS) || !view_has(view, total) || view_has(view, "pid") ||
-	    view_has(view, "comm") || view_has(view, "cmd"))
+	if (!view_has(view, "pid"))
+		shown &= ~(__u32)PART_PROCESS;
+	hidden = parts & forgotten & (view->total ? forgotten : ~shown);
+	if (!view_has(view, total) || !hidden)
 		return 0;
-	parts_columns(view_parts(view) & ~(__u32)PART_PROCESS, 0, names, sizeof(names));
-	say("cannot show '%s' without the process: the probes pinned in '%s' count by process, and "
-	    "forget one that has ended: pin them again with 'netmon --pin %s --replace -o %s', or add "
-	    "the column pid", total, options->pin.dir, options->pin.dir, *names ? names : total);
-	return -1;
+	parts_columns(hidden | PART_FAMILY, PART_FAMILY, names, sizeof(names));
+	snprintf(object, sizeof(object), view->total ? "%s' in the row '(total)" : "%s' without '%s", total,
+		 names);
+	snprintf(reason, sizeof(reason), "the probes pinned in '%s' forget %s", options->pin.dir,
+		 hidden & PART_PROCESS ? "a process that has ended" : "an address or port that is idle");
+	parts_columns(asked, 0, names, sizeof(names));
+	snprintf(advice, sizeof(advice), "pin them again with 'netmon --pin %s --replace -o %s', or add "
+		 "--no-pin", options->pin.dir, *names ? names : total);
+	if (view->total && asked & forgotten)
+		strcpy(advice, "leave out --total, or add --no-pin");
+	else if (asked != shown)
+		strcpy(advice, "add the column pid, or --no-pin");
+	return cannot("show", object, reason, way_out(options, advice));
 }
 
 /* Says once to a reader that may not open the programs what it cannot know. */
@@ -594,18 +622,16 @@ static void say_pin(const struct netmon *netmon)
 static int use_pin(struct netmon *netmon)
 {
 	struct options *options = &netmon->options;
+	const __u32 parts = pin_about(netmon->pin)->layout.parts;
 
-	if (options->own) {
-		say("cannot use %s: the probes pinned in '%s' are as they are: add --no-pin",
-		    options->own, options->pin.dir);
+	if (check_own(options) || check_parts(options, parts) || check_totals(options, parts))
 		return -1;
-	}
 	netmon->tables = pin_tables(netmon->pin);
-	netmon->parts = pin_about(netmon->pin)->layout.parts;
+	netmon->parts = parts;
 	netmon->missed = calls_missed(netmon);
 	options_filter_reports(options);
 	say_pin(netmon);
-	return check_parts(options, netmon->parts) || check_totals(options, netmon->parts) ? -1 : 0;
+	return 0;
 }
 
 /* libbpf takes a descriptor that it does not get for a feature that the kernel does not have: so
@@ -645,15 +671,16 @@ static int open_own(struct netmon *netmon)
 	return options->command ? probes_follow(netmon->probes, (__u32)netmon->command.pid) : 0;
 }
 
-/* A pin that cannot be used stops only who insists on it. */
 static int open_source(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
 
 	if (looks_for_pin(options))
 		netmon->pin = pin_open(options->pin.dir, options->from);
-	if (netmon->pin)
-		return use_pin(netmon);
+	if (netmon->pin && !use_pin(netmon))
+		return 0;
+	pin_close(netmon->pin);
+	netmon->pin = NULL;
 	return options->from ? -1 : open_own(netmon);
 }
 
