@@ -21,14 +21,16 @@ enum { WRONG_USAGE = 2 };
 /* What an option is for: reading, pinning, showing a pin, removing one. */
 enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN };
 
-/* An option; without a name, the title of those that follow it in --help. */
-struct known_option {
-	const char *name;
-	char letter;                  /* 0: none */
-	const char *argument;         /* NULL: none; in brackets: it may be left out */
-	unsigned modes;
-	const char *help;
-	void (*parse)(struct options *options, const char *text);
+/* The options that take one of some words, in the order of the words' enum. */
+static const struct {
+	const char *option;
+	const char *words[6];
+} word_lists[] = {
+	{ "format", { "csv", "tsv", "jsonl", "table", "prom" } },
+	{ "time", { "epoch", "iso", "local", "none" } },
+	{ "units", { "si", "iec", "none" } },
+	{ "layer", { "socket", "ip" } },
+	{ "attach", { "auto", "tracepoint", "fexit", "kprobe" } },
 };
 
 static const char help_head[] =
@@ -105,13 +107,27 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 	return value;
 }
 
-/* Which of the words, given in the order of an enum and ended by NULL, the text is. */
-static int word(const char *option, const char *text, const char *const words[], const char *list)
+const char *const *option_words(const char *option)
 {
-	for (int i = 0; words[i]; i++)
+	for (size_t i = 0; i < sizeof(word_lists) / sizeof(*word_lists); i++)
+		if (!strcmp(option, word_lists[i].option))
+			return word_lists[i].words;
+	return NULL;
+}
+
+/* Which of the option's words the text is. */
+static int word(const char *option, const char *text)
+{
+	const char *const *words = option_words(option);
+	char list[64] = "";
+
+	for (int i = 0; words[i]; i++) {
 		if (!strcmp(text, words[i]))
 			return i;
-	wrong("cannot use '%s' for %s: it takes %s", text, option, list);
+		strcat(list, !i ? "" : words[i + 1] ? ", " : " or ");
+		strcat(list, words[i]);
+	}
+	wrong("cannot use '%s' for --%s: it takes %s", text, option, list);
 }
 
 __attribute__((noreturn)) static void no_column(const char *name, size_t length)
@@ -568,10 +584,7 @@ static void parse_append(struct options *options, const char *text)
 
 static void parse_format(struct options *options, const char *text)
 {
-	static const char *const formats[] = { "csv", "tsv", "jsonl", "table", "prom", NULL };
-
-	options->style.format = (enum format)word("--format", text, formats,
-						  "csv, tsv, jsonl, table or prom");
+	options->style.format = (enum format)word("format", text);
 }
 
 static void parse_output(struct options *options, const char *text)
@@ -590,17 +603,12 @@ static void parse_no_header(struct options *options, const char *text)
 
 static void parse_time(struct options *options, const char *text)
 {
-	static const char *const times[] = { "epoch", "iso", "local", "none", NULL };
-
-	options->style.time = (enum time_format)word("--time", text, times,
-						     "epoch, iso, local or none");
+	options->style.time = (enum time_format)word("time", text);
 }
 
 static void parse_units(struct options *options, const char *text)
 {
-	static const char *const units[] = { "si", "iec", "none", NULL };
-
-	options->style.units = (enum units)word("--units", text, units, "si, iec or none");
+	options->style.units = (enum units)word("units", text);
 }
 
 static void parse_top(struct options *options, const char *text)
@@ -622,9 +630,7 @@ static void parse_all(struct options *options, const char *text)
 
 static void parse_layer(struct options *options, const char *text)
 {
-	static const char *const layers[] = { "socket", "ip", NULL };
-
-	options->probes.layer = (enum layer)word("--layer", text, layers, "socket or ip");
+	options->probes.layer = (enum layer)word("layer", text);
 }
 
 static void parse_max_processes(struct options *options, const char *text)
@@ -643,11 +649,8 @@ static void parse_max_entries(struct options *options, const char *text)
 
 static void parse_attach(struct options *options, const char *text)
 {
-	static const char *const ways[] = { "auto", "tracepoint", "fexit", "kprobe", NULL };
-
 	options->own = "--attach";
-	options->probes.attach = (enum attach)word("--attach", text, ways,
-						   "auto, tracepoint, fexit or kprobe");
+	options->probes.attach = (enum attach)word("attach", text);
 }
 
 static void parse_verbose(struct options *options, const char *text)
@@ -716,7 +719,7 @@ __attribute__((noreturn)) static void parse_version(struct options *options, con
 __attribute__((noreturn)) static void parse_help(struct options *options, const char *text);
 
 /* The order is that of --help. */
-static const struct known_option known_options[] = {
+const struct known_option known_options[] = {
 	{ .help = "Reports:" },
 	{ "interval", 'i', "SECONDS", R | P, "time between reports, 0.01 to 86400 (1; with COMMAND\n"
 	  "one report at its end)", parse_interval },
@@ -787,6 +790,8 @@ static const struct known_option known_options[] = {
 };
 
 enum { OPTIONS = sizeof(known_options) / sizeof(*known_options), FIRST_VALUE = 256 };
+
+const size_t known_options_count = OPTIONS;
 
 static bool is_optional(const struct known_option *option)
 {

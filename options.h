@@ -34,6 +34,23 @@ struct options {
 	__u32 pids[MAX_PIDS];
 };
 
+/* An option; without a name, the title of those that follow it in --help. */
+struct known_option {
+	const char *name;
+	char letter;                  /* 0: none */
+	const char *argument;         /* NULL: none; in brackets: it may be left out */
+	unsigned modes;
+	const char *help;
+	void (*parse)(struct options *options, const char *text);
+};
+
+/* The only place that knows an option: the parser, --help and the shells' completion go by it. */
+extern const struct known_option known_options[];
+extern const size_t known_options_count;
+
+/* The words that the option takes, ended by NULL; NULL if it takes other arguments or none. */
+const char *const *option_words(const char *option);
+
 /* Fills in the options, which keep pointers to themselves and to argv.  Opens what they
  * name: the cgroup root where it is needed, and a cgroup.  Exits with status 2 and a message where the command line is
  * wrong, with 0 after --help or --version. */
