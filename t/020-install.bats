@@ -25,7 +25,7 @@ make_target() {
 	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./sbin/netmon ./share/doc/netmon/examples/logrotate ./share/man/man8/netmon.8)"
 }
 
-@test "DESTDIR can have a space, and is in no file" {
+@test "make install accepts a DESTDIR with a space, and no installed file names it" {
 	package="$PWD/my package"
 	make_target install DESTDIR="$package" PREFIX=/usr UNITDIR=/usr/lib/systemd/system
 	grep -qx 'ExecStop=/usr/sbin/netmon --unpin' "$package/usr/lib/systemd/system/netmon-pin.service"

@@ -36,7 +36,7 @@ compile() {
 	cmp one/netmon two/deeper/netmon
 }
 
-@test "CPPFLAGS and CFLAGS of the user's are added to those that netmon needs" {
+@test "the user's CPPFLAGS and CFLAGS are added to those that netmon needs" {
 	compile CPPFLAGS=-DUNUSED CFLAGS='-O1 -Werror'
 }
 

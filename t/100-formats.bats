@@ -25,15 +25,15 @@ random_names() {
 	names_back "$BATS_TEST_TMPDIR/random.ticks" "$1"
 }
 
-@test "csv is as in its golden file, byte for byte" {
+@test "csv equals its golden file byte for byte" {
 	golden csv
 }
 
-@test "tsv is as in its golden file, byte for byte" {
+@test "tsv equals its golden file byte for byte" {
 	golden tsv
 }
 
-@test "jsonl is as in its golden file, byte for byte" {
+@test "jsonl equals its golden file byte for byte" {
 	golden jsonl
 }
 

@@ -31,7 +31,7 @@ tick 3500000000 3500
 1204 1 "curl" 1234567 12345 9 9 user="bob" cmd="curl -o x"
 97 1 "chronyd" 152 152 2 2 user="_chrony" cmd="chronyd"'
 
-@test "a block for each report, with an empty line between two" {
+@test "a table has a block for each report, with an empty line between blocks" {
 	fixture=$two
 	replayed '1970-01-01 00:00:01
  pid  comm     rx_rate  tx_rate
@@ -46,7 +46,7 @@ pid  comm     rx_rate  tx_rate
 pid  comm  rx_rate  tx_rate' -f table
 }
 
-@test "what is the same in all rows stands in the first line" {
+@test "a block begins with the time and dt, which all its rows share" {
 	fixture=$two
 	run -0 --separate-stderr replay -f table -o comm,time,tx_bytes,dt <<<"$fixture"
 	equal "${lines[0]}" '1970-01-01 00:00:01  dt 1.000000'
@@ -59,7 +59,7 @@ pid  comm  rx_rate  tx_rate' -f table
 	equal "${lines[0]}" '1970-01-01 05:30:01'
 }
 
-@test "-t, --total, -a, --no-header and --time none" {
+@test "-t, --total, -a, --no-header and --time none shape a table as they shape csv" {
 	fixture=$two
 	replayed 'comm     rx_rate
 curl        1.2M
@@ -81,7 +81,7 @@ chronyd  0   152
 curl     0  1.2M' -f table -o comm,rx_bytes,rx_total --time none --no-header -a -s comm
 }
 
-@test "each column, and what is not known" {
+@test "a table shows every column, and '-' for an unknown value" {
 	run -0 --separate-stderr replay -f table --layer ip -s pid -o "$(column_names | paste -sd ,)" \
 		<"$golden/names.ticks"
 	equal "$(sed -n 2p <<<"$output" | tr -s ' ')" "$(column_names | grep -vx 'time\|dt' | paste -sd ' ')"
@@ -89,12 +89,12 @@ curl     0  1.2M' -f table -o comm,rx_bytes,rx_total --time none --no-header -a 
 	[ "$(wc -l <<<"$output")" = $(($(replay -f jsonl <"$golden/names.ticks" | wc -l) + 2)) ]
 }
 
-@test "a table is as it was" {
+@test "a table equals its golden file byte for byte" {
 	replay -f table -s pid -o +cmd,user,rx_total,tx_total <"$golden/names.ticks" |
 		diff - "$golden/names.table"
 }
 
-@test "measures with units" {
+@test "a table rounds measures to SI or IEC prefixes, or writes them in full" {
 	scaled si 0 0 999 999 1000 1.0k 1049 1.0k 1050 1.1k 99949 99.9k 99950 100k 99999 100k 100499 100k \
 		100500 101k 999499 999k 999500 1.0M 1234567 1.2M 999999999 1.0G 9007199254740993 9.0P \
 		18446744073709551615 18.4E
@@ -103,7 +103,7 @@ curl     0  1.2M' -f table -o comm,rx_bytes,rx_total --time none --no-header -a 
 	scaled none 1000 1000 18446744073709551615 18446744073709551615
 }
 
-@test "keys and dt have no units" {
+@test "a table writes keys and dt in full" {
 	fixture='tick 0 0
 tick 2000000000000 1
 1234567 1 "x" 1 0 1 0 uid=1000000 lport=65535 netns=4026531840'
@@ -112,7 +112,7 @@ tick 2000000000000 1
 1234567  1000000  4026531840  65535         1' -f table -o dt,pid,uid,netns,lport,rx_bytes --units si
 }
 
-@test "text fits the terminal: the widest is cut first, numbers never" {
+@test "a table fits the terminal: it cuts the widest text first, and never a number" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "0123456789abcdef" 1 0 1 0 uid=1 user="bob" cmd="/usr/bin/program --with=some arguments"
@@ -132,7 +132,7 @@ short     sh        ann          2
 	contains "$output" '/usr/bin/program --with=some arguments'
 }
 
-@test "without a terminal, one long text moves only its own row" {
+@test "without a terminal, a long text shifts only its own row" {
 	local long
 	long=$(printf '%0100d' 0)
 	fixture="tick 0 0
@@ -144,7 +144,7 @@ tick 1000000000 1000
 	equal "${lines[2]}" "$long         1"
 }
 
-@test "characters that take two columns or none; those that turn text around become U+FFFD" {
+@test "a table aligns characters of two columns or none, and writes U+FFFD for those that reverse text" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "\xe7\xb6\xb2\xe8\xb7\xaf" 1 0 1 0
@@ -162,7 +162,7 @@ tick 1000000000 1000
 	equal "${lines[1]}" $'\u7db2\u7db2\u7db2\u2026          1'
 }
 
-@test "valid UTF-8 without control characters, whatever the names" {
+@test "a table is valid UTF-8 without control characters, whatever the names" {
 	python3 "$here/unit/random-names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
 	for width in 0 30; do
 		WIDTH=$width replay -f table <"$BATS_TEST_TMPDIR/random.ticks" >"$BATS_TEST_TMPDIR/out"
@@ -175,7 +175,7 @@ assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-
 	done
 }
 
-@test "10000 rows of a table take less than 20 ms of CPU" {
+@test "a table of 10,000 rows takes less than 20 ms of CPU" {
 	seq 10000 | awk 'BEGIN { print "tick 0 0\ntick 1000000000 1700000000000" }
 		{ printf "%d 1 \"proc-%d\" %d %d %d %d uid=%d user=\"user%d\" proto=6 laddr=10.0.0.1 ", $1, $1,
 			$1 * 7919, $1 * 104729, $1, $1, $1 % 50, $1 % 50

@@ -45,7 +45,7 @@ tick 5000000000 5000
 7 1 "idle" 1 1 1 1 proto=6 uid=7 user="ann"
 0 0 "(other)" 7 0 1 0'
 
-@test "a metric for each measure, a series for each row, labels from the keys" {
+@test "prom has a metric for each measure, a series for each row, and a label for each key" {
 	replayed '# HELP netmon_receive_bytes_total bytes received since netmon, or the pin, began to count
 # TYPE netmon_receive_bytes_total counter
 netmon_receive_bytes_total{comm="curl"} 150
@@ -67,7 +67,7 @@ netmon_transmit_interval_calls{proto="",uid=""} 0' -f prom -n 1 --no-header -o p
 	replayed 'netmon_receive_interval_bytes 158' -f prom -n 1 --no-header -o rx_bytes
 }
 
-@test "totals never fall, whoever ends or takes a pid; idle processes keep their series" {
+@test "a total never falls if a process ends or its pid is reused, and an idle process keeps its series" {
 	replayed 'netmon_receive_bytes_total{comm="curl"} 150
 netmon_receive_bytes_total{comm="(other)"} 7
 netmon_receive_bytes_total{comm="idle"} 1
@@ -83,7 +83,7 @@ netmon_receive_bytes_total{pid="5"} 140
 netmon_receive_bytes_total{pid="5"} 143'
 }
 
-@test "names that look the same are one series, others are none" {
+@test "names that are written alike share a series, and no others do" {
 	python3 "$here/unit/random-names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
 	rows=$(grep -c '^[0-9]' "$BATS_TEST_TMPDIR/random.ticks")
 	for columns in comm,rx_total,tx_bytes pid,comm,rx_total,tx_bytes; do
@@ -96,14 +96,14 @@ netmon_transmit_interval_bytes $rows"
 	equal "$(cut -d ' ' -f 2 "$BATS_TEST_TMPDIR/sums" | sort -u)" "$rows"
 }
 
-@test "each column, with names that break formats" {
+@test "prom is valid with every column and hostile names" {
 	replay --layer ip -f prom -o "$(column_names | paste -sd ,)" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
 	sums <"$BATS_TEST_TMPDIR/out" >"$BATS_TEST_TMPDIR/sums"
 	equal "$(wc -l <"$BATS_TEST_TMPDIR/sums")" \
 		"$(column_names | grep -cx 'time\|dt\|[rt]x_.*')"
 }
 
-@test "promtool has nothing to complain of" {
+@test "promtool accepts the output" {
 	command -v promtool >/dev/null || skip 'promtool is not here: the tests above read the format too'
 	python3 "$here/unit/random-names.py" make 2 >"$BATS_TEST_TMPDIR/random.ticks"
 	for columns in comm,rx_total,tx_total pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,time,dt; do
@@ -113,7 +113,7 @@ netmon_transmit_interval_bytes $rows"
 	done
 }
 
-@test "10000 rows take less than 20 ms of CPU" {
+@test "10,000 rows of prom take less than 20 ms of CPU" {
 	seq 10000 | awk 'BEGIN { print "tick 0 0\ntick 1000000000 1700000000000" }
 		{ printf "%d 1 \"proc-%d\" %d %d 1 1 uid=%d user=\"user%d\"\n", $1, $1, $1, $1, $1 % 50, $1 % 50 }' \
 		>"$BATS_TEST_TMPDIR/rows.ticks"

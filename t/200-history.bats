@@ -35,7 +35,7 @@ tick 1000000000 1000
 	contains "$stderr" "cannot look up 'the names of all users': the name service is slow"
 }
 
-@test "the units' and containers' own tests" {
+@test "the names of units and containers pass their unit tests" {
 	run -0 "$BUILD/t/unit"
 	contains "$output" '1..'
 }
@@ -63,7 +63,7 @@ tick 8000000000 1700000003000
 	replayed '' -a -f jsonl
 }
 
-@test "the rate is that of the interval without -w, and with -w 1" {
+@test "without -w, or with -w 1, a rate covers one interval" {
 	fixture=$(burst 7)
 	replayed 'time,rx_rate,tx_rate
 1.000,1000,1
@@ -394,7 +394,7 @@ curl,1,1
 curl,51,52' -o comm,rx_bytes,rx_total
 }
 
-@test "the rate of a name is that of its processes over the window" {
+@test "the rate of a name is the sum of its processes' rates over the window" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "web" 100 0 1 0
@@ -414,7 +414,7 @@ web,95' -o comm,rx_rate -w 2
 			last.rx_total, last.tx_total]')" '[10000,50,50,10000,50]'
 }
 
-@test "what does not fit in the table has the row (other)" {
+@test "the traffic of a process that does not fit in the table is in the row (other)" {
 	fixture='tick 0 0
 tick 1000000000 1000
 0 0 "(other)" 70 0 7 0
@@ -511,7 +511,7 @@ tick 1500000000 1700000000500
 	done
 }
 
-@test "time has milliseconds and dt microseconds, with all zeros" {
+@test "time is written to the millisecond and dt to the microsecond, with trailing zeros" {
 	fixture='tick 0 0
 tick 1000000 0
 1 1 "a" 1 0 1 0

@@ -283,7 +283,7 @@ tick 3000000000 3000
 3.000,(total),2,17' -o time,comm,rx_bytes,rx_total --total
 }
 
-@test "--time iso, local and none write the time so, or not at all" {
+@test "--time iso and local write the time as text, and --time none leaves it out" {
 	fixture=$keys
 	replayed 'time,comm
 2023-11-14T22:13:20.000Z,dig' --time iso -o time,comm --comm dig
@@ -300,7 +300,7 @@ tick 3000000000 3000
 7,dig,800,80' --time none --comm dig
 }
 
-@test "a command line is a key; that of an ended process is unknown" {
+@test "a command line is a key, and is unknown once the process has ended" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "sh" 1 0 1 0 cmd="sh a"

@@ -257,7 +257,7 @@ memory() {
 	stop
 }
 
-@test "names arrive in every format, csv with U+FFFD for control characters" {
+@test "every name arrives in every format, in csv with U+FFFD for control characters" {
 	for format in csv tsv jsonl; do
 		start -f $format -i 0.2
 		mv reports reports.$format
@@ -305,7 +305,7 @@ memory() {
 	done
 }
 
-@test "a table fits the terminal, whatever its size is by then" {
+@test "a table fits the terminal, even after the terminal's size changes" {
 	python3 - "$NETMON" <<-'END'
 		import fcntl, os, pty, signal, socket, struct, subprocess, sys, termios
 		signal.alarm(60)
@@ -332,7 +332,7 @@ memory() {
 	END
 }
 
-@test "with -f prom, whoever reads the file of --to finds one whole report" {
+@test "with -f prom, the file of --to holds one whole report whenever it is read" {
 	echo old >metrics
 	"$NETMON" --no-pin -f prom -i 0.01 --to metrics 2>messages &
 	netmon=$!
@@ -381,7 +381,7 @@ memory() {
 	done
 }
 
-@test "netmon without BTF says so and exits with 1" {
+@test "netmon on a kernel without BTF says so and ends with 1" {
 	run -1 --separate-stderr unshare -m sh -c \
 		'mount -t tmpfs none /sys/kernel/btf && exec "$0" --no-pin' "$NETMON"
 	equal "$output" ''

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Every way to move bytes is counted exactly, for each process, at both ends.  t/compare/every-case
-# runs the cases; each test here looks at what it found for one.  A title is the name of the case and
+# runs the cases; each test here looks at what it found for one.  A title has the name of the case, and
 # what it does.
 
 load lib/common
@@ -40,74 +40,74 @@ is_exact() {
 	sed -n 's/^@test ".*" { is_exact \(.*\); }$/\1/p' "$BATS_TEST_FILENAME" | diff "$BATS_TEST_TMPDIR/cases" -
 }
 
-@test "up: a client uploads 100,000,000 bytes in calls of 64 KiB" { is_exact up; }
-@test "down: a client downloads 100,000,000 bytes in calls of 64 KiB" { is_exact down; }
-@test "tcp-rw: write and read" { is_exact tcp-rw; }
-@test "tcp-iov: writev and readv" { is_exact tcp-iov; }
-@test "tcp-send: send and recv" { is_exact tcp-send; }
-@test "tcp-msg: sendmsg and recvmsg" { is_exact tcp-msg; }
-@test "tcp-mmsg: sendmmsg and recvmmsg" { is_exact tcp-mmsg; }
-@test "tcp-mapped: IPv4 on IPv6 sockets" { is_exact tcp-mapped; }
-@test "tcp-sendfile: sendfile from a file" { is_exact tcp-sendfile; }
-@test "tcp-splice-in: splice from a pipe" { is_exact tcp-splice-in; }
-@test "tcp-splice-out: splice to a pipe" { is_exact tcp-splice-out; }
-@test "tcp-zerocopy-send: MSG_ZEROCOPY" { is_exact tcp-zerocopy-send; }
-@test "tcp-zerocopy-recv: TCP_ZEROCOPY_RECEIVE" { is_exact tcp-zerocopy-recv; }
-@test "tcp-peek: MSG_PEEK before each recv" { is_exact tcp-peek; }
-@test "tcp-waitall: MSG_WAITALL, sent in small pieces" { is_exact tcp-waitall; }
-@test "tcp-trunc: MSG_TRUNC, which discards" { is_exact tcp-trunc; }
-@test "tcp-eagain: short sends and EAGAIN" { is_exact tcp-eagain; }
-@test "tcp-epipe: sends after the peer has closed" { is_exact tcp-epipe; }
-@test "tcp-oob: urgent data out of line" { is_exact tcp-oob; }
-@test "tcp-oob-inline: urgent data inline" { is_exact tcp-oob-inline; }
-@test "tcp-fastopen: data in the SYN, by MSG_FASTOPEN" { is_exact tcp-fastopen; }
-@test "ktls-12: kernel TLS 1.2" { is_exact ktls-12; }
-@test "ktls-13: kernel TLS 1.3" { is_exact ktls-13; }
-@test "ktls-sendfile: sendfile over kernel TLS" { is_exact ktls-sendfile; }
-@test "ktls-splice-out: splice out of kernel TLS" { is_exact ktls-splice-out; }
-@test "mptcp: MPTCP" { is_exact mptcp; }
-@test "mptcp-splice-out: splice out of an MPTCP socket" { is_exact mptcp-splice-out; }
-@test "uring: io_uring: SEND and RECV" { is_exact uring; }
-@test "uring-msg: io_uring: SENDMSG and RECVMSG" { is_exact uring-msg; }
-@test "uring-sqpoll: io_uring, called by a polling thread" { is_exact uring-sqpoll; }
-@test "uring-iowq: io_uring, called by worker threads" { is_exact uring-iowq; }
-@test "uring-zc: io_uring: SEND_ZC" { is_exact uring-zc; }
-@test "uring-udp: io_uring: SEND and RECV of datagrams" { is_exact uring-udp; }
-@test "udp-sendto: sendto and recvfrom, not connected" { is_exact udp-sendto; }
-@test "udp-connected: send and recv, connected" { is_exact udp-connected; }
-@test "udp-msg: sendmsg and recvmsg" { is_exact udp-msg; }
-@test "udp-mmsg: sendmmsg and recvmmsg" { is_exact udp-mmsg; }
-@test "udp-mapped: IPv4 on IPv6 sockets" { is_exact udp-mapped; }
-@test "udp-splice: splice from a pipe" { is_exact udp-splice; }
-@test "udp-gso: UDP_SEGMENT" { is_exact udp-gso; }
-@test "udp-gro: UDP_SEGMENT and UDP_GRO" { is_exact udp-gro; }
-@test "udp-cork: MSG_MORE and UDP_CORK" { is_exact udp-cork; }
-@test "udp-peek: MSG_PEEK before each recv" { is_exact udp-peek; }
-@test "udp-short-buffer: a small buffer, with and without MSG_TRUNC" { is_exact udp-short-buffer; }
-@test "udp-zero: empty datagrams between others" { is_exact udp-zero; }
-@test "udp-multicast: one sender, two receivers" { is_exact udp-multicast; }
-@test "udp-refused: sends to a closed port" { is_exact udp-refused; }
-@test "ping: ICMP by a datagram socket" { is_exact ping; }
-@test "ping-raw: ICMP by a raw socket" { is_exact ping-raw; }
-@test "raw: a raw socket; IPv4 receives come with their headers" { is_exact raw; }
-@test "sctp: SCTP, one to one" { is_exact sctp; }
-@test "sctp-many: SCTP, one to many" { is_exact sctp-many; }
-@test "packet: frames of UDP by AF_PACKET" { is_exact packet; }
-@test "threads: 8 threads with other names, each on a connection" { is_exact threads; }
-@test "exec: a process execs itself and goes on to send" { is_exact exec; }
-@test "rename: a process takes another name in the middle" { is_exact rename; }
-@test "short: 500 (-P) processes send 100 bytes each by UDP" { is_exact short; }
-@test "short-tcp: 500 (-P) processes send 100 bytes each by TCP" { is_exact short-tcp; }
-@test "fork: a process and its child send on one connection" { is_exact fork; }
-@test "fork-then: a process sends on a connection, then its child" { is_exact fork-then; }
-@test "fd-pass: a connection goes to another process" { is_exact fd-pass; }
-@test "prefork: -P workers accept -C connections" { is_exact prefork; }
-@test "reuse: two processes with the same pid" { is_exact reuse; }
-@test "netns: in own network and pid namespaces" { is_exact netns; }
-@test "kernel-thread: a thread of the kernel's that serves NFS" { is_exact kernel-thread; }
-@test "nothing: Unix and netlink: no network traffic" { is_exact nothing; }
-@test "nothing-vsock: vsock: no network traffic" { is_exact nothing-vsock; }
-@test "steady: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
-@test "bursty: -r bytes a second as 200 ms of each second" { is_exact bursty; }
-@test "bulk: -P processes send on -C connections each for -s seconds" { is_exact bulk; }
-@test "flood: -n small datagrams a second for -s seconds" { is_exact flood; }
+@test "up is exact: a client uploads 100,000,000 bytes in calls of 64 KiB" { is_exact up; }
+@test "down is exact: a client downloads 100,000,000 bytes in calls of 64 KiB" { is_exact down; }
+@test "tcp-rw is exact: write and read" { is_exact tcp-rw; }
+@test "tcp-iov is exact: writev and readv" { is_exact tcp-iov; }
+@test "tcp-send is exact: send and recv" { is_exact tcp-send; }
+@test "tcp-msg is exact: sendmsg and recvmsg" { is_exact tcp-msg; }
+@test "tcp-mmsg is exact: sendmmsg and recvmmsg" { is_exact tcp-mmsg; }
+@test "tcp-mapped is exact: IPv4 on IPv6 sockets" { is_exact tcp-mapped; }
+@test "tcp-sendfile is exact: sendfile from a file" { is_exact tcp-sendfile; }
+@test "tcp-splice-in is exact: splice from a pipe" { is_exact tcp-splice-in; }
+@test "tcp-splice-out is exact: splice to a pipe" { is_exact tcp-splice-out; }
+@test "tcp-zerocopy-send is exact: MSG_ZEROCOPY" { is_exact tcp-zerocopy-send; }
+@test "tcp-zerocopy-recv is exact: TCP_ZEROCOPY_RECEIVE" { is_exact tcp-zerocopy-recv; }
+@test "tcp-peek is exact: MSG_PEEK before each recv" { is_exact tcp-peek; }
+@test "tcp-waitall is exact: MSG_WAITALL, sent in small pieces" { is_exact tcp-waitall; }
+@test "tcp-trunc is exact: MSG_TRUNC, which discards" { is_exact tcp-trunc; }
+@test "tcp-eagain is exact: short sends and EAGAIN" { is_exact tcp-eagain; }
+@test "tcp-epipe is exact: sends after the peer has closed" { is_exact tcp-epipe; }
+@test "tcp-oob is exact: urgent data out of line" { is_exact tcp-oob; }
+@test "tcp-oob-inline is exact: urgent data inline" { is_exact tcp-oob-inline; }
+@test "tcp-fastopen is exact: data in the SYN, by MSG_FASTOPEN" { is_exact tcp-fastopen; }
+@test "ktls-12 is exact: kernel TLS 1.2" { is_exact ktls-12; }
+@test "ktls-13 is exact: kernel TLS 1.3" { is_exact ktls-13; }
+@test "ktls-sendfile is exact: sendfile over kernel TLS" { is_exact ktls-sendfile; }
+@test "ktls-splice-out is exact: splice out of kernel TLS" { is_exact ktls-splice-out; }
+@test "mptcp is exact: MPTCP" { is_exact mptcp; }
+@test "mptcp-splice-out is exact: splice out of an MPTCP socket" { is_exact mptcp-splice-out; }
+@test "uring is exact: io_uring: SEND and RECV" { is_exact uring; }
+@test "uring-msg is exact: io_uring: SENDMSG and RECVMSG" { is_exact uring-msg; }
+@test "uring-sqpoll is exact: io_uring, called by a polling thread" { is_exact uring-sqpoll; }
+@test "uring-iowq is exact: io_uring, called by worker threads" { is_exact uring-iowq; }
+@test "uring-zc is exact: io_uring: SEND_ZC" { is_exact uring-zc; }
+@test "uring-udp is exact: io_uring: SEND and RECV of datagrams" { is_exact uring-udp; }
+@test "udp-sendto is exact: sendto and recvfrom, not connected" { is_exact udp-sendto; }
+@test "udp-connected is exact: send and recv, connected" { is_exact udp-connected; }
+@test "udp-msg is exact: sendmsg and recvmsg" { is_exact udp-msg; }
+@test "udp-mmsg is exact: sendmmsg and recvmmsg" { is_exact udp-mmsg; }
+@test "udp-mapped is exact: IPv4 on IPv6 sockets" { is_exact udp-mapped; }
+@test "udp-splice is exact: splice from a pipe" { is_exact udp-splice; }
+@test "udp-gso is exact: UDP_SEGMENT" { is_exact udp-gso; }
+@test "udp-gro is exact: UDP_SEGMENT and UDP_GRO" { is_exact udp-gro; }
+@test "udp-cork is exact: MSG_MORE and UDP_CORK" { is_exact udp-cork; }
+@test "udp-peek is exact: MSG_PEEK before each recv" { is_exact udp-peek; }
+@test "udp-short-buffer is exact: a small buffer, with and without MSG_TRUNC" { is_exact udp-short-buffer; }
+@test "udp-zero is exact: empty datagrams between others" { is_exact udp-zero; }
+@test "udp-multicast is exact: one sender, two receivers" { is_exact udp-multicast; }
+@test "udp-refused is exact: sends to a closed port" { is_exact udp-refused; }
+@test "ping is exact: ICMP by a datagram socket" { is_exact ping; }
+@test "ping-raw is exact: ICMP by a raw socket" { is_exact ping-raw; }
+@test "raw is exact: a raw socket; IPv4 receives come with their headers" { is_exact raw; }
+@test "sctp is exact: SCTP, one to one" { is_exact sctp; }
+@test "sctp-many is exact: SCTP, one to many" { is_exact sctp-many; }
+@test "packet is exact: frames of UDP by AF_PACKET" { is_exact packet; }
+@test "threads is exact: 8 threads with other names, each on a connection" { is_exact threads; }
+@test "exec is exact: a process execs itself and goes on to send" { is_exact exec; }
+@test "rename is exact: a process takes another name in the middle" { is_exact rename; }
+@test "short is exact: 500 (-P) processes send 100 bytes each by UDP" { is_exact short; }
+@test "short-tcp is exact: 500 (-P) processes send 100 bytes each by TCP" { is_exact short-tcp; }
+@test "fork is exact: a process and its child send on one connection" { is_exact fork; }
+@test "fork-then is exact: a process sends on a connection, then its child" { is_exact fork-then; }
+@test "fd-pass is exact: a connection goes to another process" { is_exact fd-pass; }
+@test "prefork is exact: -P workers accept -C connections" { is_exact prefork; }
+@test "reuse is exact: two processes with the same pid" { is_exact reuse; }
+@test "netns is exact: in own network and pid namespaces" { is_exact netns; }
+@test "kernel-thread is exact: a thread of the kernel's that serves NFS" { is_exact kernel-thread; }
+@test "nothing is exact: Unix and netlink: no network traffic" { is_exact nothing; }
+@test "nothing-vsock is exact: vsock: no network traffic" { is_exact nothing-vsock; }
+@test "steady is exact: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
+@test "bursty is exact: -r bytes a second as 200 ms of each second" { is_exact bursty; }
+@test "bulk is exact: -P processes send on -C connections each for -s seconds" { is_exact bulk; }
+@test "flood is exact: -n small datagrams a second for -s seconds" { is_exact flood; }

@@ -25,7 +25,7 @@ rows_in() {
 	[ "$(rows "$1")" -ge "$2" ]
 }
 
-@test "signals that are blocked by the parent end netmon all the same, also beside a stalled reader" {
+@test "a signal that the parent has blocked ends netmon, even while its reader stalls" {
 	stalled_reader
 	env --block-signal "$NETMON" --no-pin -v -i 0.01 --total -o "$columns" >fifo 2>messages 3>&- &
 	netmon=$!
@@ -38,14 +38,14 @@ rows_in() {
 	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
 }
 
-@test "the command gets the signals as the parent has them" {
+@test "a command inherits the blocked and ignored signals of netmon's parent" {
 	for as in --block-signal=USR1,ALRM,CHLD --ignore-signal=CHLD,PIPE,XFSZ --default-signal=CHLD,PIPE,XFSZ; do
 		run -0 --separate-stderr env "$as" "$NETMON" --to reports -- grep -E '^Sig(Blk|Ign)' /proc/self/status
 		equal "$output" "$(env "$as" grep -E '^Sig(Blk|Ign)' /proc/self/status)"
 	done
 }
 
-@test "SIGCHLD that is ignored by the parent keeps nobody from pinning for a group" {
+@test "netmon pins for a group even if its parent ignores SIGCHLD" {
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	chmod 755 "$bpf"
 	mount -t bpf bpf "$bpf"
@@ -57,7 +57,7 @@ rows_in() {
 	[ -e refused ] || equal "$status" 0
 }
 
-@test "a full pipe on standard error keeps neither rows nor SIGTERM and SIGINT waiting" {
+@test "a full pipe on standard error delays neither rows nor the end by SIGTERM or SIGINT" {
 	local signal
 	for signal in TERM INT; do
 		stalled_reader
@@ -71,14 +71,14 @@ rows_in() {
 	done
 }
 
-@test "SIGHUP ends netmon as SIGTERM does, with the begun interval" {
+@test "SIGHUP reports the interval in progress and ends netmon, as SIGTERM does" {
 	start -i 3600 -f jsonl
 	traffic up -b 10000
 	stop HUP
 	exact jsonl
 }
 
-@test "SIGHUP that is ignored, as by nohup, stays so" {
+@test "netmon under nohup ignores SIGHUP" {
 	env --ignore-signal=HUP "$NETMON" --no-pin -i 0.1 --total -f jsonl >reports 3>&- &
 	netmon=$!
 	eventually rows_in reports 1
@@ -87,7 +87,7 @@ rows_in() {
 	stop
 }
 
-@test "signals that are sent to netmon are the command's" {
+@test "netmon passes signals on to its command" {
 	local signal
 	for signal in HUP INT QUIT TERM USR1 USR2 WINCH PWR VTALRM IO RTMIN RTMAX-1; do
 		rm -f ready
@@ -105,7 +105,7 @@ rows_in() {
 	done
 }
 
-@test "the file of --to is renamed, then SIGHUP: rows go to a new one, and none is lost" {
+@test "after the file of --to is renamed, SIGHUP starts a new one, and no row is lost" {
 	local i
 	start -i 0.1 -f jsonl --to log
 	for i in 1 2 3; do
@@ -120,7 +120,7 @@ rows_in() {
 	exact jsonl
 }
 
-@test "each file begins with the header, a file that has rows gets no other one" {
+@test "each new file begins with the header, and a file that has rows gets no second one" {
 	start -i 0.1 --total --to log
 	eventually rows_in log 1
 	mv log log.1
@@ -143,7 +143,7 @@ rows_in() {
 	equal "$(grep -c time log)" 0
 }
 
-@test "the file of --to is truncated in place: it has no NULs, and a header" {
+@test "a file of --to that is truncated in place has a header again, and no NUL bytes" {
 	start -i 0.1 --total --to log
 	eventually rows_in log 5
 	: >log
@@ -154,7 +154,7 @@ rows_in() {
 	equal "$(grep -c time log)" 1
 }
 
-@test "logrotate with the example: each log begins with the header, and none of its rows is lost" {
+@test "logrotate with the example loses no row, and each log begins with the header" {
 	mkdir logs bin
 	sed "s|/var/log/netmon|$PWD/logs|g" "$here/../examples/logrotate" >config
 	printf '%s\n' '#!/bin/sh' '[ "$*" = "kill --signal=HUP netmon-log.service" ] && kill -HUP "$(cat pid)"' >bin/systemctl
@@ -180,7 +180,7 @@ rows_in() {
 	exact csv
 }
 
-@test "a file that cannot be reopened: a message, and rows go on to the one that is open" {
+@test "if the file of --to cannot be reopened, netmon says so and goes on with the open one" {
 	mkdir logs
 	start -i 0.1 --total -f jsonl --to logs/log
 	mv logs moved
@@ -195,7 +195,7 @@ rows_in() {
 	stop
 }
 
-@test "--append keeps what the file has, and writes a header only where there is nothing" {
+@test "--append keeps the file's rows, and writes a header only to an empty file" {
 	echo before >log
 	for _ in 1 2; do
 		"$NETMON" -i 0.05 -n 1 --total --no-pin -o comm,tx_calls --to log --append
@@ -214,7 +214,7 @@ rows_in() {
 	done
 }
 
-@test "a limit of the size of files is a write error" {
+@test "a file beyond the limit of file sizes is a write error" {
 	run -1 --separate-stderr bash -c 'ulimit -f 1; "$0" --no-pin -i 0.01 --total >log' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': File too large"
 	run -1 --separate-stderr bash -c 'ulimit -f 1; "$0" --no-pin -i 0.01 --total --to log' "$NETMON"
@@ -222,7 +222,7 @@ rows_in() {
 	equal "$(stat -c %s log)" 1024
 }
 
-@test "at the start at most a line on what is not counted, none with -q, for readers of a pin and --status" {
+@test "netmon starts with at most one line on what is not counted, and with none for -q, --from and --status" {
 	local way
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	mount -t bpf bpf "$bpf"
@@ -244,13 +244,13 @@ rows_in() {
 	done
 }
 
-@test "/proc that is not mounted is named" {
+@test "netmon says that /proc is not mounted" {
 	run -1 --separate-stderr unshare -m sh -c 'mount -t tmpfs none /proc; "$0" -- touch ran' "$NETMON"
 	contains "$stderr" "netmon: cannot read '/proc/self/ns/pid': No such file or directory: is /proc mounted?"
 	[ ! -e ran ]
 }
 
-@test "no file descriptors left: whatever the limit, that is the reason" {
+@test "netmon names a lack of file descriptors as the reason, whatever the limit" {
 	local limit
 	for limit in 12 16 20 24 28 32 48 64 96 120; do
 		run -1 --separate-stderr bash -c 'ulimit -n "$1"; "$0" -q --no-pin -n 1 -i 0.01' "$NETMON" $limit
@@ -261,7 +261,7 @@ rows_in() {
 	equal "$stderr" ''
 }
 
-@test "root of a user namespace, and a kernel that refuses bpf(2): the reason is named" {
+@test "netmon names the reason for root of a user namespace, and where bpf(2) is refused" {
 	unshare -Ur true || skip "no user namespace can be made here, as in a chroot"
 	run -1 --separate-stderr unshare -Ur "$NETMON" --no-pin -n 1
 	equal "$stderr" "netmon: cannot load 'probes': Operation not permitted: run it outside of the user namespace, whose root has no rights to the kernel"

@@ -132,7 +132,7 @@ countable() {
 	done
 }
 
-@test "a late report is a single one with its true length, and its rates are right" {
+@test "after a pause netmon writes a single report with its true length and right rates" {
 	start_stamped -i 0.5 --total
 	"$BUILD/t/traffic" steady -r 1000000 -s 8 --log sending >account 3>&- &
 	traffic=$!
@@ -242,7 +242,7 @@ as_nobody() {
 	grep -qx 'netmon: sock_send_length: classic tracepoint' messages
 }
 
-@test "a process that was there before netmon is counted from the start of netmon" {
+@test "a process that began before netmon is counted from netmon's start" {
 	mkfifo go
 	"$BUILD/t/traffic" before <go >account 3>&- &
 	traffic=$!

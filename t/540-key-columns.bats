@@ -282,7 +282,7 @@ rejected() {
 	exact_together "jsonl time,$keys,$measures" "csv time,$keys,$measures"
 }
 
-@test "--total adds a row that sums up all rows of the report, also those that --top cuts" {
+@test "--total adds a row with the sum of all rows of the report, including those that --top cuts" {
 	watch -i 0.1 -f jsonl -o "time,pid,comm,raddr,$measures" --total --to reports \
 		-- "$here/compare/key-columns" run $ask account
 	check jsonl

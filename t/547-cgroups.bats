@@ -34,7 +34,7 @@ inside() {
 		"$@" 7<"$root"
 }
 
-@test "a path of 100 levels, by handle and by reading the tree" {
+@test "a cgroup 100 levels deep has its whole path, by handle and by reading the tree" {
 	local path=/netmon-in
 	for level in {1..100}; do path+=/$level; done
 	mkdir -p "$root$path"
@@ -68,7 +68,7 @@ inside() {
 	contains "$output" "netmon: cannot count packets below 'the root of cgroup v2': netmon is in a cgroup namespace"
 }
 
-@test "in a cgroup namespace, process 1 of the host shows the root" {
+@test "in a cgroup namespace, netmon finds the root through process 1 of the host" {
 	send /proc/self/fd/7/netmon-out 100 >sender
 	# process 1 of a pid namespace is in the first cgroup namespace, as the host's is
 	inside=$(declare -f inside) root=$root unshare --pid --fork --mount-proc bash -c '
@@ -78,7 +78,7 @@ inside() {
 	! grep namespace messages || fail "$(cat messages)"
 }
 
-@test "units and containers of live processes, and those that pass the filters" {
+@test "a live process has its unit and container, and filters select by them" {
 	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
 	mkdir "$root/netmon-in/docker-$id.scope" "$root/netmon-out/lxc.payload.web"
 	send "$root/netmon-in/docker-$id.scope" 100 >sender
@@ -122,7 +122,7 @@ passing() {
 	done
 }
 
-@test "paths of cgroups that are removed beside 1,000 others, and for a reader of a pin" {
+@test "a reader of a pin has the paths of removed cgroups, even among 1,000 others" {
 	python3 - "$root/netmon-in" >others <<-'END'
 		import sys
 		for number in range(1000):

@@ -84,7 +84,7 @@ serve() {
 	contains "$stderr" "netmon: cannot run '/etc/passwd': Permission denied"
 }
 
-@test "standard input and output are the command's, rows go to standard error" {
+@test "standard input and output belong to the command, and rows go to standard error" {
 	run -0 --separate-stderr bash -c 'echo hello | "$0" -- tr a-z A-Z' "$NETMON"
 	equal "$output" HELLO
 	contains "$stderr" 'time,pid,comm,rx_rate,tx_rate,rx_total,tx_total'
@@ -111,7 +111,7 @@ serve() {
 	exact jsonl
 }
 
-@test "-n ends the reports, except the last one, but not the command" {
+@test "-n limits the reports before the last one, and does not end the command" {
 	run -3 --separate-stderr "$NETMON" -i 0.1 -n 2 -f jsonl --to reports \
 		-o dt,pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total --total -- \
 		sh -c 'until [ "$(grep -c total reports)" -ge 2 ]; do sleep 0.1; done; sleep 0.5

@@ -121,7 +121,7 @@ payload_of() {
 		[(map(.rx_bytes - 52 * .rx_calls) | add // 0), (map(.tx_bytes - 52 * .tx_calls) | add // 0)] | @csv"
 }
 
-@test "a process that is handed a socket has its packets from its first call's return on" {
+@test "a process that is handed a socket has its packets once its first call has returned" {
 	look --proto udp
 	charged bash -c 'with_names "$1"' - '
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -356,7 +356,7 @@ for _ in range(int(sys.argv[1])):
 ' "$1"
 }
 
-@test "filters, keys and -- COMMAND: as in layer socket" {
+@test "filters, keys and -- COMMAND work as in layer socket" {
 	for words in '--port 7' '--proto udp' '--iface lo' '--iface eth0,lo' '--iface !eth0' '--net 127.0.0.0/8' '--user root' \
 		'--user !nobody'; do
 		"$NETMON" --layer ip -f jsonl $words --to rows \
@@ -383,7 +383,7 @@ for _ in range(10):
 	done
 }
 
-@test "what the kernel sends itself is its own, without a user; what comes for no socket is in no row" {
+@test "a packet that the kernel itself sends is in the row (kernel), and one for no socket is in no row" {
 	"$NETMON" --no-pin --layer ip -v -f jsonl --proto tcp --port 19 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
@@ -491,7 +491,7 @@ for _ in range(int(sys.argv[1])):
 		'[["python3","tunnel",1280,10,1280,10],["python3","tunnel",1280,10,1280,10]]'
 }
 
-@test "NAT: a connected socket has its own ends, another one those of the packet" {
+@test "with NAT, a connected socket has its own ends, and an unconnected one has the packet's" {
 	local words='-o pid,comm,netns,lport,rport,rx_calls,tx_calls'
 	look --proto udp $words
 	charged bash -c 'nft -f - <<<"table ip nat {
@@ -544,7 +544,7 @@ for number in range(200):
 		"[[\"python3\",$((200 * 128)),200,$((200 * (128 + 44))),400]]"
 }
 
-@test "in a private cgroup namespace packets are charged as outside, or it says why not" {
+@test "in a private cgroup namespace packets are charged as outside, or netmon says why not" {
 	mkdir "$root/netmon-private-$$"
 	bash -c 'echo $$ >"$1/cgroup.procs"
 		exec unshare --mount --cgroup --propagation private bash -c "umount --lazy \"\$1\"
@@ -643,7 +643,7 @@ for number in range(200):
 	contains "$stderr" "netmon: cannot attach to 'skb_egress': Operation not permitted: another program holds this hook"
 }
 
-@test "without a mounted cgroup v2" {
+@test "layer ip counts where no cgroup v2 is mounted" {
 	unshare --mount bash -euc '
 		umount --all --types cgroup2
 		[ -z "$(findmnt --types cgroup2)" ]
@@ -662,7 +662,7 @@ for number in range(200):
 	contains "$stderr" "cannot use --layer ip: this kernel lets no probe of calls reach the storage of sockets"
 }
 
-@test "an error of the command line: what only the other layer has" {
+@test "an option or column of the other layer is refused" {
 	run -2 --separate-stderr "$NETMON" --iface lo
 	contains "$stderr" "cannot use --iface without --layer ip"
 	run -2 --separate-stderr "$NETMON" -o +iface

@@ -15,7 +15,7 @@ teardown() { live_teardown; }
 	grep -q '^| workload | netmon: bytes it reported of those moved | 1.000000 x | .* | met |' table
 }
 
-@test "make STATIC=1 makes a binary without libraries that counts the same; the other is under 1 MB" {
+@test "make STATIC=1 makes a binary without libraries that counts exactly, and the plain one is under 1 MB" {
 	[ "${BUILD##*/}" = build ] || skip "only of the plain build"
 	strip -o stripped "$NETMON" # a static one is as large as this system's libraries make it
 	[ "$(stat -c %s stripped)" -lt 1000000 ]

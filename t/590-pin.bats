@@ -333,7 +333,7 @@ kill_pin() {
 	wait $! 2>/dev/null || true
 }
 
-@test "what a killed --pin leaves is removed by the next --pin, and by --unpin" {
+@test "a half-made pin of a killed --pin is removed by the next --pin, and by --unpin" {
 	for delay in 0.01 0.03 0.06 0.08 0.1 0.12 0.2; do
 		kill_pin $delay
 		"$NETMON" --unpin "$pin"
@@ -361,7 +361,7 @@ kill_pin() {
 	equal "$(pinned)" ''
 }
 
-@test "what another --pin is making is left alone, and so is what is not netmon's" {
+@test "--unpin leaves alone a pin in the making, and files that are not netmon's" {
 	pin
 	mv "$pin" "$pin-new-12345678"
 	mkdir "$pin-new-87654321" "$pin-new-87654321/others" "$pin-newer"
@@ -444,7 +444,7 @@ by_user() {
 	equal "$(pinned)" "$(printf '%s\n' dir link netmon other-new-00000000)"
 }
 
-@test "a pin of another user's, or that others may write to, is not read" {
+@test "a pin that another user owns, or that others may write to, is not read" {
 	pin
 	chown 12345 "$pin"
 	refused 1 "cannot read the pin '$pin': it belongs to user 12345, neither root nor you" --from "$pin"
@@ -474,7 +474,7 @@ by_user() {
 	"$NETMON" --status "$pin" >/dev/null 2>&1
 }
 
-@test "whatever map_about says, a reader ends, and not by a signal" {
+@test "a reader ends in order, whatever map_about contains" {
 	pin -o +proto,raddr
 	bpftool -j map lookup pinned "$pin/map_about" key 0 0 0 0 | jq -c .value >about
 	size=$(jq length about)
@@ -533,7 +533,7 @@ at_usual_place() {
 	equal "$(cat said)" ''
 }
 
-@test "who owns the directory above gains nothing from renaming while root pins" {
+@test "the owner of the directory above gains nothing by renaming while root pins" {
 	mkdir outside
 	echo kept >outside/map_about
 	chmod 600 outside/map_about
@@ -565,7 +565,7 @@ refuses_total() {
 	refused 1 "cannot show $1: the probes pinned in '$pin' forget $2: $3" --from "$pin" "${@:4}"
 }
 
-@test "a total that would fall is refused, with the pin that has it" {
+@test "a total that would fall is refused with the command that pins for it" {
 	pin -o +user
 	again="pin them again with 'netmon --pin $pin --replace -o"
 	ended='a process that has ended'
@@ -601,7 +601,7 @@ refuses_total() {
 	"$NETMON" --from "$pin" -n 1 -i 0.01 -o proto,tx_total --total >/dev/null 2>&1
 }
 
-@test "what the pin at the usual place does not have, a plain netmon counts by itself, and says so" {
+@test "a plain netmon counts by itself what the pin at the usual place lacks, and says so" {
 	own='counting with probes of its own'
 	while IFS='|' read -r options reason; do
 		at_usual_place "\$NETMON --pin 2>/dev/null; exec \$NETMON -n 1 -i 0.05 $options" >reports 2>said
@@ -766,7 +766,7 @@ refuses_total() {
 	equal "$(status_of command columns)" "$(printf 'netmon --pin %s --proto udp -o +proto\tpid,proto' "$pin")"
 }
 
-@test "every way to move bytes is counted exactly by a pin" {
+@test "a pin counts every way to move bytes exactly" {
 	pin
 	"$here/compare/every-case" --from "$pin"
 }
