@@ -203,3 +203,57 @@ END
 	run grep -hE '\bcannot\("([^a-z]|[^"]*[.!]")' "$top"/*.c
 	[ -z "$output" ]
 }
+
+@test "the program, the manual, the changelogs and the Makefile have the same version and date" {
+	version=$("$NETMON" --version)
+	version=${version#netmon }
+	[ "$(sed -n 's/^VERSION := //p' "$top/Makefile")" = "$version" ]
+	date=$(sed -n "s/^## $version - //p" "$top/CHANGELOG.md" | head -1)
+	grep -qxF "This manual describes netmon $version." "$manual"
+	[ "$(sed -n 's/^\.Dd //p' "$manual")" = "$(LC_ALL=C date -d "$date" '+%B %-d, %Y')" ]
+}
+
+# Of a heading as GitHub makes it: lower case, hyphens for spaces, without other punctuation.
+@test "the documents' links lead to files and headings" {
+	python3 - "$top"/*.md "$top"/t/*.md <<'END'
+import os, re, sys
+
+def text(path):
+    return re.sub(r"^(```|~~~).*?^\1$", "", open(path).read(), flags=re.M | re.S)
+
+def anchors(path):
+    headings = re.findall(r"^#+ (.*)$", text(path), re.M)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+dead, count = [], 0
+for path in sys.argv[1:]:
+    for link in re.findall(r"\]\(([^)\s]+)\)", text(path)):
+        if re.match(r"https?://", link):
+            continue
+        count += 1
+        file, _, anchor = link.partition("#")
+        target = os.path.join(os.path.dirname(path), file) if file else path
+        if not os.path.exists(target) or anchor and anchor not in anchors(target):
+            dead.append("%s: %s" % (path, link))
+print(count, "links; dead:", *dead, sep="\n")
+sys.exit(count < 10 or bool(dead))
+END
+}
+
+@test "the sections that the manual refers to are there" {
+	rendered | tr '\n' ' ' | grep -oE '\bsee (also )?[A-Z][A-Z ]+[A-Z]' | sed -E 's/.*see (also )?//' | sort -u >named
+	[ "$(wc -l <named)" -gt 3 ]
+	while read -r name; do
+		echo "$name"
+		grep -qx "\.Sh $name" "$manual"
+	done <named
+}
+
+# Names that codespell takes for misspelt words: Nd and others are macros of mdoc.
+@test "the documents, sources and tests are spelt right" {
+	cd "$top"
+	run codespell --quiet-level 3 --skip '*/vmlinux.h,*/golden' --ignore-words-list nd \
+		./*.md ./*.[ch] man t systemd examples Makefile
+	echo "$output"
+	[ "$status" = 0 ] && [ -z "$output" ]
+}
