@@ -9,7 +9,8 @@
 #   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
 #                         so many as take half an hour; ALL=1: all of them, which takes hours
 #   make coverage         what is counted on which kernel: writes t/COVERAGE.md
-#   make bench            what netmon costs; as root, QUICK=1 only to see that it works
+#   make bench            what netmon costs, and what other tools do; as root; QUICK=1 only to see that it
+#                         works; ARGS='compare seen': those parts, see t/bench/bench
 #   make STATIC=1         one file without libraries: build/static/netmon
 #   make CC=aarch64-linux-gnu-gcc PKG_CONFIG_LIBDIR=...   for another architecture: build/arm64/netmon
 #   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
@@ -90,7 +91,7 @@ VM_PACKAGES := qemu-system-x86 qemu-system-arm busybox-static cpio kmod xz-utils
 	debian-archive-keyring $(CLANGS) \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
 BENCH_PACKAGES := python3 binutils util-linux redis-server redis-tools nginx-light wrk iperf3 nethogs \
-	bpftrace bpfcc-tools libbpf-tools
+	bpftrace bpfcc-tools libbpf-tools bandwhich strace
 STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
@@ -201,7 +202,7 @@ check-long:
 
 bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
-	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(PARTS)
+	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(ARGS)
 
 # The probes by each compiler, in programs of their own.
 compilers:
@@ -244,7 +245,7 @@ deps:
 		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
 	apt-get $(APT_WAITS) update || exit; \
 	wanted=; for package in $$missing; do \
-		case $$package in virtiofsd | clang-[0-9]*) \
+		case $$package in virtiofsd | bandwhich | clang-[0-9]*) \
 			apt-cache show $$package >/dev/null 2>&1 || continue ;; \
 		esac; wanted="$$wanted $$package"; done; \
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$wanted

@@ -9,10 +9,13 @@ load lib/bench
 setup() { live_setup; }
 teardown() { live_teardown; }
 
-@test "in the benchmark of workloads netmon reports what was moved" {
-	bench workload >table
-	[ "$(whole bench.csv)" -gt 2 ]
-	grep -q '^| workload | netmon: bytes it reported of those moved | 1.000000 x | .* | met |' table
+@test "the benchmark compares: netmon reports what was moved, and its last line counts the targets" {
+	TOOLS=netmon bench seen compare >table
+	[ "$(whole bench.csv)" -gt 5 ]
+	grep -q '^| seen | netmon: exact, of 5 ways to move bytes | 5  | >= 5 | met |' table
+	grep -q '^| compare | netmon: bytes it reported of those moved | 1.000000 x | .* | met |' table
+	grep -q '^| bytes reported of 40 MB sent | all |$' table
+	tail -1 table | grep -qx '[0-9]* targets met, [0-9]* missed'
 }
 
 @test "make STATIC=1 makes a binary without libraries that counts exactly, and the plain one is under 1 MB" {

@@ -28,6 +28,7 @@ class Program:
                                         start_new_session=True, **outputs)
         self.pid = self.process.pid
         self.output = getattr(self.process, on)
+        self.reader = None
         self.lines = []
         for line in self.output:
             self.lines.append(line)
@@ -40,10 +41,18 @@ class Program:
         self.process.stdin.write(line + "\n")
         return self.output.readline()
 
+    def read_all(self, take):
+        """From now on, has `take` have each line of its output."""
+        self.reader = threading.Thread(target=lambda: [take(line) for line in self.output], daemon=True)
+        self.reader.start()
+
     def cpu(self):
         """Seconds of CPU that it has used."""
-        with open(f"/proc/{self.pid}/schedstat") as file:
-            return int(file.read().split()[0]) / 1e9
+        nanoseconds = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/schedstat") as file:
+                nanoseconds += int(file.read().split()[0])
+        return nanoseconds / 1e9
 
     def memory(self, kind="Pss"):
         """KiB."""
@@ -56,10 +65,12 @@ class Program:
             return next(int(line.split()[1]) for line in file if line.startswith("syscw:"))
 
     def stop(self, how=signal.SIGTERM):
-        """Ends it, by force where that does not help; returns what it wrote meanwhile."""
+        """Ends it, by force where that does not help; returns what it wrote and nobody has read."""
         force = threading.Timer(3, os.killpg, (self.pid, signal.SIGKILL))
         force.start()
         os.killpg(self.pid, how)
+        if self.reader:
+            self.reader.join()
         rest = self.output.read()
         force.cancel()
         self.process.stdin.close()
@@ -108,7 +119,8 @@ class Table:
 
     def __init__(self, path):
         self.csv = open(path, "w")
-        self.missed = 0
+        self.met = self.missed = 0
+        self.quotes = {}
         self.csv.write("part,what,median,low,high,unit,target,verdict,remark\n")
         print("| part | what | result | target | | remark |\n| --- | --- | --- | --- | --- | --- |",
               flush=True)
@@ -120,6 +132,7 @@ class Table:
         good = (most is None or result.median <= most) and (least is None or result.median >= least)
         target = f"<= {most:g}" if most is not None else f">= {least:g}" if least is not None else ""
         verdict = "" if not target else "met" if good else "missed"
+        self.met += verdict == "met"
         self.missed += verdict == "missed"
         spread = result.text(form) if result.low != result.high else f"{result.median:{form}}"
         print(f"| {part} | {what} | {spread} {unit} | {target} | {verdict} | {remark} |", flush=True)
@@ -130,3 +143,16 @@ class Table:
     def note(self, part, what, remark):
         print(f"| {part} | {what} | | | | {remark} |", flush=True)
         self.csv.write(f'{part},"{what}",,,,,,,"{remark}"\n')
+
+    def quote(self, line, tool, text):
+        """A cell of the comparison, which is written at the end: its lines are this table's, a column for
+        each tool."""
+        self.quotes.setdefault(line, {})[tool] = text
+
+    def end(self):
+        tools = list(dict.fromkeys(tool for line in self.quotes.values() for tool in line))
+        if tools:
+            print("\n| | " + " | ".join(tools) + " |\n| --- |" + " --- |" * len(tools))
+        for line, cells in self.quotes.items():
+            print(f"| {line} | " + " | ".join(cells.get(tool, "") for tool in tools) + " |")
+        print(f"\n{self.met} targets met, {self.missed} missed")

@@ -8,8 +8,8 @@ load ../lib/bench
 setup() { live_setup; }
 teardown() { live_teardown; }
 
-@test "the benchmark of events, of reports and of growth writes its tables" {
-	bench event reader growth >table
+@test "the benchmark of events, workloads, reports and growth writes its tables" {
+	bench event workload reader growth >table
 	[ "$(whole bench.csv)" -gt 40 ]
 	[ "$(grep -c '^| ' table)" -gt 40 ]
 	grep -q '^| event | send, calls, connections' table
