@@ -96,11 +96,27 @@ static __always_inline bool user_passes(const volatile struct netmon_filter *fil
 	return is_listed(filter->uids, filter->uids_count, uid) != leaves_out(filter, FILTER_UID);
 }
 
-/* All kinds but FILTER_PIDS, FILTER_CGROUP and FILTER_IFACE, and but those of `without`. */
-static __always_inline bool filter_passes(const volatile struct netmon_filter *filter, __u32 without,
+static __always_inline bool is_listed_iface(const volatile struct netmon_filter *filter,
+					    const struct netmon_key *key)
+{
+	UNROLL
+	for (__u32 i = 0; i < MAX_LISTED; i++) {
+		__u8 differ = i >= filter->ifaces_count;
+
+		UNROLL
+		for (int j = 0; j < IFACE_LEN; j++)
+			differ |= filter->ifaces[i][j] ^ key->iface[j];
+		if (!differ)
+			return true;
+	}
+	return false;
+}
+
+/* All kinds but FILTER_PIDS and FILTER_CGROUP. */
+static __always_inline bool filter_passes(const volatile struct netmon_filter *filter,
 					  const struct netmon_key *key)
 {
-	__u32 kinds = filter->kinds & ~without;
+	__u32 kinds = filter->kinds;
 
 	if (kinds & FILTER_UID && !user_passes(filter, key->uid))
 		return false;
@@ -114,6 +130,8 @@ static __always_inline bool filter_passes(const volatile struct netmon_filter *f
 		    leaves_out(filter, FILTER_PORT))
 		return false;
 	if (kinds & FILTER_NET && !in_nets(filter, key))
+		return false;
+	if (kinds & FILTER_IFACE && is_listed_iface(filter, key) == leaves_out(filter, FILTER_IFACE))
 		return false;
 	return !(kinds & FILTER_LOOPBACK && is_loopback(key));
 }

@@ -628,22 +628,53 @@ static __always_inline __u32 row_get_or_add(struct netmon_key *key)
 	return row_find_or_add(key, hint);
 }
 
-/* The row of a key whose process, if it has a part for one, is still to be filled in. */
-static __always_inline __u32 row_of_caller(struct netmon_key *key, __u32 pid)
+/* Drops the parts that only filters, or other parts, needed. */
+static __always_inline void key_leave(struct netmon_key *key)
 {
-	struct netmon_place place;
+	const __u32 asked = parts;
 
+	if (!(asked & PART_PROTO))
+		key->proto = 0;
+	if (!(asked & PART_FAMILY))
+		key->family = 0;
+	if (!(asked & PART_LPORT))
+		key->lport = 0;
+	if (!(asked & PART_RPORT))
+		key->rport = 0;
+	if (!(asked & PART_UID))
+		key->uid = 0;
+	if (!(asked & PART_CGROUP))
+		key->cgroup = 0;
+	if (!(asked & PART_LADDR))
+		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
+	if (!(asked & PART_RADDR))
+		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
+	if (!(asked & PART_IFACE))
+		__builtin_memset(key->iface, 0, sizeof(key->iface));
+}
+
+/* The row of a key whose process, if it has a part for one, is at this place; ROW_OTHER: at none. */
+static __always_inline __u32 row_of_place(struct netmon_key *key, const struct netmon_place *place)
+{
 	if (!parts)
 		return ROW_ALL;
 	if (parts & PART_PROCESS) {
-		if (!process_get_or_add(pid, &place, NULL))
-			return ROW_OTHER;
-		if (parts == PART_PROCESS)
-			return place.index;
-		key->process = place.index;
-		key->generation = place.generation;
+		if (parts == PART_PROCESS || place->index == ROW_OTHER)
+			return place->index;
+		key->process = place->index;
+		key->generation = place->generation;
 	}
+	key_leave(key);
 	return row_get_or_add(key);
+}
+
+static __always_inline __u32 row_of_caller(struct netmon_key *key, __u32 pid)
+{
+	struct netmon_place place = { 0 };
+
+	if (parts & PART_PROCESS && !process_get_or_add(pid, &place, NULL))
+		return ROW_OTHER;
+	return row_of_place(key, &place);
 }
 
 /* Keys */
@@ -775,17 +806,23 @@ static __always_inline void take_peer(struct netmon_peer *peer, enum netmon_dire
 	}
 }
 
+static __always_inline bool pid_passes(__u32 pid)
+{
+	return !(filter.kinds & FILTER_PIDS) ||
+	       !bpf_map_lookup_elem(&wanted_pids, &pid) == leaves_out(&filter, FILTER_PIDS);
+}
+
 /* Before Linux 6.4 the verifier does not trace back what a function reads from its caller's stack
  * (backtrack_insn(): "insn->src_reg != BPF_REG_FP"): a value that is constant on one path, at a
- * multiple of 8, is taken for constant on others too, and the comparison is removed.  So `proto` and
- * `family` lie elsewhere in the key. */
+ * multiple of 8, is taken for constant on others too, and the comparison is removed.  So `proto`,
+ * `family` and `uid` lie elsewhere in the key. */
 static __noinline bool key_passes(const struct netmon_key *key)
 {
-	if (filter.kinds & FILTER_CGROUP &&
+	if (!by_packet && filter.kinds & FILTER_CGROUP &&
 	    (bpf_current_task_under_cgroup(&wanted_cgroup, 0) == 1) ==
 		    leaves_out(&filter, FILTER_CGROUP))
 		return false;
-	return filter_passes(&filter, 0, key);
+	return filter_passes(&filter, key);
 }
 
 static __always_inline void key_make(struct netmon_key *key, struct sock *sk, int family, bool typed,
@@ -805,27 +842,6 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 		key->cgroup = bpf_get_current_cgroup_id();
 }
 
-/* Drops the parts that only filters, or other parts, needed. */
-static __always_inline void key_leave(struct netmon_key *key)
-{
-	const __u32 asked = parts;
-
-	if (!(asked & PART_PROTO))
-		key->proto = 0;
-	if (!(asked & PART_FAMILY))
-		key->family = 0;
-	if (!(asked & PART_LPORT))
-		key->lport = 0;
-	if (!(asked & PART_RPORT))
-		key->rport = 0;
-	if (!(asked & PART_UID))
-		key->uid = 0;
-	if (!(asked & PART_LADDR))
-		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
-	if (!(asked & PART_RADDR))
-		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
-}
-
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
  * they are no traffic.  Threads of io_uring, and kernel threads that a process owns, are in
  * its thread group. */
@@ -841,14 +857,12 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 		take_peer(&peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
-	if (filter.kinds & FILTER_PIDS &&
-	    !bpf_map_lookup_elem(&wanted_pids, &pid) != leaves_out(&filter, FILTER_PIDS))
+	if (!pid_passes(pid))
 		return 0;
 	if (needs & ~PART_PROCESS)
 		key_make(&key, sk, family, typed, &peer);
 	if (filter.kinds & ~FILTER_PIDS && !key_passes(&key))
 		return 0;
-	key_leave(&key);
 	count_in(row_of_caller(&key, pid), direction, bytes, 1);
 	return 0;
 }

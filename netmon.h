@@ -75,8 +75,8 @@ struct netmon_key {
 	__u16 proto;
 	__u16 lport, rport;      /* host byte order; 0: none, or not known */
 	__u32 laddr[4], raddr[4];/* as on the wire; IPv4 in the first word, the others 0 */
-	__u32 uid;               /* effective */
 	__u32 netns;             /* inode */
+	__u32 uid;               /* effective; off a multiple of 8 too */
 	__u64 cgroup;            /* id: the inode of its directory */
 	char iface[IFACE_LEN];   /* filled up with NULs */
 };
@@ -149,7 +149,7 @@ enum filter_kind {
 	FILTER_NET = 1 << 5,
 	FILTER_LOOPBACK = 1 << 6,/* leave it out */
 	FILTER_IFACE = 1 << 7,   /* layer ip only */
-	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_UID | FILTER_CGROUP,
+	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_CGROUP, /* the key does not have what they take */
 };
 
 /* What to count; a call must pass each kind that is set.  The list of a kind says what to count or,

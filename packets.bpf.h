@@ -10,7 +10,7 @@
  *             replaced by each process that sends or receives on it (socket_used()).  The kernel
  *             copies the storage of a listening socket to the accepted ones.  owners_iter finds
  *             the sockets that exist when netmon starts.
- *   resent    tcp_retransmit_skb tells what TCP sent again.
+ *   resent    tcp_retransmit_skb reports what TCP sends again.
  *
  * Packets of a socket without an owner, or whose owner is no longer on record, are charged to
  * the kernel.
@@ -18,30 +18,26 @@
 
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_DSTOPTS = 60 };
 enum { PF_KTHREAD = 0x200000, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
-enum { GSO_BY_FRAGS = 0xffff };        /* gso_size of SCTP: the segments differ in size */
 #define NO_ROW ((__u32)-1)             /* a filter leaves the packet out */
-
-/* The cgroup of FILTER_CGROUP: the inode of its directory. */
-const volatile __u64 wanted_cgroup_id;
 /* Packets are charged to a process for this long after its end, in nanoseconds: until then no
  * report takes its numbers for final. */
 #define ON_RECORD (QUARANTINE / 2)
 
+/* The cgroup of FILTER_CGROUP: the inode of its directory. */
+const volatile __u64 wanted_cgroup_id;
 /* Whether tcp_retransmit_skb passes an error, and is called for failures too (Linux 6.15). */
 const volatile bool retransmit_has_error;
-
 /* Whether kernel memory can be read by address at all: not under lockdown before Linux 6.2. */
 const volatile bool peeks;
 #define PEEK(type, object, field)                                                          \
 	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
 
 struct netmon_owner {
-	__u64 place;             /* a struct netmon_place, in one word: replaced at once */
+	__u64 place;             /* hint_of_place(): one word, replaced at once */
 	__u64 cgroup;
 	__u32 uid;
-	__u32 pid;
-	__u32 wanted;            /* it passes the filters of processes */
-	__u32 unused;
+	__u32 pid;               /* 0: none yet */
+	__u64 passes;            /* the filters of pids and cgroups */
 };
 
 struct {
@@ -51,8 +47,8 @@ struct {
 	__type(value, struct netmon_owner);
 } owners SEC(".maps");
 
-/* The same of MPTCP sockets, by cookie.  Their packets pass sockets of the kernel, the subflows,
- * and no helper leads from there to the storage of the MPTCP socket without a race. */
+/* The owners of MPTCP sockets, by cookie.  Their packets pass the kernel's own sockets, the
+ * subflows, from which no helper leads to the storage of the MPTCP socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -62,116 +58,91 @@ struct {
 
 /* Owners */
 
-static __always_inline struct netmon_owner *mptcp_owner_get_or_add(__u64 cookie)
+/* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
+static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
 {
 	struct netmon_owner none = { 0 };
+	__u64 cookie;
 
+	if (protocol != MPTCP)
+		return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	cookie = bpf_get_socket_cookie(sk);
 	bpf_map_update_elem(&mptcp_owners, &cookie, &none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&mptcp_owners, &cookie);
 }
 
-/* Returns the owner for a change.  `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
-#define OWNER_GET_OR_ADD(sk, protocol)                                                     \
-	((protocol) == IPPROTO_MPTCP                                                       \
-		 ? mptcp_owner_get_or_add(bpf_get_socket_cookie(sk))                       \
-		 : bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE))
-
 static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 {
-	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
-	struct cgroup_subsys_state *parent;
+	struct cgroup_subsys_state *state = &task->cgroups->dfl_cgrp->self;
 
-	for (int depth = 0; depth < DEPTH_MOST; depth++) {
-		if (cgroup->kn->id == wanted_cgroup_id)
+	for (int depth = 0; depth < DEPTH_MOST && state; depth++) {
+		if (state->cgroup->kn->id == wanted_cgroup_id)
 			return true;
-		parent = cgroup->self.parent;
-		if (!parent)
-			break;
-		cgroup = parent->cgroup;
+		state = state->parent;
 	}
 	return false;
 }
 
-static __always_inline bool is_wanted(struct task_struct *task, __u32 pid, __u32 uid)
-{
-	if (filter.kinds & FILTER_PIDS &&
-	    !bpf_map_lookup_elem(&wanted_pids, &pid) != leaves_out(&filter, FILTER_PIDS))
-		return false;
-	if (filter.kinds & FILTER_UID && !user_passes(&filter, uid))
-		return false;
-	return !(filter.kinds & FILTER_CGROUP) ||
-	       is_in_wanted_cgroup(task) != leaves_out(&filter, FILTER_CGROUP);
-}
-
 /* Makes the task's process the owner.  `of` as in process_get_or_add(). */
-static __always_inline void owner_set(struct netmon_owner *owner, struct task_struct *task,
-				      struct task_struct *of)
+static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *task,
+				struct task_struct *of)
 {
-	struct netmon_place place;
-	__u64 hint = 0; /* ROW_OTHER */
+	struct netmon_place place = { 0 };
 	__u32 pid = task->tgid;
 
-	if (needs & PART_UID)
-		owner->uid = task->cred->euid.val;
-	if (needs & PART_CGROUP)
-		owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
-	owner->wanted = is_wanted(task, pid, owner->uid);
-	if (parts & PART_PROCESS && owner->wanted && process_get_or_add(pid, &place, of))
-		hint = hint_of_place(&place);
-	*(volatile __u64 *)&owner->place = hint;
+	owner->uid = task->cred->euid.val;
+	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
+	owner->passes = pid_passes(pid) &&
+			(!(filter.kinds & FILTER_CGROUP) ||
+			 is_in_wanted_cgroup(task) != leaves_out(&filter, FILTER_CGROUP));
+	if (parts & PART_PROCESS && owner->passes && !process_get_or_add(pid, &place, of))
+		place = (struct netmon_place){ 0 }; /* ROW_OTHER */
+	*(volatile __u64 *)&owner->place = hint_of_place(&place);
 	*(volatile __u32 *)&owner->pid = pid; /* last: with it there is an owner */
+	return 0;
 }
 
-/* Finds the owner's place; false if its process is no longer on record. */
-static __always_inline bool owner_place(const struct netmon_owner *owner, struct netmon_place *place)
+/* The place of the owner's process, or that of the kernel if the process is no longer on record. */
+static __always_inline struct netmon_place owner_place(const struct netmon_owner *owner)
 {
-	struct netmon_process *process;
+	struct netmon_place place = place_of_hint(*(const volatile __u64 *)&owner->place);
+	struct netmon_process *process = bpf_map_lookup_elem(&processes, &place.index);
+	__u64 last = (__u64)place.generation << SEQ_GENERATION | SEQ_FREE;
 
-	*place = place_of_hint(*(const volatile __u64 *)&owner->place);
-	process = bpf_map_lookup_elem(&processes, &place->index);
-	if (!process || is_owned(&process->seq, place))
-		return process;
-	return *(volatile __u64 *)&process->seq ==
-		       ((__u64)place->generation << SEQ_GENERATION | SEQ_FREE) &&
-	       bpf_ktime_get_ns() - process->freed_at < ON_RECORD;
+	if (process && (is_owned(&process->seq, &place) ||
+			(*(volatile __u64 *)&process->seq == last &&
+			 bpf_ktime_get_ns() - process->freed_at < ON_RECORD)))
+		return place;
+	return (struct netmon_place){ PROCESS_KERNEL, 1 };
 }
 
 SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
-	struct netmon_owner *owner = OWNER_GET_OR_ADD(sk, sk->protocol);
+	struct netmon_owner *owner = owner_get_or_add(sk, sk->protocol);
 
 	if (owner)
 		owner_set(owner, bpf_get_current_task_btf(), NULL);
 	return 1; /* let it pass */
 }
 
-/* The current process sends or receives on the socket.  The calls of kernel threads, which serve
- * sockets of processes too (kernel TLS), change nothing. */
-static __noinline int owner_renew(struct netmon_owner *owner)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	if (!(task->flags & PF_KTHREAD))
-		owner_set(owner, task, NULL);
-	return 0;
-}
-
+/* The current process sends or receives on the socket.  Kernel threads, which serve sockets of
+ * processes too (kernel TLS), change nothing. */
 static __always_inline int socket_used(struct sock *sk)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct netmon_owner *owner;
-	struct netmon_place place;
 
-	if (!is_ip(sk->__sk_common.skc_family))
+	if (!is_ip(sk->__sk_common.skc_family) || task->flags & PF_KTHREAD)
 		return 0;
-	owner = OWNER_GET_OR_ADD(sk, sk->sk_protocol);
+	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (!owner)
 		return 0;
-	/* A process may change its user and cgroup. */
-	if (owner->pid == bpf_get_current_pid_tgid() >> 32 && !(needs & (PART_UID | PART_CGROUP)) &&
-	    (!(parts & PART_PROCESS) || (owner_place(owner, &place) && place.index != ROW_OTHER)))
-		return 0;
-	return owner_renew(owner);
+	/* a process may change its user and cgroup */
+	if (owner->pid != bpf_get_current_pid_tgid() >> 32 || needs & (PART_UID | PART_CGROUP) ||
+	    (parts & PART_PROCESS && owner_place(owner).index <= PROCESS_KERNEL))
+		owner_set(owner, task, NULL);
+	return 0;
 }
 
 SEC("iter/task_file")
@@ -183,27 +154,21 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct sock *sk;
 
-	if (!task || !file)
-		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket)
-		return 0;
-	sk = socket->sk;
+	socket = task && file ? bpf_sock_from_file(file) : NULL;
+	sk = socket ? socket->sk : NULL;
 	if (!sk || !is_ip(sk->__sk_common.skc_family))
 		return 0;
-	owner = OWNER_GET_OR_ADD(sk, sk->sk_protocol);
-	if (owner && !owner->pid) /* nobody has used it since netmon began */
+	owner = owner_get_or_add(sk, sk->sk_protocol);
+	if (owner && !owner->pid) /* no process has used it since netmon began */
 		owner_set(owner, task, task);
 	return 0;
 }
 
-/* The owner of the MPTCP socket above a subflow.  An accepted subflow has that of the listening
- * one in its storage until a process uses the connection. */
-static __always_inline struct netmon_owner *owner_above(void *sk, bool listens)
+/* The owner of the MPTCP socket above a subflow; NULL: none is known, or it is no subflow. */
+static __always_inline struct netmon_owner *mptcp_owner(void *sk)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct mptcp_subflow_context *context;
-	struct netmon_owner *owner;
 	struct sock *above;
 	__u64 cookie;
 
@@ -213,35 +178,20 @@ static __always_inline struct netmon_owner *owner_above(void *sk, bool listens)
 	context = tcp->inet_conn.icsk_ulp_data;
 	above = PEEK(mptcp_subflow_context, context, conn);
 	cookie = PEEK(sock, above, __sk_common.skc_cookie.counter);
-	owner = bpf_map_lookup_elem(&mptcp_owners, &cookie);
-	if (owner && listens)
-		bpf_sk_storage_get(&owners, sk, owner, BPF_SK_STORAGE_GET_F_CREATE);
-	return owner;
+	return bpf_map_lookup_elem(&mptcp_owners, &cookie);
 }
 
-static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol, bool listens)
+static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol)
 {
-	struct netmon_owner *owner = protocol == IPPROTO_TCP ? owner_above(sk, listens) : NULL;
+	struct netmon_owner *above = protocol == IPPROTO_TCP ? mptcp_owner(sk) : NULL, *owner;
 
-	owner = owner ? owner : bpf_sk_storage_get(&owners, sk, NULL, 0);
+	/* a copy for the subflows that a listening one accepts, until a process uses them */
+	owner = bpf_sk_storage_get(&owners, sk, above, above ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	owner = above ? above : owner;
 	return owner && owner->pid ? owner : NULL;
 }
 
 /* Keys */
-
-static __always_inline bool is_listed_iface(const struct netmon_key *key)
-{
-	const volatile __u64 *wanted;
-	const __u64 *its = (const __u64 *)key->iface;
-
-#pragma unroll
-	for (__u32 i = 0; i < MAX_LISTED; i++) {
-		wanted = (const volatile __u64 *)filter.ifaces[i];
-		if (i < filter.ifaces_count && wanted[0] == its[0] && wanted[1] == its[1])
-			return true;
-	}
-	return false;
-}
 
 static __always_inline void read_device(struct netmon_key *key, const struct net_device *device)
 {
@@ -251,150 +201,105 @@ static __always_inline void read_device(struct netmon_key *key, const struct net
 		net = PEEK(net_device, device, nd_net.net);
 		key->netns = PEEK(net, net, ns.inum);
 	}
-	if (!(needs & PART_IFACE))
-		return;
-	if (casts)
+	if (needs & PART_IFACE && casts)
 		__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
-	else
+	else if (needs & PART_IFACE)
 		bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
 }
 
-/* See key_passes(). */
-static __noinline bool packet_passes(const struct netmon_key *key)
-{
-	return filter_passes(&filter, FILTERS_OF_PROCESS, key);
-}
-
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
-static __noinline __u32 row_of_packet(struct netmon_key *key, struct netmon_owner *owner)
+static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
+	const __u32 kinds = filter.kinds & FILTERS_OF_PROCESS;
 	struct netmon_place place = { PROCESS_KERNEL, 1 };
 
-	if (filter.kinds & FILTERS_OF_PROCESS &&
-	    (owner ? !owner->wanted : filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS))
+	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
 		return NO_ROW;
-	if (owner && parts & PART_PROCESS && !owner_place(owner, &place)) {
-		place = (struct netmon_place){ PROCESS_KERNEL, 1 };
-		owner = NULL;
+	if (owner && parts & PART_PROCESS) {
+		place = owner_place(owner);
+		owner = place.index == PROCESS_KERNEL ? NULL : owner;
 	}
-	key->uid = !(needs & PART_UID) ? 0 : owner ? owner->uid : NO_UID;
-	key->cgroup = owner && needs & PART_CGROUP ? owner->cgroup : 0;
-	if (filter.kinds & FILTER_IFACE && is_listed_iface(key) == leaves_out(&filter, FILTER_IFACE))
-		return NO_ROW;
-	if (filter.kinds & ~(FILTERS_OF_PROCESS | FILTER_IFACE) && !packet_passes(key))
-		return NO_ROW;
-	if (!parts)
-		return ROW_ALL;
-	if (parts == PART_PROCESS || (parts & PART_PROCESS && place.index == ROW_OTHER))
-		return place.index;
-	if (parts & PART_PROCESS) {
-		key->process = place.index;
-		key->generation = place.generation;
-	}
-	key_leave(key);
-	if (!(parts & PART_IFACE))
-		__builtin_memset(key->iface, 0, sizeof(key->iface));
-	return row_get_or_add(key);
+	key->uid = owner ? owner->uid : NO_UID;
+	key->cgroup = owner ? owner->cgroup : 0;
+	return filter.kinds && !key_passes(key) ? NO_ROW : row_of_place(key, &place);
 }
 
 /* Packets */
 
-struct packet {
-	__u32 length;            /* from the IP header on */
-	__u32 version;
-	__u32 gso_size, gso_segs;
-	__u32 transport;         /* offset of the header above IP and its extensions, if needed */
-	__u32 proto;             /* IPPROTO_* of that header */
-	__u32 jumbo;             /* size of the extension header that only large bundles have */
-};
-
-/* Returns false if it is no IP packet.  Each field of the context is read once and in one place:
- * the verifier refuses a read by an address that the compiler has kept in a register
- * ("dereference of modified ctx ptr"). */
-static __always_inline bool read_packet(struct packet *packet, struct __sk_buff *skb)
+/* Returns the offset of the header above IP and its extension headers, and fills in its protocol. */
+static __always_inline __u32 find_transport(struct netmon_key *key, struct __sk_buff *skb)
 {
-	__u32 protocol = skb->protocol;
-	__u8 version;
-
-	packet->length = skb->len;
-	packet->gso_size = skb->gso_size;
-	packet->gso_segs = skb->gso_segs;
-	if (bpf_skb_load_bytes(skb, 0, &version, 1))
-		return false;
-	packet->version = version >> 4;
-	return protocol == bpf_htons(packet->version == 4 ? ETHERTYPE_IP : ETHERTYPE_IPV6) &&
-	       (packet->version == 4 || packet->version == 6);
-}
-
-static __always_inline void find_transport4(struct packet *packet, struct __sk_buff *skb)
-{
+	struct { __u8 next, length; } extension;
+	__u32 offset = sizeof(struct ipv6hdr);
 	__u8 byte = 0;
 
-	bpf_skb_load_bytes(skb, 0, &byte, 1);
-	packet->transport = (byte & 15) * 4;
-	bpf_skb_load_bytes(skb, 9, &byte, 1);
-	packet->proto = byte;
-}
-
-static __always_inline void find_transport6(struct packet *packet, struct __sk_buff *skb)
-{
-	struct { __u16 length; __u8 proto, size; } head = { 0 };
-
-	bpf_skb_load_bytes(skb, 4, &head, 3);
-	packet->transport = sizeof(struct ipv6hdr);
-	packet->proto = head.proto;
-	/* BIG TCP before Linux 7.0; jumbograms are no bundles */
-	if (!head.length && head.proto == IPPROTO_HOPOPTS && packet->gso_size)
-		packet->jumbo = 8;
-	for (int i = 0; i < EXTENSIONS_MOST; i++) {
-		if (packet->proto != IPPROTO_HOPOPTS && packet->proto != IPPROTO_ROUTING &&
-		    packet->proto != IPPROTO_DSTOPTS && packet->proto != IPPROTO_FRAGMENT)
-			break;
-		if (bpf_skb_load_bytes(skb, packet->transport, &head.proto, 2))
-			break;
-		packet->transport += packet->proto == IPPROTO_FRAGMENT ? 8 : (head.size + 1) * 8;
-		packet->proto = head.proto;
+	if (key->family == 4) {
+		bpf_skb_load_bytes(skb, 0, &byte, 1);
+		offset = (byte & 15) * 4;
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &byte, 1);
+	} else {
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &byte, 1);
 	}
+	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
+		if (byte != IPPROTO_HOPOPTS && byte != IPPROTO_ROUTING && byte != IPPROTO_DSTOPTS &&
+		    byte != IPPROTO_FRAGMENT)
+			break;
+		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+			break;
+		offset += (extension.length + 1) * 8; /* the length in a fragment's header is 0 */
+		byte = extension.next;
+	}
+	key->proto = byte == ICMPV6 ? IPPROTO_ICMP : byte;
+	return offset;
 }
 
-/* A bundle of segments counts as the packets that it becomes, or was, each with its headers. */
-static __always_inline void measure(const struct packet *packet, struct __sk_buff *skb, __u64 *bytes,
-				    __u64 *packets)
+/* How many packets a bundle of segments becomes, or was; each has the headers, whose length goes to
+ * `headers`. */
+static __always_inline __u32 segments_of(struct __sk_buff *skb, __u16 proto, __u32 transport,
+					 __u32 *headers)
 {
-	__u32 header = packet->transport + 8;
+	__u32 length = skb->len, size = skb->gso_size, segments = skb->gso_segs;
 	__u8 byte = 0;
 
-	*bytes = packet->length;
-	*packets = 1;
-	if (!packet->gso_size)
-		return;
-	if (packet->proto == IPPROTO_TCP) {
-		bpf_skb_load_bytes(skb, packet->transport + 12, &byte, 1);
-		header = packet->transport + (byte >> 4) * 4;
-	} else if (packet->proto == IPPROTO_SCTP) {
-		header = packet->transport + 12;
+	*headers = transport + (proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
+	if (proto == IPPROTO_TCP) {
+		bpf_skb_load_bytes(skb, transport + 12, &byte, 1);
+		*headers = transport + (byte >> 4) * 4;
 	}
-	if (packet->gso_segs)
-		*packets = packet->gso_segs;
-	else if (packet->length > header) /* from the host of a virtual machine */
-		*packets = (packet->length - header + packet->gso_size - 1) / packet->gso_size;
-	*bytes += (*packets - 1) * (header - packet->jumbo) - packet->jumbo;
+	if (!segments && size && length > *headers) /* from the host of a virtual machine */
+		segments = (length - *headers + size - 1) / size;
+	return segments ? segments : 1;
 }
 
-/* Fills in the ends: those of the packet, or those of its socket as far as that has them. */
-static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *skb,
+/* The ends of a connected socket, whatever NAT makes of them, or those of the packet. */
+static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *skb, struct bpf_sock *sk,
 				      enum netmon_direction direction, __u32 transport)
 {
 	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
 	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
 	__u16 ports[2] = { 0 };
 
+	key->lport = sk->src_port; /* a closed socket has given it back */
+	key->rport = bpf_ntohs(sk->dst_port);
+	if (has_ports(key->proto) && key->lport && key->rport) {
+		key->laddr[0] = key->family == 4 ? sk->src_ip4 : sk->src_ip6[0];
+		key->raddr[0] = key->family == 4 ? sk->dst_ip4 : sk->dst_ip6[0];
+		if (key->family == 4)
+			return;
+		key->laddr[1] = sk->src_ip6[1]; /* no loop: CO-RE needs constant indexes */
+		key->laddr[2] = sk->src_ip6[2];
+		key->laddr[3] = sk->src_ip6[3];
+		key->raddr[1] = sk->dst_ip6[1];
+		key->raddr[2] = sk->dst_ip6[2];
+		key->raddr[3] = sk->dst_ip6[3];
+		return;
+	}
 	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, 12, from, 4);
-		bpf_skb_load_bytes(skb, 16, to, 4);
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), from, 4);
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, 4);
 	} else {
-		bpf_skb_load_bytes(skb, 8, from, 16);
-		bpf_skb_load_bytes(skb, 24, to, 16);
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
 	}
 	if (has_ports(key->proto))
 		bpf_skb_load_bytes(skb, transport, ports, sizeof(ports));
@@ -402,63 +307,28 @@ static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *
 	key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
 }
 
-static __always_inline void take_ends(struct netmon_key *key, struct bpf_sock *sk)
-{
-	__u32 address[4] = { sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3] };
-	__u32 ip4 = sk->dst_ip4;
-
-	if (key->family == 4 ? !ip4 : no_address(address))
-		return; /* not connected */
-	if (key->family == 4) {
-		key->raddr[0] = ip4;
-		ip4 = sk->src_ip4;
-		if (ip4)
-			key->laddr[0] = ip4;
-	} else {
-		__builtin_memcpy(key->raddr, address, sizeof(address));
-		address[0] = sk->src_ip6[0];
-		address[1] = sk->src_ip6[1];
-		address[2] = sk->src_ip6[2];
-		address[3] = sk->src_ip6[3];
-		if (!no_address(address))
-			__builtin_memcpy(key->laddr, address, sizeof(address));
-	}
-	if (!has_ports(key->proto))
-		return;
-	key->rport = bpf_ntohs(sk->dst_port);
-	if (sk->src_port) /* a closed socket has given it back */
-		key->lport = sk->src_port;
-}
-
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct packet packet = { 0 };
+	__u32 row, segments = 1, headers = 0, transport = 0, bundle = skb->gso_size;
+	__u32 protocol = skb->protocol;
 	struct netmon_key key = { 0 };
-	__u64 bytes, packets;
-	__u32 row;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
-	if (!sk || !read_packet(&packet, skb))
+	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
-	if (needs & (PART_PROTO | PARTS_ENDS) || packet.gso_size) {
-		if (packet.version == 4)
-			find_transport4(&packet, skb);
-		else
-			find_transport6(&packet, skb);
-	}
-	measure(&packet, skb, &bytes, &packets);
-	key.family = packet.version;
-	key.proto = packet.proto == ICMPV6 ? IPPROTO_ICMP : packet.proto;
-	if (needs & (PARTS_ENDS & ~PART_FAMILY)) {
-		read_ends(&key, skb, direction, packet.transport);
-		take_ends(&key, sk);
-	}
+	key.family = protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
+	if (bundle || needs & (PART_PROTO | PARTS_ENDS))
+		transport = find_transport(&key, skb);
+	if (bundle)
+		segments = segments_of(skb, key.proto, transport, &headers);
+	if (needs & PARTS_ENDS)
+		read_ends(&key, skb, sk, direction, transport);
 	if (peeks && needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, PEEK(sk_buff, skb, dev));
-	row = row_of_packet(&key, owner_of(sk, sk->protocol, sk->state == TCP_LISTEN));
+	row = row_of_packet(&key, owner_of(sk, sk->protocol));
 	if (row != NO_ROW)
-		count_in(row, direction, bytes, packets);
+		count_in(row, direction, skb->len + (__u64)(segments - 1) * headers, segments);
 	return 1;
 }
 
@@ -489,7 +359,7 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);
 	if (peeks && needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, sk->sk_dst_cache->dev);
-	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol, false));
+	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol));
 	its = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
 	if (its)
 		__sync_fetch_and_add(&its->tx_retrans, *(__u16 *)(skb->cb + at));

@@ -358,7 +358,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	if (filter->kinds & FILTER_CGROUP &&
 	    in_cgroup(report, entry) == leaves_out(filter, FILTER_CGROUP))
 		return false;
-	return filter_passes(filter, 0, &entry->key);
+	return filter_passes(filter, &entry->key);
 }
 
 /* NULL is the name that is not known: it matches no pattern. */

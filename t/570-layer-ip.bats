@@ -618,31 +618,6 @@ for number in range(200):
 	done
 }
 
-@test "another program holds the root of cgroup v2 alone: the reason is named" {
-	cat >alone.bpf.c <<-'END'
-		#include <linux/bpf.h>
-		#include <bpf/bpf_helpers.h>
-		SEC("cgroup_skb/egress") int lets_pass(struct __sk_buff *skb)
-		{
-			return 1;
-		}
-		char LICENSE[] SEC("license") = "GPL";
-	END
-	clang -O2 -g -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c -o alone.bpf.o alone.bpf.c
-	bpftool prog load alone.bpf.o "$pin"
-	bpftool cgroup attach "$root" egress pinned "$pin" 2>said || {
-		rm "$pin"
-		skip 'the root of cgroup v2 has programs already'
-	}
-	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
-	bpftool cgroup detach "$root" egress pinned "$pin"
-	rm "$pin"
-	case $stderr in
-	*'this kernel lets no probe of calls reach'*) skip "$stderr" ;;
-	esac
-	contains "$stderr" "netmon: cannot attach to 'skb_egress': Operation not permitted: another program holds this hook"
-}
-
 @test "layer ip counts where no cgroup v2 is mounted" {
 	unshare --mount bash -euc '
 		umount --all --types cgroup2
