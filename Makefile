@@ -1,38 +1,35 @@
 # netmon: which process uses the network, how much
-#
-#   make help             these lines
-#   make                  build ./netmon            V=1 shows the commands
-#   make run              build and run it          ARGS='-i 5 -f tsv'
-#   make check            the tests                 as root: the live ones need the kernel
-#                         T=t/500-live.bats: those of a file; FILTER='rate': those with that in the title
-#   make check-long       those that take longer, and some of the others at full size
-#   make check-vm         the live tests under other kernels, in virtual machines (KERNEL=6.1),
-#                         so many as take half an hour; ALL=1: all of them, which takes hours
-#   make coverage         what is counted on which kernel: writes t/COVERAGE.md
-#   make bench            what netmon costs, and what other tools do; as root; QUICK=1 only to see that it
-#                         works; ARGS='compare seen': those parts, see t/bench/bench
-#   make STATIC=1         one file without libraries: build/static/netmon
-#   make CC=aarch64-linux-gnu-gcc PKG_CONFIG_LIBDIR=...   for another architecture: build/arm64/netmon
-#   make check SANITIZE=1 the same with the address and undefined-behaviour sanitizers
-#   make analyze          static analysis
-#   make install          PREFIX, DESTDIR, UNITDIR
-#   make deps             install what the targets named beside it need (Debian, Ubuntu)
-#   make vmlinux.h        regenerate the types    VMLINUX_BTF=/sys/kernel/btf/vmlinux
+# 'make help' prints the lines that begin with '##'.
 
 VERSION := 0.1.0
 
+## CC                     compiles netmon (clang); aarch64-linux-gnu-gcc makes build/arm64/netmon,
+##                        with PKG_CONFIG_LIBDIR, the folder of that architecture's libraries
 ifeq ($(origin CC),default)
 CC := clang
 endif
+## CLANG                  compiles the probes (clang); from version 14 on
 CLANG ?= clang
+## BUILD_CC               compiles what runs during a build for another architecture (CLANG)
+BUILD_CC ?= $(CLANG)
+## CFLAGS, CPPFLAGS, LDFLAGS  added to netmon's own flags (-O2 -g)
+CFLAGS ?= -O2 -g
+## V=1                    show the commands
+## STATIC=1               one file without libraries, build/static/netmon
+## SANITIZE=1             with the address and undefined-behaviour sanitizers
+## BPFTOOL, PKG_CONFIG, BATS  these programs
 BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
 PKG_CONFIG ?= pkg-config
 BATS ?= bats
+## VMLINUX_H, VMLINUX_BTF  the kernel's types (vmlinux.h); what 'make vmlinux.h' takes them from
 VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 VMLINUX_H ?= vmlinux.h
+## PREFIX, DESTDIR        where to install (/usr/local); what to put before it
 PREFIX ?= /usr/local
-# Where systemd is, units go below PREFIX, where it looks for them too.
-UNITDIR ?= $(if $(wildcard /usr/lib/systemd/system /lib/systemd/system),$(PREFIX)/lib/systemd/system)
+## UNITDIR, SYSUSERSDIR   where systemd's files go: if systemd is here, below PREFIX; empty: nowhere
+SYSTEMD := $(wildcard /usr/lib/systemd/system /lib/systemd/system)
+UNITDIR ?= $(if $(SYSTEMD),$(PREFIX)/lib/systemd/system)
+SYSUSERSDIR ?= $(if $(UNITDIR),$(PREFIX)/lib/sysusers.d)
 # What CC compiles for, and what make runs on, as the kernel's source calls it.
 AS_KERNEL := sed 's/-.*//; s/x86_64\|i.86/x86/; s/aarch64/arm64/; s/^arm[^6].*/arm/; s/s390x/s390/; $\
 	s/^ppc.*/powerpc/; s/\(powerpc\|riscv\|loongarch\|mips\).*/\1/'
@@ -58,7 +55,6 @@ endif
 NETMON := $(or $(filter-out build/netmon,$(BUILD)/netmon),netmon)
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
-CFLAGS ?= -O2 -g
 DEFINES := -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
 # the same binary wherever the source lies
 PREFIX_MAP := -ffile-prefix-map='$(CURDIR)'=.
@@ -75,7 +71,14 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 
 SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c prom.c block.c text.c status.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
-UNITS := netmon-pin.service netmon-log.service
+UNITS := $(patsubst systemd/%.in,%,$(wildcard systemd/*.in))
+SYSUSERS := $(wildcard systemd/*.conf)
+COMPLETIONS := $(BUILD)/completion/netmon.bash $(BUILD)/completion/netmon.zsh $(BUILD)/completion/netmon.fish
+# What the tables of options and columns are linked with.
+TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit.c text.c
+RELEASES := amd64 arm64
+TRIPLET_amd64 := x86_64-linux-gnu
+TRIPLET_arm64 := aarch64-linux-gnu
 TESTS := history names unit traffic replay bpf-works short-processes renames forged-tables
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
@@ -83,7 +86,7 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats codespell jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
-	nftables ethtool gcc musl-tools logrotate
+	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
 # Whose probes must load on each kernel: those of them that the archive has.
 CLANGS := clang-14 clang-16 clang-19 clang-22
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
@@ -95,13 +98,19 @@ BENCH_PACKAGES := python3 binutils util-linux redis-server redis-tools nginx-lig
 STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
+# Each architecture's compiler and libraries; of this one's, the plain ones.
+HOST_DEBIAN := $(HOST_ARCH:x86=amd64)
+RELEASE_LIBRARIES := libc6-dev libbpf-dev libelf-dev zlib1g-dev libzstd-dev
+RELEASE_PACKAGES = gcc $(RELEASE_LIBRARIES) $(foreach arch,$(filter-out $(HOST_DEBIAN),$(RELEASES)),\
+	gcc-$(subst _,-,$(TRIPLET_$(arch))) $(RELEASE_LIBRARIES:%=%:$(arch)))
 PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter check check-long check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
 	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
 	$(if $(STATIC)$(filter check check-long bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
-	$(if $(SANITIZE),$(SANITIZE_PACKAGES))
+	$(if $(SANITIZE),$(SANITIZE_PACKAGES)) \
+	$(if $(filter release,$(MAKECMDGOALS)),$(RELEASE_PACKAGES))
 
 # seconds, where another one installs packages
 APT_WAITS := -o DPkg::Lock::Timeout=600
@@ -119,10 +128,14 @@ Q := @
 say := @printf '  %-8s %s\n'
 endif
 
-all: $(NETMON)
+## make                   builds ./netmon
+all: $(NETMON) $(COMPLETIONS)
 
+## make help              prints these lines
 help:
-	@sed '1,2d; s/^# \{0,1\}//; /^$$/q' Makefile
+	@awk '/^## [^ ]/ { target = $$2 == "make" } /^## / && target { print substr($$0, 4) }' Makefile
+	@printf '\nVariables, as in make V=1:\n'
+	@awk '/^## [^ ]/ { target = $$2 == "make" } /^## / && !target { print substr($$0, 4) }' Makefile
 
 # Goals in the order in which they stand on the command line: 'make deps check'.
 .NOTPARALLEL:
@@ -153,10 +166,21 @@ $(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h kernel.h $(VMLINUX_H)
 ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
 .PHONY: vmlinux.h
 endif
+## make vmlinux.h         writes the kernel's types again
 vmlinux.h:
 	$(say) BTF $(VMLINUX_H)
 	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $(VMLINUX_H).new
 	$(Q)mv $(VMLINUX_H).new $(VMLINUX_H)
+
+# The program runs here, whatever netmon is built for.
+$(BUILD)/completion/complete: completion/complete.c $(TABLES) $(wildcard *.h)
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(if $(CROSS),$(BUILD_CC),$(CC)) -std=gnu11 $(DEFINES) -o $@ $(filter %.c,$^)
+
+$(BUILD)/completion/netmon.%: completion/netmon.% $(BUILD)/completion/complete
+	$(say) SHELL $@
+	$(Q)$(BUILD)/completion/complete <$< >$@
 
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
 $(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
@@ -186,20 +210,25 @@ AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
 	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
 AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(if $(V),,-s)
 
+## make run               builds and runs it; ARGS='-i 5 -f tsv' passes options
 run:
 	$(AS_OWNER_MAKE) $(NETMON)
 	./$(NETMON) $(ARGS)
 
+## make check             runs the tests; as root also the live ones, which need the kernel
+## T, FILTER              make check: which files (t/500-live.bats); which tests, by a part of the title
 check:
-	$(AS_OWNER_MAKE) $(NETMON) $(TEST_PROGRAMS)
+	$(AS_OWNER_MAKE) all $(TEST_PROGRAMS)
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) LONG=$(or $(LONG),0) T='$(T)' FILTER='$(FILTER)' \
 		t/lib/check $(BATS_FLAGS)
 
-# What takes too long for each time: at full size, and t/long.
+## make check-long        runs the tests that take longer, and some of the others at full size
 check-long:
 	$(Q)$(MAKE) --no-print-directory check LONG=1 \
 		T='$(or $(T),t/long t/530-load.bats t/540-key-columns.bats t/590-pin.bats)'
 
+## make bench             measures what netmon costs, and compares it with other tools; as root;
+##                        QUICK=1 only tries it; ARGS='compare seen': these parts, see t/bench/bench
 bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(ARGS)
@@ -218,14 +247,17 @@ arm64:
 
 test-programs: $(TEST_PROGRAMS)
 
-# Not as root only: the machines are virtual.
+## make check-vm          runs the live tests under other kernels, in virtual machines, in half an hour
+## KERNEL=6.1, ALL=1      make check-vm: under that kernel only; every test, which takes hours
 check-vm: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
 		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
 
+## make coverage          writes t/COVERAGE.md: what is counted under which kernel
 coverage: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/write-table
 
+## make analyze           runs static analysis
 analyze: $(BUILD)/netmon.skel.h
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
 		--inline-suppr --suppress=missingIncludeSystem -D_GNU_SOURCE= -DNETMON_VERSION='""' \
@@ -233,6 +265,7 @@ analyze: $(BUILD)/netmon.skel.h
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' \
 		$(SOURCES) -- -std=gnu11 $(DEFINES) $(CPPFLAGS) $(INCLUDES)
 
+## make deps              installs what the targets named beside it need (Debian, Ubuntu)
 deps:
 	$(Q)missing=; for package in $(PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || \
@@ -243,6 +276,8 @@ deps:
 			"calls these packages of Debian's: $(PACKAGES)" >&2; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ]; then \
 		echo "make: cannot install$$missing: not root: use sudo" >&2; exit 1; fi; \
+	for package in $$missing; do \
+		case $$package in *:*) dpkg --add-architecture $${package#*:} || exit ;; esac; done; \
 	apt-get $(APT_WAITS) update || exit; \
 	wanted=; for package in $$missing; do \
 		case $$package in virtiofsd | bandwhich | clang-[0-9]*) \
@@ -250,24 +285,59 @@ deps:
 		esac; wanted="$$wanted $$package"; done; \
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$wanted
 
-install: $(NETMON)
+# All that make install writes, by the place; but for the files of systemd.
+INSTALLED = sbin/netmon share/man/man8/netmon.8 share/doc/netmon \
+	share/bash-completion/completions/netmon share/zsh/site-functions/_netmon \
+	share/fish/vendor_completions.d/netmon.fish
+
+## make install           installs it
+install: $(NETMON) $(COMPLETIONS)
 	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
 	install -D -m 644 man/netmon.8 '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
-	install -D -m 644 examples/logrotate '$(DESTDIR)$(PREFIX)/share/doc/netmon/examples/logrotate'
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/netmon' README.md CHANGELOG.md
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/netmon/examples' examples/*
+	install -D -m 644 $(BUILD)/completion/netmon.bash \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/netmon'
+	install -D -m 644 $(BUILD)/completion/netmon.zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_netmon'
+	install -D -m 644 $(BUILD)/completion/netmon.fish \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/netmon.fish'
+	$(if $(SYSUSERSDIR),$(if $(SYSUSERS),install -D -m 644 -t '$(DESTDIR)$(SYSUSERSDIR)' $(SYSUSERS)))
 	$(if $(UNITDIR),mkdir -p '$(DESTDIR)$(UNITDIR)')
 	$(if $(UNITDIR),for unit in $(UNITS); do \
 		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >'$(DESTDIR)$(UNITDIR)'/$$unit && \
 		chmod 644 '$(DESTDIR)$(UNITDIR)'/$$unit || exit; done)
 
+## make uninstall         removes what make install has installed
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/sbin/netmon' '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
-	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/netmon'
+	$(if $(DESTDIR)$(PREFIX),cd '$(DESTDIR)$(PREFIX)' 2>/dev/null && rm -rf $(INSTALLED) || :)
+	$(if $(SYSUSERSDIR),cd '$(DESTDIR)$(SYSUSERSDIR)' 2>/dev/null && rm -f $(notdir $(SYSUSERS)) || :)
 	$(if $(UNITDIR),cd '$(DESTDIR)$(UNITDIR)' 2>/dev/null && rm -f $(UNITS) || :)
 
+# The last commit's files, at its time.
+## make dist              writes build/release/netmon-VERSION.tar.gz, the source of the last commit
+dist:
+	$(Q)mkdir -p build/release
+	$(Q)git archive --prefix=netmon-$(VERSION)/ HEAD >build/release/netmon.tar
+	$(say) DIST build/release/netmon-$(VERSION).tar.gz
+	$(Q)gzip -9n <build/release/netmon.tar >build/release/netmon-$(VERSION).tar.gz && rm build/release/netmon.tar
+
+## make release           writes static binaries for amd64 and arm64, and SHA256SUMS, to build/release
+release: $(RELEASES:%=build/release/netmon-$(VERSION)-%)
+	$(Q)cd build/release && sha256sum netmon-$(VERSION)* >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS
+	$(Q)cat build/release/SHA256SUMS
+
+build/release/netmon-$(VERSION)-%: FORCE
+	$(Q)$(MAKE) --no-print-directory STATIC=1 CC=$(TRIPLET_$*)-gcc BUILD=build/release/$* \
+		PKG_CONFIG_LIBDIR=/usr/lib/$(TRIPLET_$*)/pkgconfig build/release/$*/netmon
+	$(Q)$(TRIPLET_$*)-strip -o $@ build/release/$*/netmon
+
+## make clean             removes what was built
 clean:
 	rm -rf build netmon
 
-.PHONY: all help run check check-long bench compilers arm64 test-programs check-vm coverage analyze deps install uninstall clean
+FORCE:
+
+.PHONY: all help run check check-long bench compilers arm64 test-programs check-vm coverage analyze deps install uninstall dist release clean FORCE
 .DELETE_ON_ERROR:
 
 -include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:=.d) $(BENCH_PROGRAMS:=.d)

@@ -13,16 +13,28 @@ make_target() {
 	make -C "$here/.." -o netmon NETMON="$NETMON" PREFIX="$prefix" "$@"
 }
 
-@test "make install installs the program, the manual and the units, and make uninstall removes them" {
+# The files below usr, but for those of systemd.
+plain_files() {
+	printf './%s\n' sbin/netmon share/bash-completion/completions/netmon share/doc/netmon/CHANGELOG.md \
+		share/doc/netmon/README.md share/fish/vendor_completions.d/netmon.fish share/man/man8/netmon.8 \
+		share/zsh/site-functions/_netmon
+	find "$here/../examples" -type f -printf './share/doc/netmon/examples/%P\n'
+}
+
+# The files of systemd.
+systemd_files() {
+	(cd "$here/../systemd" && printf './lib/systemd/system/%s\n' *.in | sed 's/\.in$//' &&
+		find . -name '*.conf' -printf './lib/sysusers.d/%P\n')
+}
+
+@test "make install installs every file, and make uninstall removes them" {
 	make_target install UNITDIR="$prefix/lib/systemd/system"
-	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./lib/systemd/system/netmon-log.service \
-		./lib/systemd/system/netmon-pin.service ./sbin/netmon ./share/doc/netmon/examples/logrotate \
-		./share/man/man8/netmon.8)"
+	equal "$(cd usr && find . -type f | sort)" "$( (plain_files; systemd_files) | sort)"
 	equal "$(usr/sbin/netmon --version)" "$("$NETMON" --version)"
 	make_target uninstall UNITDIR="$prefix/lib/systemd/system"
 	equal "$(find usr -type f)" ''
 	make_target install UNITDIR=
-	equal "$(cd usr && find . -type f | sort)" "$(printf '%s\n' ./sbin/netmon ./share/doc/netmon/examples/logrotate ./share/man/man8/netmon.8)"
+	equal "$(cd usr && find . -type f | sort)" "$(plain_files | sort)"
 }
 
 @test "make install accepts a DESTDIR with a space, and no installed file names it" {

@@ -62,3 +62,44 @@ compile() {
 		build "$top" BUILD="$PWD/$arch" ARCH="$arch" "$PWD/$arch/netmon.bpf.o"
 	done
 }
+
+@test "make help names every target that is meant for users, once, and no other" {
+	# those of parts: of the build, of the virtual machines
+	targets=$(sed -n 's/^\.PHONY: //p' "$top/Makefile" | sed 's/^vmlinux\.h$//' | tr ' ' '\n' |
+		grep -vxE 'all|compilers|arm64|test-programs|FORCE|')
+	[ "$(wc -l <<<"$targets")" -gt 10 ]
+	make -s -C "$top" help >help
+	equal "$(sed -n 's/^make \([a-z.-]\+\)  .*/\1/p' help | sort)" "$( (echo "$targets"; echo vmlinux.h) | sort)"
+	grep -q '^make  ' help
+	! grep -nE '^.{105}' help || fail 'too long'
+}
+
+@test "make help names every variable that a user can set, and each is used" {
+	make -s -C "$top" help | sed -n '/^Variables/,$s/  .*//p' | tr -d ' ' | tr , '\n' |
+		sed 's/=.*//; /^$/d; /^Variables/d' | sort -u >named
+	sed -nE 's/^([A-Z_]+) \?=.*/\1/p' "$top/Makefile" | sort -u >settable
+	equal "$(comm -13 named settable)" ''
+	while read -r variable; do
+		echo "$variable"
+		grep -qE "\\\$\($variable\)|ifdef $variable\b|\(if \\\$\($variable\)" "$top/Makefile"
+	done <named
+}
+
+@test "two clones give the same make dist, which has every file of the commit" {
+	for clone in one two/deeper; do
+		clone "$clone"
+		(
+			cd "$clone"
+			git init -q
+			git add .
+			GIT_COMMITTER_DATE='2001-02-03 04:05:06 +0000' git -c user.name=a -c user.email=a commit \
+				--quiet --message all --date '2001-02-03 04:05:06 +0000'
+			touch not-committed
+			make -s dist
+		)
+	done
+	tarball=build/release/netmon-$(sed -n 's/^VERSION := //p' "$top/Makefile").tar.gz
+	cmp "one/$tarball" "two/deeper/$tarball"
+	tar -xf "one/$tarball"
+	equal "$(cd netmon-* && find . -type f | sort)" "$(git -C one ls-files | sed 's|^|./|' | sort)"
+}
