@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,20 +67,49 @@ static const char *reason_of(int error)
 	return error == ELOOP ? "netmon follows no symbolic link" : strerror(error);
 }
 
-/* Root is refused only a link of another user's in a directory that all may write to: with
- * fs.protected_symlinks the kernel says EACCES then, not ELOOP. */
 static bool needs_root(int error)
 {
 	return error == EACCES && geteuid();
 }
 
-/* Opens a directory, through no symbolic link. */
-static int open_dir(int at, const char *path, __u64 flags)
+/* Opens a directory, no link, which has that name there. */
+static int open_next(int at, const char *name, size_t length)
 {
-	struct open_how how = { .flags = flags | O_DIRECTORY | O_CLOEXEC,
-				.resolve = RESOLVE_NO_SYMLINKS };
+	char copy[NAME_MAX + 1];
+	struct stat status;
+	int fd;
 
-	return (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
+	if (length > NAME_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	snprintf(copy, sizeof(copy), "%.*s", (int)length, name);
+	fd = openat(at, copy, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || (!fstat(fd, &status) && S_ISDIR(status.st_mode)))
+		return fd;
+	close(fd);
+	errno = S_ISLNK(status.st_mode) ? ELOOP : ENOTDIR;
+	return -1;
+}
+
+/* Opens a directory, through no symbolic link.  Systemd's RestrictSUIDSGID= does not let openat2(2)
+ * do it. */
+static int open_dir(int at, const char *path, int flags)
+{
+	int dir = openat(at, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC), above;
+
+	for (size_t length; dir >= 0 && *(path += strspn(path, "/")); path += length) {
+		length = strcspn(path, "/");
+		above = dir;
+		dir = open_next(above, path, length);
+		close(above);
+	}
+	if (dir < 0 || flags & O_PATH)
+		return dir;
+	above = dir;
+	dir = openat(above, ".", flags | O_DIRECTORY | O_CLOEXEC);
+	close(above);
+	return dir;
 }
 
 /* 0, or -1 with errno. */

@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# The units of systemd, under a real one.
+
+load lib/common
+load lib/live
+
+setup() {
+	needs_live
+	[ -x /lib/systemd/systemd ] || skip 'no systemd here'
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# under_systemd: runs ./script as a service of it, with netmon and its units installed
+under_systemd() {
+	make -C "$here/.." -o netmon NETMON="$NETMON" install DESTDIR="$PWD/installed" PREFIX=/usr \
+		UNITDIR=/etc/systemd/system >/dev/null
+	cp "$BUILD/t/traffic" .
+	{
+		cat <<-'END'
+			cp -R /mnt/installed/. /
+			systemd-sysusers /mnt/netmon.conf
+			systemctl daemon-reload
+			# eventually COMMAND...: returns when it succeeds
+			eventually() {
+				for _ in {1..600}; do
+					! "$@" >/dev/null 2>&1 || return 0
+					sleep 0.1
+				done
+				echo "never: $*"
+				return 1
+			}
+			logged() {
+				journalctl --unit netmon-log --output cat | grep -F "$1"
+			}
+			main_pid() {
+				systemctl show --property MainPID --value netmon-log
+			}
+			has_begun() {
+				ps -o args= -p "$(main_pid)" | grep '^/usr/sbin/netmon'
+			}
+			has_changed() {
+				[ "$(main_pid)" != "$1" ] && has_begun
+			}
+		END
+		cat
+	} >script
+	cp "$here/../systemd/netmon.conf" .
+	"$here/lib/with-systemd" script || fail "$(cat output)"
+}
+
+@test "netmon-log.service logs exact JSON lines without root, across a restart with another build" {
+	under_systemd <<-'END'
+		netmon --pin 2>/dev/null
+		netmon --status -f jsonl | jq .attached >unconfined
+		netmon --unpin
+		echo 'NETMON_LOG_OPTIONS="-i 0.2 -o pid,comm,rx_bytes"' >/etc/default/netmon
+		systemctl start netmon-log
+		netmon --status -f jsonl | jq .attached | diff unconfined -
+		eventually has_begun
+		log=$(main_pid)
+		ps -o user:32=,supgrp:64= -p $log | grep '^netmon-log .*\<netmon\>'
+		/mnt/traffic up -b 12345 >account
+		server=$(awk '$3 == 12345 { print $1 }' account)
+		eventually logged '"comm":"up-server","rx_bytes":12345}'
+		logged '"comm":"up-server"' | jq -s 'length == 1' | grep -x true
+		# an upgrade
+		sed 's/rows_stride\x00/rows_strixx\x00/g' /usr/sbin/netmon >other
+		cmp -s other /usr/sbin/netmon && exit 1
+		chmod 755 other
+		mv other /usr/sbin/netmon
+		systemctl restart netmon-pin
+		eventually has_changed $log
+		sleep 1 # until it has read what was counted before
+		/mnt/traffic up -b 54321 >account
+		eventually logged '"comm":"up-server","rx_bytes":54321}'
+		# killed, it is started again
+		log=$(main_pid)
+		kill -KILL $log
+		eventually has_changed $log
+		systemctl stop netmon-pin
+		systemctl is-active netmon-log && exit 1
+		ls -d /sys/fs/bpf/netmon* && exit 1
+		journalctl --unit netmon-log --unit netmon-pin --output cat | grep cannot |
+			grep -v 'cannot tell whether\|been unpinned' && exit 1
+		true
+	END
+}
