@@ -69,7 +69,7 @@ BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARC
 	-fms-extensions -Wno-microsoft-anon-tag -Wall -Wextra -Wshadow -Wno-unused-parameter \
 	-Wno-unknown-warning-option -Wno-default-const-init-var-unsafe
 
-SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c prom.c block.c text.c status.c message.c
+SOURCES := netmon.c options.c command.c names.c users.c cgroup.c unit.c table.c probes.c pin.c history.c report.c columns.c format.c prom.c block.c text.c status.c check.c message.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := $(patsubst systemd/%.in,%,$(wildcard systemd/*.in))
 SYSUSERS := $(wildcard systemd/*.conf)

@@ -13,6 +13,13 @@
 enum { PATIENCE = 2000, SLICE = 100 }; /* milliseconds */
 enum { LONGEST = 8192 };
 
+static struct text *kept; /* see keep_messages() */
+
+void keep_messages(struct text *text)
+{
+	kept = text;
+}
+
 static void wake_up(int signal)
 {
 	(void)signal;
@@ -40,6 +47,10 @@ void put_message(const char *text, size_t length)
 	struct pollfd wait = { .fd = STDERR_FILENO, .events = POLLOUT };
 	int error = errno;
 
+	if (kept) {
+		text_put(kept, text, length);
+		length = 0;
+	}
 	while (length) {
 		int ready = poll(&wait, 1, patience < SLICE ? patience : SLICE);
 		ssize_t written = ready > 0 ? write_some(STDERR_FILENO, text, length) : -1;

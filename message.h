@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include "text.h"
 
 /* The form of a complaint: "netmon: cannot VERB 'OBJECT': REASON: ADVICE".  Without a reason it
  * is errno's; without advice the message ends there.  Returns -1. */
@@ -21,6 +22,9 @@ void vsay(const char *format, va_list arguments) __attribute__((format(printf, 1
 /* Text as it is, such as a library's.  A reader of standard error that takes nothing for two
  * seconds is not waited for: what it has not taken is dropped. */
 void put_message(const char *text, size_t length);
+
+/* From then on messages are appended to the text, not written; NULL: written again. */
+void keep_messages(struct text *text);
 
 /* write(2) that waits for a slow reader in the kernel for 100 milliseconds at most; then it fails
  * with EINTR, unless some bytes were written.  Needs SIGALRM unblocked. */

@@ -18,8 +18,8 @@ enum { WRONG_USAGE = 2 };
 /* How seldom pinned probes may be read, nanoseconds. */
 #define PINNED_INTERVAL 10000000000ULL
 
-/* What an option is for: reading, pinning, showing a pin, removing one. */
-enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN };
+/* What an option is for: reading, pinning, showing a pin, removing one, checking. */
+enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN, C = 1 << CHECK };
 
 /* The options that take one of some words, in the order of the words' enum. */
 static const struct {
@@ -35,7 +35,7 @@ static const struct {
 
 static const char help_head[] =
 	"Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]\n"
-	"       netmon --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
+	"       netmon --check | --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
 	"Writes every interval which process uses the network, and how much.\n"
 	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
 	"\n"
@@ -662,10 +662,15 @@ static void parse_verbose(struct options *options, const char *text)
 static void set_mode(struct options *options, enum mode mode, const char *dir)
 {
 	if (options->mode != READ && options->mode != mode)
-		wrong("cannot use --pin, --status and --unpin at the same time");
+		wrong("cannot use --check, --pin, --status and --unpin at the same time");
 	options->mode = mode;
 	if (dir)
 		options->pin.dir = dir;
+}
+
+static void parse_check(struct options *options, const char *text)
+{
+	set_mode(options, CHECK, text);
 }
 
 static void parse_pin(struct options *options, const char *dir)
@@ -772,7 +777,9 @@ const struct known_option known_options[] = {
 	{ "max-entries", 0, "N", R | P, "connections and the like to tell apart where -o asks\n"
 	  "for more than processes, 1 to 4194304 (65536)", parse_max_entries },
 	{ "attach", 0, "WAY", R | P, "auto, tracepoint, fexit or kprobe (auto)", parse_attach },
-	{ "verbose", 'v', NULL, R | P | S | U, "say how each probe is attached", parse_verbose },
+	{ "check", 0, NULL, C, "say what can be counted here, and end; exit status 0:\n"
+	  "everything, 3: a part, 1: nothing", parse_check },
+	{ "verbose", 'v', NULL, R | P | S | U | C, "say how each probe is attached", parse_verbose },
 	{ "quiet", 'q', NULL, R | P, "do not say what this kernel does not let be counted", parse_quiet },
 
 	{ .help = "Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
@@ -879,6 +886,13 @@ static void check_prom(struct options *options)
 	view->series = view->all = true;
 }
 
+/* Whatever any options may need is to be tried. */
+static void check_all(struct options *options)
+{
+	options->probes.parts = PART_PROCESS | PART_PROTO | PARTS_CALLER | PARTS_ENDS;
+	options->probes.follow = options->probes.verbose = true;
+}
+
 /* What depends on several options. */
 static void combine(struct options *options)
 {
@@ -898,8 +912,11 @@ static void combine(struct options *options)
 	probes->parts = view_parts(view);
 	probes->retransmits = view_has(view, "tx_retrans");
 	probes->follow = options->command;
+	probes->libbpf = probes->verbose;
+	if (options->mode == CHECK)
+		check_all(options);
 	check_layer(options);
-	if (probes->layer == LAYER_IP || probes->parts & (PART_CGROUP | PARTS_ENDS) ||
+	if (options->mode == CHECK || probes->layer == LAYER_IP || probes->parts & (PART_CGROUP | PARTS_ENDS) ||
 	    probes->filter.kinds & (FILTER_NET | FILTER_PORT | FILTER_LOOPBACK))
 		need_cgroups(options);
 	if (!options->interval && !options->command)
@@ -915,7 +932,7 @@ static void combine(struct options *options)
 static void check_mode(struct options *options, const bool given[OPTIONS])
 {
 	static const char *const modes[] = { [PIN] = "--pin", [UNPIN] = "--unpin",
-					     [STATUS] = "--status" };
+					     [STATUS] = "--status", [CHECK] = "--check" };
 
 	for (int i = 0; i < OPTIONS; i++) {
 		if (!given[i] || known_options[i].modes & 1U << options->mode)

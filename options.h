@@ -13,7 +13,7 @@
 enum { MAX_PIDS = 1024 };
 
 /* What netmon is to do. */
-enum mode { READ, PIN, UNPIN, STATUS };
+enum mode { READ, PIN, UNPIN, STATUS, CHECK };
 
 struct options {
 	enum mode mode;

@@ -1260,7 +1260,7 @@ struct probes *probes_open(const struct probes_options *options)
 	struct probes *probes;
 	int error = -1;
 
-	libbpf_verbose = options->verbose;
+	libbpf_verbose = options->libbpf;
 	libbpf_set_print(libbpf_message);
 	if (!capable(options->layer)) {
 		cannot("load", "probes", strerror(EPERM), advice(EPERM, options->layer));
@@ -1343,6 +1343,19 @@ __u64 probes_missed(const struct probes *probes)
 		if (counts(probes, probes->roles[i]))
 			missed += programs_missed(&probes->programs[i], 1);
 	return missed;
+}
+
+const char *probes_libbpf(void)
+{
+	return libbpf_version_string() + 1; /* v1.2 */
+}
+
+bool probes_tracefs(void)
+{
+	int fd = tracefs_open("events/sched/sched_process_exit/id", O_RDONLY);
+
+	close_fd(fd);
+	return fd >= 0;
 }
 
 __u64 probes_peers_missed(const struct probes *probes)

@@ -34,7 +34,8 @@ struct probes_options {
 	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
 	__u64 idle_after;          /* nanoseconds without traffic after which such a key may
 	                              lose its place: more than the time between two readings */
-	bool verbose;              /* say on standard error which way each hook took */
+	bool verbose;              /* say on standard error which way each hook took, */
+	bool libbpf;               /* and what libbpf has to say */
 };
 
 struct probes;
@@ -56,6 +57,12 @@ struct tables *probes_tables(const struct probes *probes);
  * programs that count (Linux 5.12; some would not have counted), and returns that no kretprobe was
  * free for. */
 __u64 probes_missed(const struct probes *probes);
+
+/* The version of libbpf. */
+const char *probes_libbpf(void);
+
+/* Whether tracefs can be read, which classic tracepoints need; with errno. */
+bool probes_tracefs(void);
 
 /* How often a program that only notes the peer of a datagram was skipped. */
 __u64 probes_peers_missed(const struct probes *probes);
