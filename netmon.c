@@ -128,7 +128,7 @@ static void say_peers_missed(struct netmon *netmon)
 	__u64 missed = netmon->probes ? probes_peers_missed(netmon->probes) : 0;
 
 	if (missed > netmon->peers_missed)
-		say("cannot tell the peer of %llu datagrams at most: the kernel skipped the probes: "
+		say("cannot show the peer of at most %llu datagrams: the kernel skipped the probes: "
 		    "their bytes are counted", missed - netmon->peers_missed);
 	netmon->peers_missed = missed;
 }
@@ -138,8 +138,8 @@ static void say_not_followed(struct netmon *netmon)
 	__u64 processes = tables_not_followed(netmon->tables);
 
 	if (processes > netmon->not_followed)
-		say("cannot follow %llu processes of the command: more than %d live: they and "
-		    "what they start are not counted", processes - netmon->not_followed,
+		say("cannot follow %llu descendants of the command: more than %d are alive: they and "
+		    "their descendants are not counted", processes - netmon->not_followed,
 		    MAX_FOLLOWED);
 	netmon->not_followed = processes;
 }
@@ -171,7 +171,7 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	if (!netmon->over && poll(wait, 2, -1) > 0 && wait[1].revents)
 		take_signals(netmon);
 	if (netmon->over && poll(wait, 1, GRACE) == 0) {
-		cannot("write", netmon->output_name, "its reader takes nothing",
+		cannot("write", netmon->output_name, "its reader does not read",
 		       "the last report is lost");
 		return FAILED;
 	}
@@ -260,7 +260,7 @@ static void reopen_output(struct netmon *netmon)
 
 	netmon->reopen = false;
 	if (file < 0 || fstat(file, &status) || dup3(file, netmon->output, O_CLOEXEC) < 0)
-		cannot("reopen", netmon->options.to, NULL, "rows go on to the file that was open");
+		cannot("reopen", netmon->options.to, NULL, "rows still go to the old file");
 	else
 		netmon->regular = S_ISREG(status.st_mode);
 	if (file >= 0)
@@ -487,7 +487,7 @@ static int check_namespace(void)
 	if (errno)
 		return cannot("read", "/proc/self/ns/pid", NULL, "is /proc mounted?");
 	return cannot("follow", "the command", "not in the initial pid namespace",
-		      "run netmon outside of the container");
+		      "run netmon outside the container");
 }
 
 /* Processes have other numbers in a container than in the rows, and for the probes. */
@@ -498,8 +498,8 @@ static void say_pids(const struct options *options)
 	if (errno)
 		cannot("read", "/proc/self/ns/pid", NULL, "is /proc mounted?");
 	else
-		say("cannot tell the processes of --pid by their numbers in this pid namespace: "
-		    "it takes those of the initial one, as the column 'pid' has them");
+		say("cannot use the numbers of this pid namespace for --pid: it takes those of the initial "
+		    "one, as in the column 'pid'");
 }
 
 /* What cannot be seen of the tree of cgroups.  Layer ip does not begin without its root: it would
@@ -544,19 +544,19 @@ static __u32 parts_wanted(const struct options *options)
 /* A pin that cannot be used stops only who insists on it. */
 static const char *way_out(const struct options *options, const char *advice)
 {
-	return options->from ? advice : "counting with probes of its own";
+	return options->from ? advice : "counting with its own probes";
 }
 
 static int check_own(const struct options *options)
 {
 	if (!options->own)
 		return 0;
-	say("cannot use %s: the probes pinned in '%s' are as they are: %s", options->own, options->pin.dir,
+	say("cannot use %s: decided when the probes in '%s' were pinned: %s", options->own, options->pin.dir,
 	    way_out(options, "add --no-pin"));
 	return -1;
 }
 
-/* What the pinned probes do not tell apart, no reader can. */
+/* Keys that the pinned probes do not record, no reader can show. */
 static int check_parts(const struct options *options, __u32 parts)
 {
 	__u32 missing = parts_wanted(options) & ~parts;
@@ -569,10 +569,10 @@ static int check_parts(const struct options *options, __u32 parts)
 		missing |= PART_FAMILY;
 	parts_columns(parts | missing, parts, names, sizeof(names));
 	parts_columns(parts | missing, 0, all, sizeof(all));
-	snprintf(reason, sizeof(reason), "the probes pinned in '%s' do not", options->pin.dir);
+	snprintf(reason, sizeof(reason), "the probes pinned in '%s' do not record it", options->pin.dir);
 	snprintf(advice, sizeof(advice), "pin them again with 'netmon --pin %s --replace -o %s', or add "
 		 "--no-pin", options->pin.dir, all);
-	return cannot("tell apart", names, reason, way_out(options, advice));
+	return cannot("show", names, reason, way_out(options, advice));
 }
 
 /* The tables forget a process that has ended and, if room is short, an address or port that is idle.

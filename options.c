@@ -36,20 +36,20 @@ static const struct {
 static const char help_head[] =
 	"Usage: netmon [OPTION]... [INTERVAL [COUNT]] [-- COMMAND [ARGUMENT]...]\n"
 	"       netmon --check | --pin [DIR] | --status [DIR] | --unpin [DIR]\n"
-	"Writes every interval which process uses the network, and how much.\n"
-	"With COMMAND: runs it and reports only it and what it starts, until it ends.\n"
+	"Writes, every interval, how much each process sends and receives.\n"
+	"With COMMAND: runs it and reports only it and its descendants, until it ends.\n"
 	"\n"
 	"Examples:\n"
-	"  netmon -f table                      who uses the network, each second\n"
-	"  netmon -o comm,raddr,rx_bytes 10 1   who received how much from where, in 10 s\n"
-	"  netmon -f jsonl --to log.jsonl 60    a log, each minute\n"
+	"  netmon -f table                      what uses the network, each second\n"
+	"  netmon -o comm,raddr,rx_bytes 10 1   what programs receive from where, in 10 s\n"
+	"  netmon -f jsonl --to log.jsonl 60    a log, one report a minute\n"
 	"  netmon -f table -- make              what one command moves\n"
 	"\n";
 
 static const char help_tail[] =
 	"\n"
 	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
-	"but to read what is pinned for your group.  Everything else: man netmon\n";
+	"except to read what is pinned for your group.  See also: man netmon\n";
 
 /* Not the process: each would be a series of its own. */
 static const char prom_columns[] = "comm,rx_total,tx_total";
@@ -279,7 +279,7 @@ static void each_filter(const char *option, const char *list,
 		wrong("cannot read '%s' for %s: %s", list, option, strerror(errno));
 	while ((element = strsep(&rest, ","))) {
 		if ((*element == '!') != leave_out)
-			wrong("cannot use '%s' for %s: '!' must stand before each element, or before none",
+			wrong("cannot use '%s' for %s: put '!' before every element, or before none",
 			      list, option);
 		add(options, element + leave_out);
 	}
@@ -344,6 +344,7 @@ static void add_network(struct options *options, const char *text, const char *a
 	struct netmon_network *net = &filter->nets[filter->nets_count];
 	const char *slash = strchrnul(address, '/');
 	char copy[INET6_ADDRSTRLEN];
+	__u32 host_bits = 0;
 	unsigned most;
 
 	if (filter->nets_count == MAX_LISTED)
@@ -366,9 +367,13 @@ static void add_network(struct options *options, const char *text, const char *a
 		most = (unsigned)number("--net", slash + 1, 0, 0, most,
 					net->family == 4 ? "bits from 0 to 32" : "bits from 0 to 128");
 	set_mask(net->mask, most);
-	for (int i = 0; i < 4; i++)
-		if (net->address[i] & ~net->mask[i])
-			wrong("cannot use '%s' for --net: bits are set behind the network's", text);
+	for (int i = 0; i < 4; i++) {
+		host_bits |= net->address[i] & ~net->mask[i];
+		net->address[i] &= net->mask[i];
+	}
+	inet_ntop(net->family == 4 ? AF_INET : AF_INET6, net->address, copy, sizeof(copy));
+	if (host_bits)
+		wrong("cannot use '%s' for --net: host bits are set: use %s/%u", text, copy, most);
 	filter->nets_count++;
 }
 
@@ -726,70 +731,71 @@ __attribute__((noreturn)) static void parse_help(struct options *options, const 
 /* The order is that of --help. */
 const struct known_option known_options[] = {
 	{ .help = "Reports:" },
-	{ "interval", 'i', "SECONDS", R | P, "time between reports, 0.01 to 86400 (1; with COMMAND\n"
+	{ "interval", 'i', "SECONDS", R | P, "time between reports, 0.01 to 86400 (1; with COMMAND:\n"
 	  "one report at its end)", parse_interval },
 	{ "count", 'n', "N", R, "end after N reports", parse_count },
 	{ "window", 'w', "K", R, "average rates over K intervals, 1 to 3600 (1)", parse_window },
 	{ "to", 0, "FILE", R | S, "write to FILE, not to standard output (with COMMAND:\n"
 	  "standard error)", parse_to },
-	{ "append", 0, NULL, R | S, "with --to: keep what FILE has, write behind it", parse_append },
+	{ "append", 0, NULL, R | S, "with --to: append to FILE", parse_append },
 
 	{ .help = "Rows:" },
-	{ "format", 'f', "FORMAT", R | S, "csv, tsv or jsonl; table, for people; prom, for\n"
+	{ "format", 'f', "FORMAT", R | S, "csv, tsv, jsonl; table for people; prom for\n"
 	  "Prometheus (csv)",
 	  parse_format },
 	{ "output", 'o', "COLUMNS", R | P, "the columns, separated by commas; +COLUMNS adds to\n"
 	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
 	  "COMMAND, rx_total,tx_total; all: every column", parse_output },
-	{ "no-header", 0, NULL, R | S, "no line of column names", parse_no_header },
+	{ "no-header", 0, NULL, R | S, "leave out the line of column names", parse_no_header },
 	{ "time", 0, "HOW", R | S, "epoch, iso, local or none (epoch; in a table local)", parse_time },
 	{ "units", 0, "UNITS", R, "in a table: si (1.2M), iec (1.1Mi) or none (si)",
 	  parse_units },
 	{ "sort", 's', "COLUMNS", R, "by COL, COL:asc or COL:desc, separated by commas;\n"
-	  "measures fall, others rise (most traffic first)", parse_sort },
+	  "measures fall, keys rise (most traffic first)", parse_sort },
 	{ "top", 't', "N", R, "at most N rows in a report", parse_top },
-	{ "total", 0, NULL, R, "and a row (total), the sum of all rows", parse_total },
-	{ "all", 'a', NULL, R, "also what had no traffic in the interval", parse_all },
+	{ "total", 0, NULL, R, "add a row (total), the sum of all rows", parse_total },
+	{ "all", 'a', NULL, R, "also write rows without traffic in the interval", parse_all },
 
 	{ .help = "What is counted:" },
-	{ "layer", 0, "LAYER", R, "socket: payload, at the calls; ip: whole IP packets,\n"
-	  "as interfaces send and receive them (socket)", parse_layer },
+	{ "layer", 0, "LAYER", R, "socket: payload, at the calls; ip: IP packets with\n"
+	  "their headers (socket)", parse_layer },
 
-	{ .help = "Filters; what is counted passes all of them.  Each takes a list, separated by\n"
-		  "commas, but --cgroup; with '!' before each, of what not to count:" },
+	{ .help = "Filters; traffic is counted if it passes all.  Each takes a list, separated by\n"
+		  "commas, except --cgroup; '!' before each element inverts it:" },
 	{ "pid", 'p', "PIDS", R | P, "only these processes", parse_pids },
-	{ "comm", 0, "PATTERNS", R, "only processes with such a name: * ? [...]", parse_comm },
-	{ "user", 0, "USERS", R | P, "only these users', by name or id", parse_users },
-	{ "cgroup", 0, "PATH", R | P, "only those in this cgroup (version 2) and below", parse_cgroup },
-	{ "unit", 0, "PATTERNS", R, "only those in such units of systemd", parse_unit },
-	{ "container", 0, "NAMES", R, "only those in such containers, by name or the first\n"
-	  "12 digits of the id", parse_container },
-	{ "proto", 0, "PROTOCOLS", R | P, "only these: names or numbers", parse_protos },
-	{ "port", 0, "PORTS", R | P, "only these, at either end", parse_ports },
+	{ "comm", 0, "PATTERNS", R, "only processes whose name matches: * ? [...]", parse_comm },
+	{ "user", 0, "USERS", R | P, "only processes of these users, by name or id", parse_users },
+	{ "cgroup", 0, "PATH", R | P, "only processes in this cgroup (version 2) or below", parse_cgroup },
+	{ "unit", 0, "PATTERNS", R, "only processes in matching systemd units", parse_unit },
+	{ "container", 0, "NAMES", R, "only processes in matching containers, by name or\n"
+	  "the first 12 digits of the id", parse_container },
+	{ "proto", 0, "PROTOCOLS", R | P, "only these protocols, by name or number", parse_protos },
+	{ "port", 0, "PORTS", R | P, "only traffic with one of these ports at either end", parse_ports },
 	{ "net", 0, "NETWORKS", R | P, "only remote addresses in these: ADDRESS[/BITS],\n"
 	  "private, loopback, link-local, multicast", parse_nets },
-	{ "no-loopback", 0, NULL, R | P, "not what stays on this host", parse_no_loopback },
-	{ "iface", 0, "NAMES", R, "with --layer ip: only at these interfaces", parse_ifaces },
+	{ "no-loopback", 0, NULL, R | P, "leave out traffic that stays on this host", parse_no_loopback },
+	{ "iface", 0, "NAMES", R, "with --layer ip: only packets at these interfaces", parse_ifaces },
 
 	{ .help = "Probes:" },
-	{ "max-processes", 0, "N", R | P, "processes to tell apart, 1 to 4194304 (16384)",
+	{ "max-processes", 0, "N", R | P, "live processes counted separately, up to 4194304\n"
+	  "(16384)",
 	  parse_max_processes },
-	{ "max-entries", 0, "N", R | P, "connections and the like to tell apart where -o asks\n"
-	  "for more than processes, 1 to 4194304 (65536)", parse_max_entries },
+	{ "max-entries", 0, "N", R | P, "connections or other keys counted separately, up to\n"
+	  "4194304 (65536)", parse_max_entries },
 	{ "attach", 0, "WAY", R | P, "auto, tracepoint, fexit or kprobe (auto)", parse_attach },
-	{ "check", 0, NULL, C, "say what can be counted here, and end; exit status 0:\n"
+	{ "check", 0, NULL, C, "report what can be counted here, and end; exit status 0:\n"
 	  "everything, 3: a part, 1: nothing", parse_check },
-	{ "verbose", 'v', NULL, R | P | S | U | C, "say how each probe is attached", parse_verbose },
-	{ "quiet", 'q', NULL, R | P, "do not say what this kernel does not let be counted", parse_quiet },
+	{ "verbose", 'v', NULL, R | P | S | U | C, "report how each probe is attached", parse_verbose },
+	{ "quiet", 'q', NULL, R | P, "no line on what this kernel does not let be counted", parse_quiet },
 
-	{ .help = "Probes that stay, pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
+	{ .help = "Probes pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
 	{ "pin", 0, "[DIR]", P, "load, attach and pin them, and end", parse_pin },
-	{ "pin-group", 0, "GROUP", P, "with --pin: its members may read without root", parse_pin_group },
-	{ "replace", 0, NULL, P, "with --pin: take the place of what is pinned there", parse_replace },
-	{ "status", 0, "[DIR]", S, "say what is pinned", parse_status },
+	{ "pin-group", 0, "GROUP", P, "with --pin: let its members read without root", parse_pin_group },
+	{ "replace", 0, NULL, P, "with --pin: replace what is pinned there", parse_replace },
+	{ "status", 0, "[DIR]", S, "describe what is pinned", parse_status },
 	{ "unpin", 0, "[DIR]", U, "remove what is pinned", parse_unpin },
 	{ "from", 0, "DIR", R, "read what is pinned in DIR", parse_from },
-	{ "no-pin", 0, NULL, R, "use probes of its own, also where some are pinned", parse_no_pin },
+	{ "no-pin", 0, NULL, R, "ignore pinned probes", parse_no_pin },
 
 	{ .help = "Help:" },
 	{ "help", 'h', NULL, R, "this text", parse_help },
@@ -846,15 +852,15 @@ static void check_layer(const struct options *options)
 	const struct probes_options *probes = &options->probes;
 
 	if (probes->layer == LAYER_IP && options->from)
-		wrong("cannot use --from with --layer ip: what is pinned counts calls");
+		wrong("cannot use --from with --layer ip: pinned probes count calls");
 	if (probes->layer == LAYER_IP && probes->attach)
-		wrong("cannot use --attach with --layer ip: there is one way to see packets");
+		wrong("cannot use --attach with --layer ip: there is only one way to count packets");
 	if (probes->layer == LAYER_SOCKET && probes->filter.kinds & FILTER_IFACE)
 		wrong("cannot use --iface without --layer ip: a call has no interface");
 	if (probes->layer == LAYER_SOCKET && probes->parts & PART_IFACE)
 		wrong("cannot use column 'iface' without --layer ip: a call has no interface");
 	if (probes->layer == LAYER_SOCKET && probes->retransmits)
-		wrong("cannot use column 'tx_retrans' without --layer ip: a call is never sent again");
+		wrong("cannot use column 'tx_retrans' without --layer ip: calls are not retransmitted");
 }
 
 static void check_style(struct style *style)
@@ -862,7 +868,7 @@ static void check_style(struct style *style)
 	if (style->units != ANY_UNITS && style->format != TABLE)
 		wrong("cannot use --units without --format table: other formats have plain numbers");
 	if (style->time != BY_FORMAT && style->format == PROM)
-		wrong("cannot use --time with --format prom: it has one way to write a time");
+		wrong("cannot use --time with --format prom: Prometheus has its own time format");
 	if (style->time == BY_FORMAT)
 		style->time = style->format == TABLE ? LOCAL : EPOCH;
 }
@@ -876,7 +882,7 @@ static void check_prom(struct options *options)
 	if (options->mode == STATUS)
 		wrong("cannot use --format prom with --status");
 	if (view->total)
-		wrong("cannot use --total with --format prom: Prometheus adds up itself");
+		wrong("cannot use --total with --format prom: Prometheus sums up itself");
 	if (options->append)
 		wrong("cannot use --append with --format prom: each report replaces the file");
 	for (size_t i = 0; i < view->columns_count; i++)
@@ -900,7 +906,7 @@ static void combine(struct options *options)
 	struct probes_options *probes = &options->probes;
 
 	if (options->command && probes->pids_count)
-		wrong("cannot use --pid with a command: it is the process to report");
+		wrong("cannot use --pid with a command: the command is the process to report");
 	choose_columns(options);
 	check_style(&options->style);
 	if (options->style.format == PROM)
@@ -1011,7 +1017,7 @@ __attribute__((noreturn)) static void wrong_option(bool incomplete, const char *
 	if (optopt && optopt < FIRST_VALUE)
 		argument = letter;
 	if (!known)
-		wrong("cannot use '%s': no such option, or more than one begins so", argument);
+		wrong("cannot use '%s': no such option, or an ambiguous abbreviation", argument);
 	wrong("cannot use '%s': it %s an argument", argument, incomplete ? "needs" : "does not take");
 }
 

@@ -64,7 +64,7 @@ static void close_fd(int fd)
 
 static const char *reason_of(int error)
 {
-	return error == ELOOP ? "netmon follows no symbolic link" : strerror(error);
+	return error == ELOOP ? "netmon does not follow symbolic links" : strerror(error);
 }
 
 static bool needs_root(int error)
@@ -498,7 +498,7 @@ static int open_parents(const struct pin_options *options, const struct place *p
 				return cannot("open to the group", options->dir, NULL, NULL);
 			}
 			if (options->verbose)
-				say("a directory above '%s' may be searched by all", options->dir);
+				say("a directory above '%s' is now searchable by all", options->dir);
 		}
 		above = open_dir(dir, "..", O_RDONLY);
 		close(dir);
@@ -606,7 +606,7 @@ static int take_place(const struct pin_options *options, const struct place *pla
 		error = old < 0 ? move_in(place, name) : replace(options, place, name, old);
 	close_fd(old);
 	if (!error && !is_still(dir, place->parent, place->name))
-		error = cannot("pin to", place->dir, "somebody renames what is there", NULL);
+		error = cannot("pin to", place->dir, "another process renames files there", NULL);
 	return error;
 }
 
@@ -732,7 +732,7 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 static int refuse(const struct pin *pin, const char *reason, const char *advice)
 {
 	return cannot("read the pin", pin->dir, reason,
-		      pin->insists ? advice : "counting with probes of its own");
+		      pin->insists ? advice : "counting with its own probes");
 }
 
 static int refuse_incomplete(const struct pin *pin)

@@ -59,18 +59,18 @@ static const struct hook {
 	bool reads;               /* kernel memory by its address, which lockdown may refuse */
 } hooks[] = {
 	{ "sched_process_exit", "sched", END, NULL,
-	  "the end of a process (it keeps its place in the table)", false },
+	  "the end of processes (they keep their rows)", false },
 	{ "task_rename", "task", NAME, NULL, NULL, true },
 	{ "__set_task_comm", NULL, NAME, "task_rename",
-	  "that a process changes its name", false },
-	{ "task_newtask", "task", CHILD, NULL, "what the command starts", false },
+	  "new names of processes", false },
+	{ "task_newtask", "task", CHILD, NULL, "descendants of the command", false },
 	{ "cgroup_rmdir", "cgroup", GONE, NULL, "paths of cgroups that are removed before a report", true },
 	{ "sendmsg4", CGROUP_V2, PEER, NULL,
 	  "the peer of an IPv4 datagram sent by an unconnected socket", false },
 	{ "sendmsg6", CGROUP_V2, PEER, NULL,
 	  "the peer of an IPv6 datagram sent by an unconnected socket", false },
 	{ "__skb_recv_udp", NULL, PEER, NULL,
-	  "the peer of a datagram where the receiver does not ask for it", true },
+	  "the peer of a datagram if the receiver does not ask for it", true },
 	{ "recvmsg4", CGROUP_V2, PEER, "__skb_recv_udp",
 	  "the peer of a received IPv4 datagram", false },
 	{ "recvmsg6", CGROUP_V2, PEER, "__skb_recv_udp",
@@ -78,7 +78,7 @@ static const struct hook {
 	{ "sock_create", CGROUP_V2, PACKETS, NULL, NULL, false },
 	{ "skb_egress", CGROUP_V2, PACKETS, NULL, NULL, false },
 	{ "skb_ingress", CGROUP_V2, PACKETS, NULL, NULL, false },
-	{ "tcp_retransmit_skb", "tcp", RETRANSMITS, NULL, "what TCP sends again (tx_retrans)", false },
+	{ "tcp_retransmit_skb", "tcp", RETRANSMITS, NULL, "retransmitted TCP packets (tx_retrans)", false },
 	{ "sock_send_length", "sock", SENDS, NULL, NULL, false },
 	{ "sock_recv_length", "sock", RECEIVES, NULL, NULL, false },
 	{ "inet_sendmsg", NULL, SENDS, "sock_send_length", "IPv4 sends", false },
@@ -188,7 +188,7 @@ static const char *advice(int error, enum layer layer)
 		return layer == LAYER_IP ? "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
 					 : "run it as root, or with CAP_BPF and CAP_PERFMON";
 	if (error == EPERM && in_user_namespace())
-		return "run it outside of the user namespace, whose root has no rights to the kernel";
+		return "run it outside the user namespace";
 	if (error == EPERM)
 		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
 		       "in a container, rights outside of it";
@@ -656,13 +656,13 @@ void probes_say_holes(const struct holes *holes)
 		if (holes->refused & 1U << i)
 			add_hole(text, sizeof(text), hooks[i].hole);
 	if (holes->waiting)
-		add_hole(text, sizeof(text), "receives that waited already when it began");
+		add_hole(text, sizeof(text), "receives that were already waiting");
 	if (*text || holes->skipped)
 		say("counting%s%s", text, !holes->skipped ? "" : "; under load this kernel may skip calls: "
-		    "netmon will say how many: is tracefs mounted and readable?");
+		    "netmon will report how many: is tracefs mounted and readable?");
 }
 
-#define NEEDS_STORAGE "cannot use --layer ip: this kernel lets no probe of calls reach the storage of " \
+#define NEEDS_STORAGE "cannot use --layer ip: on this kernel no probe of calls can use the storage of " \
 		      "sockets: it takes Linux 5.11, on arm64 Linux 6.4"
 
 /* Layer ip: a hook of packets that it cannot do without.  EPERM is not the kernel's refusal: its
@@ -672,7 +672,7 @@ static void say_refused(const struct hook *hook, int root)
 	errno = 0;
 	if (!try_cgroup(hook, root) && errno == EPERM)
 		cannot("attach to", hook->name, NULL,
-		       "another program holds this hook of the root cgroup for itself "
+		       "another program is attached to this hook of the root cgroup exclusively "
 		       "(without BPF_F_ALLOW_MULTI): see 'bpftool cgroup show'");
 	else
 		cannot("attach to", hook->name, "refused by this kernel", "--layer ip needs it");

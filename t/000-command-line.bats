@@ -229,20 +229,20 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 		refused "for --net: " --net="$word"
 	done
 	refused "'::ffff:10.0.0.0/104' for --net: write it as an IPv4 network" --net ::ffff:10.0.0.0/104
-	refused "'10.0.0.1/8' for --net: bits are set behind the network's" --net 10.0.0.1/8
-	refused "'2001:db8::1/64' for --net: bits are set" --net 2001:db8::1/64
+	refused "'10.0.0.1/8' for --net: host bits are set: use 10.0.0.0/8" --net 10.0.0.1/8
+	refused "'2001:db8::1/64' for --net: host bits are set: use 2001:db8::/64" --net 2001:db8::1/64
 	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
 	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
 	refused "for --net: more than 16" --net private,private,private,private,loopback
 	refused "'Private' for --net" --net Private
 	refused "'!22' for --port: not a number" --port '!!22'
 	for word in '80,!22' '!22,80'; do
-		refused "'$word' for --port: '!' must stand before each element, or before none" --port "$word"
+		refused "'$word' for --port: put '!' before every element, or before none" --port "$word"
 	done
-	refused "'root,!1' for --user: '!' must stand" --user 'root,!1'
-	refused "'!tcp,udp' for --proto: '!' must stand" --proto '!tcp,udp'
-	refused "'1,!2' for --pid: '!' must stand" -p '1,!2'
-	refused "'lo,!eth0' for --iface: '!' must stand" --layer ip --iface 'lo,!eth0'
+	refused "'root,!1' for --user: put '!' before" --user 'root,!1'
+	refused "'!tcp,udp' for --proto: put '!' before" --proto '!tcp,udp'
+	refused "'1,!2' for --pid: put '!' before" -p '1,!2'
+	refused "'lo,!eth0' for --iface: put '!' before" --layer ip --iface 'lo,!eth0'
 	refused "'17' for --comm: more than 16" --comm "$(seq -s , 17)"
 	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
 	refused "'' for --cgroup" --cgroup ''
@@ -381,7 +381,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'--interval': it needs an argument" --interval
 	refused "'--attach': it needs an argument" --attach
 	refused "'--all=yes': it does not take an argument" --all=yes
-	refused "'--a': no such option, or more than one begins so" --a
+	refused "'--a': no such option, or an ambiguous abbreviation" --a
 	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'
 }
 

@@ -95,7 +95,7 @@ teardown() {
 	wait $python || status=$?
 	netmon=
 	equal $status 1
-	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
+	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader does not read"
 }
 
 @test "netmon > /dev/full fails and says why" {
@@ -147,5 +147,5 @@ teardown() {
 	status=0
 	wait "$netmon" || status=$?
 	equal $status 1
-	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader takes nothing"
+	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader does not read"
 }

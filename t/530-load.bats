@@ -224,7 +224,7 @@ as_nobody() {
 	exact jsonl
 	# what it cannot have it says, and what that may lead to
 	if grep -q ': tracepoint$' messages && [ "$(uname -r | cut -d . -f 1)" -ge 7 ]; then
-		contains "$(cat messages)" "under load this kernel may skip calls: netmon will say how many: is tracefs mounted and readable?"
+		contains "$(cat messages)" "under load this kernel may skip calls: netmon will report how many: is tracefs mounted and readable?"
 	fi
 }
 

@@ -305,7 +305,7 @@ rejected() {
 	stop
 	equal "$(grep -c 'pid namespace' messages)" 0
 	run -0 --separate-stderr unshare -pf --mount-proc "$NETMON" --no-pin -p 1 -i 0.01 -n 1
-	contains "$stderr" 'netmon: cannot tell the processes of --pid by their numbers in this pid namespace'
+	contains "$stderr" 'netmon: cannot use the numbers of this pid namespace for --pid'
 }
 
 @test "a filter takes numbers, names, patterns and several values" {

@@ -428,7 +428,7 @@ by_user() {
 	by_user ln -s netmon "$bpf/link"
 	by_user ln -s . "$bpf/dir"
 	by_user ln -s nowhere "$bpf/other-new-00000000"
-	no_link='netmon follows no symbolic link'
+	no_link='netmon does not follow symbolic links'
 	for path in "$bpf/link" "$bpf/dir/netmon"; do
 		refused 1 "cannot unpin '$path': $no_link" --unpin "$path"
 		refused 1 "cannot pin to '$path': $no_link" --pin "$path"
@@ -506,7 +506,7 @@ at_usual_place() {
 }
 
 @test "a pin that cannot be used does not stop a plain netmon: it says so, and counts by itself" {
-	own='counting with probes of its own'
+	own='counting with its own probes'
 	python3 - "$NETMON" <<-'END'
 		import sys
 		program = open(sys.argv[1], "rb").read()
@@ -524,7 +524,7 @@ at_usual_place() {
 		./other --pin 2>/dev/null|made by another build of netmon, $("$NETMON" --version | cut -d ' ' -f 2)
 		mkdir /sys/fs/bpf/netmon|No such file or directory
 		setpriv --reuid=12345 mkdir /sys/fs/bpf/netmon|it belongs to user 12345, neither root nor you
-		ln -s nowhere /sys/fs/bpf/netmon|netmon follows no symbolic link
+		ln -s nowhere /sys/fs/bpf/netmon|netmon does not follow symbolic links
 		\$NETMON --pin 2>/dev/null; rm /sys/fs/bpf/netmon/map_processes|No such file or directory
 	END
 	at_usual_place 'exec "$NETMON" -n 1 -i 0.05' 2>&1 >/dev/null | grep -v '^netmon: counting' >said || true
@@ -600,15 +600,15 @@ refuses_total() {
 }
 
 @test "a plain netmon counts by itself what the pin at the usual place lacks, and says so" {
-	own='counting with probes of its own'
+	own='counting with its own probes'
 	while IFS='|' read -r options reason; do
 		at_usual_place "\$NETMON --pin 2>/dev/null; exec \$NETMON -n 1 -i 0.05 $options" >reports 2>said
 		[ -s reports ]
 		equal "$(grep -v '^netmon: counting' said)" "netmon: $reason: $own"
 	done <<-END
-		-o pid,raddr|cannot tell apart 'family,raddr': the probes pinned in '/sys/fs/bpf/netmon' do not
+		-o pid,raddr|cannot show 'family,raddr': the probes pinned in '/sys/fs/bpf/netmon' do not record it
 		-o comm,tx_total|cannot show 'tx_total' without 'pid': the probes pinned in '/sys/fs/bpf/netmon' forget a process that has ended
-		--max-processes 2048|cannot use --max-processes: the probes pinned in '/sys/fs/bpf/netmon' are as they are
+		--max-processes 2048|cannot use --max-processes: decided when the probes in '/sys/fs/bpf/netmon' were pinned
 	END
 }
 
@@ -731,20 +731,20 @@ refuses_total() {
 
 @test "a column that the pin does not record is refused with the command that pins it" {
 	pin -o +proto
-	refused 1 "cannot tell apart 'family,raddr': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
+	refused 1 "cannot show 'family,raddr': the probes pinned in '$pin' do not record it: pin them again with 'netmon --pin $pin --replace -o pid,proto,family,raddr', or add --no-pin" \
 		--from "$pin" -o pid,raddr
-	refused 1 "cannot tell apart 'uid': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,uid,proto', or add --no-pin" \
+	refused 1 "cannot show 'uid': the probes pinned in '$pin' do not record it: pin them again with 'netmon --pin $pin --replace -o pid,uid,proto', or add --no-pin" \
 		--from "$pin" --user root
 	pin --replace -o +family
-	refused 1 "cannot tell apart 'raddr': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,family,raddr', or add --no-pin" \
+	refused 1 "cannot show 'raddr': the probes pinned in '$pin' do not record it: pin them again with 'netmon --pin $pin --replace -o pid,family,raddr', or add --no-pin" \
 		--from "$pin" -o +family,raddr
 	pin --replace -o user
-	refused 1 "cannot tell apart 'pid': the probes pinned in '$pin' do not: pin them again with 'netmon --pin $pin --replace -o pid,uid', or add --no-pin" \
+	refused 1 "cannot show 'pid': the probes pinned in '$pin' do not record it: pin them again with 'netmon --pin $pin --replace -o pid,uid', or add --no-pin" \
 		--from "$pin"
 	pin --replace -o pid,uid
 	"$NETMON" --from "$pin" -o +user -n 1 -i 0.01 >/dev/null 2>&1
 	pin --replace -o +proto
-	refused 1 "cannot use --attach: the probes pinned in '$pin' are as they are: add --no-pin" \
+	refused 1 "cannot use --attach: decided when the probes in '$pin' were pinned: add --no-pin" \
 		--from "$pin" --attach auto
 	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
 }

@@ -152,7 +152,7 @@ reported() {
 ask() {
 	# shellcheck disable=SC2086	# options are words
 	if "$NETMON" --no-pin $NETMON_OPTIONS -o raddr -n 1 -i 0.01 2>&1 >/dev/null |
-		grep -q 'not seen: .*the peer of a datagram where the receiver does not ask'; then
+		grep -q 'not seen: .*the peer of a datagram if the receiver does not ask'; then
 		echo --ask
 	fi
 }
