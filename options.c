@@ -783,7 +783,7 @@ const struct known_option known_options[] = {
 	{ "max-entries", 0, "N", R | P, "connections or other keys counted separately, up to\n"
 	  "4194304 (65536)", parse_max_entries },
 	{ "attach", 0, "WAY", R | P, "auto, tracepoint, fexit or kprobe (auto)", parse_attach },
-	{ "check", 0, NULL, C, "report what can be counted here, and end; exit status 0:\n"
+	{ "check", 0, NULL, C, "report what can be counted here; exit status 0:\n"
 	  "everything, 3: a part, 1: nothing", parse_check },
 	{ "verbose", 'v', NULL, R | P | S | U | C, "report how each probe is attached", parse_verbose },
 	{ "quiet", 'q', NULL, R | P, "no line on what this kernel does not let be counted", parse_quiet },
