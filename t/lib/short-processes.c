@@ -45,6 +45,6 @@ int main(int argc, char **argv)
 		}
 		usleep(1000);
 	}
-	printf("%.0f processes a second\n", (double)started / passed);
+	printf("%lu processes, %.0f a second\n", started, (double)started / passed);
 	return EXIT_SUCCESS;
 }

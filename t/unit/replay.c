@@ -50,7 +50,8 @@ struct replay {
 	struct report *report;
 	struct tick *tick;
 	struct known *known;
-	size_t known_count;
+	size_t known_count, known_space;
+	size_t *places; /* in known, plus 1, by hash; four for each that has space */
 	__u64 reports;
 	unsigned long line;
 };
@@ -197,22 +198,53 @@ static void free_names(const struct known *known)
 	free(known->cmd);
 }
 
+static bool same_entry(const struct known *a, const struct known *b)
+{
+	return a->entry.pid == b->entry.pid && a->since == b->since &&
+	       !memcmp(&a->entry.key, &b->entry.key, sizeof(a->entry.key));
+}
+
+/* The place of that entry, or the free one where it belongs. */
+static size_t *place_of(const struct replay *replay, const struct known *wanted)
+{
+	const unsigned char *key = (const unsigned char *)&wanted->entry.key;
+	size_t hash = (size_t)(wanted->entry.pid * 31 + wanted->since), at;
+
+	for (size_t i = 0; i < sizeof(wanted->entry.key); i++)
+		hash = (hash ^ key[i]) * 1099511628211U;
+	for (at = hash;; at++) {
+		size_t *place = &replay->places[at % (4 * replay->known_space)];
+
+		if (!*place || same_entry(&replay->known[*place - 1], wanted))
+			return place;
+	}
+}
+
+static void make_space(struct replay *replay)
+{
+	replay->known_space = replay->known_space ? 2 * replay->known_space : 64;
+	replay->known = checked(realloc(replay->known, replay->known_space * sizeof(*replay->known)));
+	free(replay->places);
+	replay->places = checked(calloc(replay->known_space, 4 * sizeof(*replay->places)));
+	for (size_t i = 0; i < replay->known_count; i++)
+		*place_of(replay, &replay->known[i]) = i + 1;
+}
+
 /* The same entry has the same id in every tick, the rank of its first line, and the names of that. */
 static __u64 id_of(struct replay *replay, const struct known *wanted)
 {
-	for (size_t i = 0; i < replay->known_count; i++) {
-		const struct known *known = &replay->known[i];
+	size_t *place;
 
-		if (known->entry.pid == wanted->entry.pid && known->since == wanted->since &&
-		    !memcmp(&known->entry.key, &wanted->entry.key, sizeof(wanted->entry.key))) {
-			free_names(wanted);
-			return i;
-		}
+	if (replay->known_count == replay->known_space)
+		make_space(replay);
+	place = place_of(replay, wanted);
+	if (*place) {
+		free_names(wanted);
+	} else {
+		replay->known[replay->known_count] = *wanted;
+		*place = ++replay->known_count;
 	}
-	replay->known = checked(realloc(replay->known,
-					(replay->known_count + 1) * sizeof(*replay->known)));
-	replay->known[replay->known_count] = *wanted;
-	return replay->known_count++;
+	return *place - 1;
 }
 
 static void read_entry(struct replay *replay, char **at)
@@ -378,6 +410,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < replay.known_count; i++)
 		free_names(&replay.known[i]);
 	free(replay.known);
+	free(replay.places);
 	report_free(replay.report);
 	history_free(replay.history);
 	if (fflush(stdout) || ferror(stdout)) {

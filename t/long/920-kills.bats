@@ -1,0 +1,98 @@
+#!/usr/bin/env bats
+# netmon killed at random moments: while it starts, counts, pins, replaces a pin and reads one.
+# shellcheck disable=SC2154	# what the helpers set
+
+load ../lib/common
+load ../lib/live
+
+: "${KILLS:=500}"
+
+setup() {
+	bpf=
+	live_setup
+	# the last of the ways that this kernel has
+	for way in kprobe fexit tracepoint; do
+		! "$NETMON" -q --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>&1 || break
+	done
+	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
+	mount -t bpf bpf "$bpf"
+	# programs know the user who loaded them: one of this test's own
+	user=$((1000000000 + BASHPID))
+}
+
+teardown() {
+	live_teardown
+	[ -z "$bpf" ] || { umount -l "$bpf" && rmdir "$bpf"; }
+}
+
+# as_user COMMAND...: with all of root's rights that netmon can use
+as_user() {
+	local rights=+bpf,+perfmon,+net_admin,+sys_admin,+dac_override
+	exec setpriv --reuid="$user" --clear-groups --inh-caps=$rights --ambient-caps=$rights -- "$@"
+}
+
+# objects_of PID: what the process has open, "prog 17"
+objects_of() {
+	sed -n 's/^\(prog\|map\|link\)_id:\s*/\1 /p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u
+}
+
+# existing: what the kernel has, by the same names
+existing() {
+	local kind
+	for kind in prog map link; do
+		bpftool -j $kind show | jq -r ".[] | \"$kind \\(.id)\""
+	done | sort -u
+}
+
+# loaded: the programs that the user of this test has loaded
+loaded() {
+	bpftool -j prog show | jq -r --argjson uid "$user" '.[] | select(.uid == $uid) | "prog \(.id)"'
+}
+
+# gone FILE: whether nothing of what FILE lists exists, and no program of the user's
+gone() {
+	[ -z "$(existing | comm -12 "$1" -)$(loaded)" ]
+}
+
+@test "500 netmons that are killed by SIGKILL at random moments leave nothing in the kernel" {
+	chmod 755 . "$bpf"
+	chown "$user" "$bpf"
+	: >seen
+	RANDOM=$KILLS counting=0
+	for ((i = 0; i < KILLS; i++)); do
+		case $((i % 6)) in
+		0) options=(--no-pin -o +user,cgroup) ;;
+		1) options=(--no-pin --layer ip) ;;
+		2) options=(--no-pin --attach "$way") ;;
+		3) options=(--pin "$bpf/netmon") ;;
+		4) options=(--pin "$bpf/netmon" --replace -o +proto) ;;
+		5) options=(-- sleep 5) ;;
+		esac
+		(as_user "$NETMON" -q -i 0.01 "${options[@]}") >/dev/null 2>&1 3>&- &
+		netmon=$!
+		sleep "0.$(printf '%03d' $((RANDOM % 250)))"
+		# every other one is held before, to see all that it has
+		[ $((i / 6 % 2)) = 0 ] || kill -STOP "$netmon" 2>/dev/null || true
+		objects_of "$netmon" >>seen
+		! grep -q '^link' <(objects_of "$netmon") || counting=$((counting + 1))
+		# a command of netmon's is no part of it
+		pkill -KILL -P "$netmon" -x sleep || true
+		kill -KILL "$netmon" 2>/dev/null || true
+		wait "$netmon" || true
+		netmon=
+	done
+	"$NETMON" --unpin "$bpf/netmon"
+	equal "$(ls "$bpf" | grep -v '\.debug$')" '' # which some kernels make
+	sort -u seen -o seen
+	echo "$counting were counting; of them were $(wc -l <seen) objects" >&3
+	[ "$counting" -gt $((KILLS / 5)) ]
+	[ "$(wc -l <seen)" -gt "$KILLS" ]
+	eventually gone seen
+}
+
+@test "a netmon that starts after the kills is exact" {
+	start --attach "$way" -f jsonl
+	traffic up -b 1000000
+	stop
+	exact jsonl
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bats
+# Processes that come and go for long.
+# shellcheck disable=SC2154	# what the helpers set
+
+load ../lib/common
+load ../lib/live
+
+: "${SECONDS_OF_SOAK:=600}" "${PROCESSES_A_MINUTE:=100000}"
+
+setup() { live_setup; }
+teardown() { live_teardown; }
+
+# memory: netmon's resident KiB
+memory() {
+	sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$netmon/status"
+}
+
+@test "ten minutes of 100,000 processes a minute are exact, and netmon's memory does not grow" {
+	# in a network namespace of their own, which tells their rows from others'
+	mkfifo begin end
+	unshare --net sh -c 'ip link set lo up; stat -Lc %i /proc/self/ns/net >namespace; cat begin
+		"$1" "$2" "$3" >started; cat end' - "$BUILD/t/short-processes" $((PROCESSES_A_MINUTE / 60)) \
+		"$SECONDS_OF_SOAK" 3>&- &
+	holder=$!
+	exec 8>begin
+	start -f csv -i 1 -o comm,netns,tx_bytes,tx_calls
+	exec 8>&-
+	until [ -s started ]; do
+		memory >>memory
+		sleep "$((SECONDS_OF_SOAK / 60))"
+	done
+	stop
+	exec 8>end 8>&-
+	wait $holder
+	echo "$(cat started); resident KiB: $(head -1 memory) at first, $(sed -n "$(($(wc -l <memory) / 5 + 1))p" memory) after a fifth of the time, $(tail -1 memory) at last" >&3
+	equal "$(awk -F , -v namespace="$(cat namespace)" '$1 == "short-processes" && $2 == namespace {
+		bytes += $3; calls += $4 }
+		END { print bytes, calls }' reports)" "$(awk '{ print $1 * 100, $1 }' started)"
+	[ "$(awk '{ print $1 }' started)" -ge $((PROCESSES_A_MINUTE * SECONDS_OF_SOAK / 60 * 9 / 10)) ]
+	# what it has after a fifth of the time is enough to the end
+	awk '{ resident[NR] = $1 } END { warm = int(NR / 5) + 1
+		for (i = 1; i <= warm; i++) if (resident[i] > most) most = resident[i]
+		for (i = warm + 1; i <= NR; i++) if (resident[i] > most) { print resident[i] " KiB after " most; exit 1 } }' memory
+}
