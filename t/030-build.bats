@@ -36,6 +36,24 @@ compile() {
 	cmp one/netmon two/deeper/netmon
 }
 
+@test "after 'make run' by root nothing in the tree belongs to root, and its owner can build and clean it" {
+	[ "$(id -u)" = 0 ] || skip 'not root'
+	clone tree
+	chown -R 65534:65534 tree
+	cd tree
+	run -0 make -s run CC=gcc ARGS=--version
+	equal "${lines[-1]}" "$("$NETMON" --version)"
+	[ -e build/netmon.o ]
+	equal "$(find . ! -user 65534)" ''
+	as_owner=(setpriv --reuid=65534 --regid=65534 --clear-groups -- make -s CC=gcc)
+	run -0 "${as_owner[@]}"
+	equal "$output" ''
+	touch netmon.c
+	run -0 "${as_owner[@]}"
+	run -0 "${as_owner[@]}" clean
+	[ ! -e build ]
+}
+
 @test "the user's CPPFLAGS and CFLAGS are added to those that netmon needs" {
 	compile CPPFLAGS=-DUNUSED CFLAGS='-O1 -Werror'
 }

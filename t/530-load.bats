@@ -91,6 +91,7 @@ countable() {
 	case $(uname -r) in
 	5.10.*) skip "layer ip takes Linux 5.11" ;;
 	esac
+	beside_layer_ip
 	NETMON_OPTIONS="" start -f jsonl -i 86400 --layer ip --max-processes 8
 	traffic short -P 100
 	stop
@@ -257,10 +258,10 @@ as_nobody() {
 	exact jsonl
 }
 
-# Names of the kretprobes that netmons have in tracefs
+# kretprobes PID: the names of those in tracefs that this netmon has made
 kretprobes() {
 	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
-		sed -n 's/.*:\(netmon\/[^ ]*\) .*/\1/p' | sort -u
+		sed -n "s/.*:\\(netmon\\/[^ ]*_$1\\) .*/\\1/p" | sort -u
 }
 
 @test "40 receivers that wait keep no receive from being counted by kprobes" {
@@ -300,10 +301,11 @@ kretprobes() {
 @test "a kretprobe that a killed netmon left is removed by the next one" {
 	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
 	start --attach kprobe
-	kretprobes >left
+	killed=$netmon
+	[ -n "$(kretprobes "$killed")" ]
 	kill -KILL "$netmon"
 	wait "$netmon" || true
 	start --attach kprobe
 	stop
-	equal "$(kretprobes | comm -12 left -)" ''
+	equal "$(kretprobes "$killed")" ''
 }

@@ -8,13 +8,14 @@ load lib/live
 setup() {
 	live_setup
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
-	mkdir "$root/netmon-in" "$root/netmon-out"
+	export in=/netmon-in-$$ out=/netmon-out-$$ # another run of the tests has others
+	mkdir "$root$in" "$root$out"
 }
 
 teardown() {
 	live_teardown
 	! mountpoint -q bpf || umount -l bpf
-	[ -z "${root-}" ] || find "$root"/netmon-{in,out} -depth -type d -exec rmdir {} + || true
+	[ -z "${root-}" ] || find "$root$in" "$root$out" -depth -type d -exec rmdir {} + || true
 }
 
 # send CGROUP BYTES: a process sends them from that directory
@@ -26,38 +27,38 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\\\"x\\\" * $2, (\\\"12
 # Without the capabilities that reach out of a namespace, and that open by handle.
 without_handles=(setpriv --bounding-set=-dac_read_search,-sys_ptrace)
 
-# inside COMMAND...: in a cgroup namespace that begins at netmon-in, whose tree is mounted
+# inside COMMAND...: in a cgroup namespace that begins at $in, whose tree is mounted
 inside() {
-	sh -c 'echo $$ >"$1/netmon-in/cgroup.procs"; shift; exec "$@"' sh "$root" \
+	sh -c 'echo $$ >"$1$in/cgroup.procs"; shift; exec "$@"' sh "$root" \
 		unshare --mount --cgroup --propagation private \
 		sh -c 'umount -l "$1" && mount -t cgroup2 cgroup2 "$1" && shift && exec "$@"' sh "$root" \
 		"$@" 7<"$root"
 }
 
 @test "a cgroup 100 levels deep has its whole path, by handle and by reading the tree" {
-	local path=/netmon-in
+	local path=$in
 	for level in {1..100}; do path+=/$level; done
 	mkdir -p "$root$path"
 	send "$root$path" 1234 >sender
 	for how in '' "${without_handles[*]}"; do
-		$how "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes --cgroup /netmon-in \
+		$how "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes --cgroup $in \
 			--to reports -- sh -c '. ./sender; sleep 0.1' 2>messages
 		equal "$(cat reports)" "{\"cgroup\":\"$path\",\"tx_bytes\":1234}"
 	done
 }
 
 @test "in a cgroup namespace, a path is the host's" {
-	send /proc/self/fd/7/netmon-out 100 >sender
-	send /proc/self/fd/7/netmon-in 11 >>sender
+	send /proc/self/fd/7$out 100 >sender
+	send /proc/self/fd/7$in 11 >>sender
 	inside "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes -s cgroup \
 		--to reports -- sh ./sender 2>messages
-	equal "$(cat reports)" '{"cgroup":"/netmon-in","tx_bytes":11}
-{"cgroup":"/netmon-out","tx_bytes":100}'
+	equal "$(cat reports)" "{\"cgroup\":\"$in\",\"tx_bytes\":11}
+{\"cgroup\":\"$out\",\"tx_bytes\":100}"
 	! grep namespace messages || fail "$(cat messages)"
 }
 
 @test "in a cgroup namespace without capabilities, netmon says what is not known" {
-	send /proc/self/fd/7/netmon-out 100 >sender
+	send /proc/self/fd/7$out 100 >sender
 	inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes \
 		--to reports -- sh ./sender 2>messages
 	equal "$(cat reports)" '{"cgroup":null,"tx_bytes":100}'
@@ -69,7 +70,7 @@ inside() {
 }
 
 @test "in a cgroup namespace, netmon finds the root through process 1 of the host" {
-	send /proc/self/fd/7/netmon-out 100 >sender
+	send /proc/self/fd/7$out 100 >sender
 	# process 1 of a pid namespace is in the first cgroup namespace, as the host's is
 	inside=$(declare -f inside) root=$root unshare --pid --fork --mount-proc bash -c '
 		eval "$inside"
@@ -80,10 +81,10 @@ inside() {
 
 @test "a live process has its unit and container, and filters select by them" {
 	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
-	mkdir "$root/netmon-in/docker-$id.scope" "$root/netmon-out/lxc.payload.web"
-	send "$root/netmon-in/docker-$id.scope" 100 >sender
-	send "$root/netmon-out/lxc.payload.web" 11 >>sender
-	send "$root/netmon-out" 5 >>sender
+	mkdir "$root$in/docker-$id.scope" "$root$out/lxc.payload.web"
+	send "$root$in/docker-$id.scope" 100 >sender
+	send "$root$out/lxc.payload.web" 11 >>sender
+	send "$root$out" 5 >>sender
 	for filter in '' '--container 3fb6*' '--unit none'; do
 		"$NETMON" --no-pin $NETMON_OPTIONS -o unit,container,tx_bytes -s tx_bytes --no-header $filter \
 			--to reports -- sh ./sender 2>messages
@@ -105,40 +106,40 @@ passing() {
 @test "a cgroup that is removed before the report keeps its path" {
 	local long
 	long=$(printf '%0200d/%0200d/%0200d/%0200d/%0200d' 1 2 3 4 5)
-	mkdir -p "$root/netmon-in/$long"
+	mkdir -p "$root$in/$long"
 	{
-		passing "$root/netmon-in/one" 100
-		passing "$root/netmon-in/two (deleted)" 11
-		passing "$root/netmon-in/$long/end-of-a-path-that-is-cut" 7
+		passing "$root$in/one" 100
+		passing "$root$in/two (deleted)" 11
+		passing "$root$in/$long/end-of-a-path-that-is-cut" 7
 	} >sender
 	for how in '' "${without_handles[*]}"; do
 		$how "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes -s tx_bytes \
 			--to reports -- sh ./sender 2>messages
-		equal "$(sed -n 1p reports)" '{"cgroup":"/netmon-in/one","tx_bytes":100}'
-		equal "$(sed -n 2p reports)" '{"cgroup":"/netmon-in/two (deleted)","tx_bytes":11}'
+		equal "$(sed -n 1p reports)" "{\"cgroup\":\"$in/one\",\"tx_bytes\":100}"
+		equal "$(sed -n 2p reports)" "{\"cgroup\":\"$in/two (deleted)\",\"tx_bytes\":11}"
 		# TRACE_CGROUP_PATH_LEN, with a NUL at the end
-		equal "$(sed -n 3p reports | jq -r .cgroup)" "$(printf '/netmon-in/%s/end-of-a-path' "$long" | head -c 1023)"
+		equal "$(sed -n 3p reports | jq -r .cgroup)" "$(printf '%s/%s/end-of-a-path' "$in" "$long" | head -c 1023)"
 		equal "$(wc -l <reports)" 3
 	done
 }
 
 @test "a reader of a pin has the paths of removed cgroups, even among 1,000 others" {
-	python3 - "$root/netmon-in" >others <<-'END'
+	python3 - "$root$in" >others <<-'END'
 		import sys
 		for number in range(1000):
 		    print("mkdir %s/%d\nrmdir %s/%d" % (sys.argv[1], number, sys.argv[1], number))
 	END
-	{ passing "$root/netmon-in/one" 100; cat others; passing "$root/netmon-in/two" 11; } >sender
+	{ passing "$root$in/one" 100; cat others; passing "$root$in/two" 11; } >sender
 	mkdir bpf
 	mount -t bpf bpf bpf
 	"$NETMON" $NETMON_OPTIONS --pin "$PWD/bpf/netmon" -o cgroup 2>messages
 	sh ./sender
 	"$NETMON" --from "$PWD/bpf/netmon" -n 1 -i 0.1 -a -f jsonl -o cgroup,tx_total --to reports \
-		--cgroup /netmon-in 2>>messages
+		--cgroup $in 2>>messages
 	"$NETMON" --unpin "$PWD/bpf/netmon"
 	umount bpf
-	equal "$(jq -c 'select(.tx_total > 0)' reports | sort)" '{"cgroup":"/netmon-in/one","tx_total":100}
-{"cgroup":"/netmon-in/two","tx_total":11}'
+	equal "$(jq -c 'select(.tx_total > 0)' reports | sort)" "{\"cgroup\":\"$in/one\",\"tx_total\":100}
+{\"cgroup\":\"$in/two\",\"tx_total\":11}"
 }
 
 @test "beside cgroup v1, netmon says that its processes have no path there" {

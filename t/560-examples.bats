@@ -8,6 +8,7 @@ load lib/live
 
 setup() {
 	live_setup
+	beside_layer_ip
 	mkdir bin site
 	cat >bin/sudo <<-'END'
 		#!/bin/sh

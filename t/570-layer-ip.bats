@@ -10,6 +10,7 @@ setup() {
 	pin=/sys/fs/bpf/netmon-test-$$
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	export NETMON BUILD
+	beside_layer_ip
 	[[ $BATS_TEST_DESCRIPTION == *5.11* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
 }
 
@@ -573,6 +574,7 @@ for number in range(200):
 		char LICENSE[] SEC("license") = "GPL";
 	END
 	clang -O2 -g -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c -o other.bpf.o other.bpf.c
+	beside_layer_ip --exclusive
 	! bpftool cgroup show "$root" | grep -q egress || skip "another program is attached there"
 	bpftool prog load other.bpf.o "$pin"
 	bpftool cgroup attach "$root" egress pinned "$pin"

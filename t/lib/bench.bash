@@ -2,8 +2,8 @@
 
 # in_tree ARGUMENT...: make, where the sources are
 in_tree() {
-	# what is built is of the tree's owner, as in the Makefile
-	setpriv --reuid="$(stat -c %u "$here")" --regid="$(stat -c %g "$here")" --clear-groups -- \
+	# what is built is of the tree's owner, as in the Makefile; by one run of the tests at a time
+	flock "$here" setpriv --reuid="$(stat -c %u "$here")" --regid="$(stat -c %g "$here")" --clear-groups -- \
 		env -u MAKEFLAGS -u MAKELEVEL make -s -C "$here/.." "$@" >&2
 }
 

@@ -6,6 +6,18 @@
 # The columns that compare/processes needs, and those that tests look at.
 columns=time,dt,pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total
 
+# The root of cgroup v2.
+cgroup_root() {
+	findmnt --first-only --noheadings --types cgroup2 --output TARGET
+}
+
+# beside_layer_ip [OPTION OF FLOCK]: until the test ends, no test of this or another run of the tests has
+# the hooks of layer ip for itself; with --exclusive, no other such test runs
+beside_layer_ip() {
+	exec 6<"$(cgroup_root)"
+	flock --wait 300 "${1---shared}" 6
+}
+
 # Prints why no live test can run here; nothing where they can.
 why_not_live() {
 	if [ "$(id -u)" != 0 ]; then
