@@ -209,6 +209,35 @@ as_member() {
 	setpriv --reuid=65534 --regid=65534 --groups=4242 -- "$@"
 }
 
+# no_kernel_address FILE...: in the tables that a member can read, of which there are some
+no_kernel_address() {
+	as_member "$(PATH=/usr/bin:/bin command -v python3)" - "$@" <<-'END'
+		import ctypes, mmap, os, platform, struct, sys
+		BPF_OBJ_GET = 7
+		number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+		libc, read = ctypes.CDLL(None), 0
+		libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+		libc.mmap.restype = ctypes.c_void_p
+		for path in sys.argv[1:]:
+		    name = ctypes.create_string_buffer(path.encode())
+		    attributes = struct.pack("QII", ctypes.addressof(name), 0, 0)
+		    fd = libc.syscall(number, BPF_OBJ_GET, attributes, len(attributes))
+		    if fd < 0:
+		        continue
+		    about = dict(line.split(":\t") for line in open(f"/proc/self/fdinfo/{fd}"))
+		    size = int(about["value_size"]) * int(about["max_entries"])
+		    size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+		    at = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+		    if at == ctypes.c_void_p(-1).value: # a hash table
+		        continue
+		    read += 1
+		    for word in memoryview((ctypes.c_uint64 * (size // 8)).from_address(at)).cast("B").cast("Q"):
+		        if word >> 47 == 0x1ffff and word >> 32 != 0xffffffff and not word % 8:
+		            sys.exit("%s: %x" % (path, word))
+		sys.exit(read < 5 and "only %d tables can be read" % read)
+	END
+}
+
 @test "members of --pin-group can read, but neither write nor unpin; others cannot read" {
 	if ! "$NETMON" --pin "$pin" --pin-group 4242 2>pin-messages; then
 		# Linux 5.19 lets them
@@ -235,6 +264,7 @@ as_member() {
 	for file in "$pin"/prog_* "$pin"/link_*; do
 		run ! as_member bpftool "$(basename "$file" | sed 's/_.*//')" show pinned "$file"
 	done
+	no_kernel_address "$pin"/map_*
 	as_member cat /dev/null # what follows fails for want of rights, not of this
 	run ! as_member bpftool map update pinned "$pin/map_packet_stats" key 0 0 0 0 value zeroes
 	run ! as_member rm -f "$pin"/link_*
