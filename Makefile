@@ -87,6 +87,8 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats parallel codespell jq bc python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
 	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
+# Daemons, of which the tests run the programs only.
+UNPACKED_PACKAGES := prometheus prometheus-node-exporter
 # Whose probes must load on each kernel: those of them that the archive has.
 CLANGS := clang-14 clang-16 clang-19 clang-22
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
@@ -285,6 +287,7 @@ deps:
 			apt-cache show $$package >/dev/null 2>&1 || continue ;; \
 		esac; wanted="$$wanted $$package"; done; \
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$wanted
+	$(Q)$(if $(filter check check-long,$(MAKECMDGOALS)),$(AS_OWNER) t/lib/unpack build/tools $(UNPACKED_PACKAGES))
 
 # All that make install writes, by the place; but for the files of systemd.
 INSTALLED = sbin/netmon share/man/man8/netmon.8 share/doc/netmon \

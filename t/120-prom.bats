@@ -104,7 +104,7 @@ netmon_transmit_interval_bytes $rows"
 }
 
 @test "promtool accepts the output" {
-	command -v promtool >/dev/null || skip 'promtool is not here: the tests above read the format too'
+	needs_tool promtool
 	python3 "$here/unit/random-names.py" make 2 >"$BATS_TEST_TMPDIR/random.ticks"
 	for columns in comm,rx_total,tx_total pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,time,dt; do
 		replay -f prom -o $columns <"$BATS_TEST_TMPDIR/random.ticks" >"$BATS_TEST_TMPDIR/out"

@@ -6,6 +6,15 @@ here=$(cd "${BASH_SOURCE%/*}/.." && pwd)
 : "${NETMON:=${here%/*}/netmon}"
 : "${BUILD:=${here%/*}/build}"
 export NETMON BUILD
+# what `make deps check` unpacked there
+for tools in "${here%/*}"/build/tools/*/usr/bin; do PATH=$PATH:$tools; done
+
+# needs_tool PROGRAM: skips the test where it is not here; fails it where all must be
+needs_tool() {
+	! command -v "$1" >/dev/null || return 0
+	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"
+	skip "$1 is not here: 'make deps check' gets it"
+}
 # 1 in make check-long: what takes long is done at full size.
 : "${LONG:=0}"
 golden=$here/unit/golden
