@@ -6,6 +6,7 @@
  *
  *     processes    so many that live on
  *     short        so many new ones at each round, one after the other
+ *     users        the same, each of a user of its own
  *     sockets      so many, connected, of one process
  *     peers        so many of one socket
  *
@@ -27,7 +28,7 @@
 #include <unistd.h>
 #include "bench.h"
 
-enum { STACK = 16 << 10, SHARED = CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD };
+enum { FIRST_USER = 1000000, STACK = 16 << 10, SHARED = CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD };
 
 static long count;
 static int sink;                  /* receives nothing: its buffer is full for ever */
@@ -97,14 +98,16 @@ static void all_send(void)
 		wait_while(&done, seen);
 }
 
-static int send_and_end(void *unused)
+/* By the system call: setuid(3) has all threads change, as which it takes the other processes. */
+static int send_and_end(void *user)
 {
-	(void)unused;
+	if (user)
+		must(!syscall(SYS_setuid, (long)(uintptr_t)user), "crowd: setuid");
 	send_to(*sockets, where);
 	_exit(EXIT_SUCCESS);
 }
 
-static void short_ones_send(void)
+static void start_short_ones(long user)
 {
 	static char *top;
 
@@ -112,7 +115,18 @@ static void short_ones_send(void)
 		top = stack();
 	signal(SIGCHLD, SIG_IGN);
 	for (long i = 0; i < count; i++)
-		must(clone(send_and_end, top, SHARED | CLONE_VFORK, NULL) > 0, "crowd: start a process");
+		must(clone(send_and_end, top, SHARED | CLONE_VFORK, user ? (void *)(user + i) : NULL) > 0,
+		     "crowd: start a process");
+}
+
+static void short_ones_send(void)
+{
+	start_short_ones(0);
+}
+
+static void users_send(void)
+{
+	start_short_ones(FIRST_USER);
 }
 
 /* At an address of this program's own, for its ports: those of one do not suffice for many. */
@@ -151,6 +165,7 @@ static const struct kind {
 } kinds[] = {
 	{ "processes", start_all, all_send },
 	{ "short", NULL, short_ones_send },
+	{ "users", NULL, users_send },
 	{ "sockets", open_sockets, sockets_send },
 	{ "peers", NULL, send_to_peers },
 	{ 0 },

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How the cost of an event grows with the number of sockets and of processes."""
+"""How the cost of an event grows with the number of sockets and of processes, and that of a row with the
+number of rows."""
 import contextlib
-from common import QUICK, Spread, crowd, netmon, several
+import os
+import re
+import subprocess
+import tempfile
+from common import BUILD, QUICK, Spread, crowd, netmon, several
 
 OF_ONE = 15000  # sockets: as many as descriptors are allowed
 CONNECTIONS = ["-o", "pid,laddr,lport,raddr,rport,tx_rate", "--max-entries", "200000"]
@@ -34,14 +39,38 @@ def more(kind, count, options):
     return Spread(added), Spread(ratios)
 
 
+def row_cost(count):
+    """Nanoseconds of CPU of a row, from the tick to its text: of the last of four reports, when memory is
+    there."""
+    with tempfile.TemporaryFile("w+") as ticks:
+        for tick in range(5):
+            ticks.write(f"tick {tick}000000000 {tick}000\n")
+            ticks.writelines(f'{pid} 1 "crowd" {tick * pid} {tick} {tick} {tick}\n' for pid in range(1, count + 1))
+        ticks.seek(0)
+        text = subprocess.run([f"{BUILD}/t/replay"], stdin=ticks, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env={**os.environ, "COST": "1"}, text=True, check=True).stderr
+    return 1e3 * int(re.findall(r"(\d+) in all", text)[-1]) / count
+
+
+def add_rows(table):
+    costs = {}
+    for count in (1000, 10000) if QUICK else (1000, 10000, 100000, 1000000):
+        costs[count] = Spread([row_cost(count) for _ in range(several(5))])
+        flat = costs[count].median / costs[10000].median if count > 10000 else None
+        table.add("growth", f"a row of {count:,}", costs[count], "ns", ".0f")
+        if flat:
+            table.add("growth", f"a row of {count:,}, beside one of 10,000", flat, "x", most=1.3)
+
+
 def run(table):
+    add_rows(table)
     for kind, name, options, most in (
             ("sockets", "sockets, default", [], 100000),
             ("sockets", "sockets, connections", CONNECTIONS, 100000),
-            ("processes", "processes", ["--max-processes", "20000"], 10000)):
-        for count in (1, 100, 1000, 10000, 100000):
+            ("processes", "processes", ["--max-processes", "40000"], 20000)):
+        for count in (1, 100, 1000, 10000, 20000, 100000):
             if count > (100 if QUICK else most):
                 break
             added, ratio = more(kind, count, options)
-            table.add("growth", f"send with {count:,} {name}", ratio, "x without", ".3f",
+            table.add("growth", f"send with {count:,} {name}", ratio, "x without", ".3f", most=1.3,
                       remark=f"{added.text('.0f')} ns more")

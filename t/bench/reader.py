@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What netmon itself takes: for a report, to start, to live, on the disk."""
+import contextlib
 import os
+import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from common import BUILD, NETMON, QUICK, Program, Spread, crowd, netmon, several, wait_until
 
 CONNECTIONS = ["-o", "time,pid,comm,raddr,rport,rx_rate,tx_rate", "--max-entries", "200000"]
 PROCESSES = ["--max-processes", "200000"]
+USERS = ["-o", "time,user,rx_rate,tx_rate"]
 
 
 class Reader:
@@ -42,8 +49,9 @@ def warm_memory():
     subprocess.run([sys.executable, "-c", "b'-' * (1 << 29)"], check=True)
 
 
-def report_costs(options, round, count, samples):
-    """CPU and wall milliseconds of a report of the rows that a round makes, and its writes."""
+def report_costs(options, round, count, samples, before=0):
+    """CPU and wall milliseconds of a report of the rows that a round makes, and its writes; after so many
+    rounds before."""
     cpu, wall, writes = [], [], []
     reader = Reader()
     if QUICK:  # on a machine that does other things too
@@ -54,29 +62,151 @@ def report_costs(options, round, count, samples):
     warm_memory()
     with netmon("-i", f"{interval:.3f}", "--no-header", *options, output=reader.output) as it:
         os.close(reader.output)
+        for _ in range(before):
+            round()
+            time.sleep(interval)
         while len(cpu) < samples:
             reader.forget()
-            before, wrote = it.cpu(), it.writes()
+            used, wrote = it.cpu(), it.writes()
             round()
             wait_until(lambda: reader.rows >= 0.9 * count, 10 * interval + 10)
             time.sleep(0.1)
             tick = reader.tick()
             if tick and count <= reader.rows <= 1.1 * count + 20:
-                cpu.append(1e3 * (it.cpu() - before))
+                cpu.append(1e3 * (it.cpu() - used))
                 wall.append(1e3 * (reader.when - tick))
                 writes.append(it.writes() - wrote)
     return Spread(cpu), Spread(wall), Spread(writes)
 
 
-def add_reports(table, kind, name, options, counts, targets):
+def add_reports(table, kind, name, options, counts, targets, before=0):
     for count in counts:
         with crowd(kind, count) as many:
-            cpu, wall, writes = report_costs(options, many.ask, count, several(5))
+            cpu, wall, writes = report_costs(options, many.ask, count, several(5), before)
         what = f"report of {count:,} {name}"
         table.add("reader", f"{what}: CPU", cpu, "ms", most=targets.get(count),
                   remark=f"{1e6 * cpu.median / count:.0f} ns a row")
         table.add("reader", f"{what}: from tick to last row", wall, "ms")
         table.add("reader", f"{what}: writes", writes, "", ".0f")
+
+
+def replayed(window, rows, ticks):
+    """netmon's own code on ticks that are made up, where nothing else moves: CPU microseconds of each report,
+    and the most memory in bytes."""
+    process = subprocess.Popen([f"{BUILD}/t/replay", "-w", str(window)], stdin=subprocess.PIPE, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "COST": "1"})
+    said = []
+    reading = threading.Thread(target=lambda: said.append(process.stderr.read()))
+    reading.start()
+    for tick in range(ticks + 1):
+        lines = [f'{pid} 1 "crowd" {tick} {tick} {tick} {tick}\n' for pid in range(1, rows + 1)]
+        process.stdin.write(f"tick {tick}000000000 {tick}000\n" + "".join(lines))
+    process.stdin.flush()
+    with open(f"/proc/{process.pid}/status") as file:
+        most = next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    process.stdin.close()
+    reading.join()
+    if process.wait():
+        raise RuntimeError(f"replay: {said[0]}")
+    return [int(cost) for cost in re.findall(r"(\d+) in all", said[0])], most
+
+
+def add_window(table):
+    """Once the window is full, a report costs what it costs without one."""
+    rows, window, last = (100, 20, 20) if QUICK else (1000, 600, 200)
+    (short, before), (long, after) = (replayed(each, rows, window + last) for each in (1, window))
+    short, long = (Spread(costs[-last:]) for costs in (short, long))
+    what = f"report of {rows:,} rows, -w {window}"
+    table.add("reader", f"{what}: CPU beside that of -w 1", long.median / short.median, "x", most=1.3,
+              remark=f"{long.median:.0f} and {short.median:.0f} us")
+    table.add("reader", f"{what}: memory beside that of -w 1", (after - before) / (rows * window),
+              "bytes a row and tick", ".1f", most=None if QUICK else 40.5)
+    if not QUICK:
+        rows, ticks = 10000, 800
+        before, after = (replayed(each, rows, ticks)[1] for each in (1, 3600))
+        table.add("reader", f"{rows:,} rows, -w 3600, {ticks} ticks: memory beside that of -w 1",
+                  (after - before) / (1 << 20), "MiB", ".0f", most=257, remark="bounded to 256")
+
+
+def cgroup_root():
+    with open("/proc/mounts") as file:
+        return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
+
+
+def send_from(cgroup):
+    """A process in that cgroup sends a datagram and ends."""
+    child = os.fork()
+    if not child:
+        with open(f"{cgroup}/cgroup.procs", "w") as file:
+            file.write("0")
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9))
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@contextlib.contextmanager
+def idle_cgroups(base, count):
+    made = []
+    try:
+        for path in (base, *(f"{base}/idle-{i}" for i in range(count))):
+            os.mkdir(path)
+            made.append(path)
+        yield
+    finally:
+        for path in reversed(made):
+            os.rmdir(path)
+
+
+def opened_while(program, do):
+    """How often it opened a file meanwhile, by strace(1); None where that is not installed."""
+    if not shutil.which("strace"):
+        do()
+        return None
+    with tempfile.NamedTemporaryFile("r") as counts:
+        tracing = subprocess.Popen(["strace", "-qq", "-f", "-c", "-e", "openat,open_by_handle_at", "-o", counts.name,
+                                    "-p", str(program.pid)], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        do()
+        tracing.send_signal(signal.SIGINT)
+        tracing.wait()
+        return sum(int(calls) for calls in re.findall(r"^ *\S+ +\S+ +\S+ +(\d+) .*(?:openat|open_by_handle_at)$",
+                                                      counts.read(), re.M))
+
+
+def cgroup_cost(base, short, count_calls):
+    """Of the reports beside cgroups that come and go: CPU milliseconds, or files opened."""
+    def come_and_go():
+        for i in range(short):
+            os.mkdir(f"{base}/short-{i}")
+            send_from(f"{base}/short-{i}")
+            os.rmdir(f"{base}/short-{i}")
+        time.sleep(1.2)
+
+    with netmon("-i", "1", "-o", "time,cgroup,tx_bytes", "--to", "/dev/null") as it:
+        time.sleep(1.2)
+        if count_calls:
+            return opened_while(it, come_and_go)
+        before = it.cpu()
+        come_and_go()
+        return 1e3 * (it.cpu() - before)
+
+
+def add_cgroups(table):
+    root = cgroup_root()
+    idle, short = (200, 10) if QUICK else (2000, 60)
+    what = f"-o cgroup, {idle:,} idle and {short} short-lived"
+    if not root:
+        table.note("reader", what, "no cgroup v2 here")
+        return
+    base = f"{root}/netmon-bench-{os.getpid()}"
+    with idle_cgroups(base, idle):
+        cpu = Spread([cgroup_cost(base, short, False) for _ in range(several(5))])
+        opened = cgroup_cost(base, short, True)
+    table.add("reader", f"{what}: CPU in all", cpu, "ms", most=20)
+    if opened is None:
+        table.note("reader", f"{what}: files opened", "strace is not installed")
+    else:
+        table.add("reader", f"{what}: files opened", opened, "", ".0f", most=10 * short)
 
 
 def first_tick(options):
@@ -135,6 +265,10 @@ def run(table):
         add_reports(table, "short", "processes that have ended", PROCESSES, [100000], {100000: 100})
         counts.append(100000)
     add_reports(table, "peers", "connections", CONNECTIONS, counts, {100000: 100})
+    add_reports(table, "users", "users", USERS, [100 if QUICK else 10000], {10000: 20},
+                before=1 if QUICK else 12)  # until the name service has answered
+    add_window(table)
+    add_cgroups(table)
     table.add("reader", "from exec to the first row", first_tick([]), "ms", ".0f", most=100)
     table.add("reader", "the same, connections", first_tick(CONNECTIONS[:2]), "ms", ".0f")
     table.add("reader", "the same, layer ip", first_tick(["--layer", "ip"]), "ms", ".0f")

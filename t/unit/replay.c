@@ -20,8 +20,8 @@
  *
  * The variable WIDTH of the environment is the width of the terminal that a table fits.
  *
- * With COST in the environment, the CPU time that each report took to be written is on standard
- * error.
+ * With COST in the environment, the CPU time that each report took, to write it and from its tick on,
+ * is on standard error.
  *
  * Exit status: as netmon's; 3 for a broken fixture, which is no result of netmon's.
  */
@@ -330,25 +330,32 @@ static void write_text(struct text *text)
 	text_free(text);
 }
 
+/* Of CPU, since then. */
+static long microseconds(clock_t since)
+{
+	return (clock() - since) * 1000000 / CLOCKS_PER_SEC;
+}
+
 /* Reports the tick that has been read; false where no more are asked for. */
 static bool end_tick(struct replay *replay)
 {
 	const struct options *options = &replay->options;
 	struct text text = { 0 };
-	clock_t start;
+	clock_t start, made;
 
 	if (!replay->tick)
 		return true;
+	start = clock();
 	if (history_complete(replay->history))
 		checked(NULL);
 	if (history_count(replay->history) < 2)
 		return true;
 	if (report_make(replay->report, replay->history))
 		checked(NULL);
-	start = clock();
+	made = clock();
 	format_report(&text, &options->style, &options->view, replay->report);
 	if (getenv("COST"))
-		fprintf(stderr, "%ld us of CPU\n", (clock() - start) * 1000000 / CLOCKS_PER_SEC);
+		fprintf(stderr, "%ld us of CPU to write, %ld in all\n", microseconds(made), microseconds(start));
 	write_text(&text);
 	return ++replay->reports != options->count;
 }
