@@ -24,7 +24,7 @@ struct value {
 	size_t length;
 };
 
-/* What a row is made of: an entry, or several that do not differ in any key column asked for. */
+/* A row: an entry, or several that have the same values in all requested key columns. */
 struct row {
 	const struct entry *entry;    /* the first of them */
 	bool is_total;                /* the sum of all rows */
@@ -37,7 +37,7 @@ struct row {
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	struct netmon_counters total;
-	__u64 tx_retrans;             /* packets that TCP sent again in the interval */
+	__u64 tx_retrans;             /* packets that TCP retransmitted in the interval */
 	__u64 time;                   /* as in struct tick */
 	__u64 dt;                     /* nanoseconds of the interval */
 	__u64 span;                   /* nanoseconds of the window */
@@ -69,7 +69,7 @@ bool column_counts_packets(const struct column *column);
 /* The protocol's number, PROTO_PACKET for "packet"; -1 if none has that name. */
 int proto_find(const char *name, size_t length);
 
-/* Writes the names of the columns that these parts make, but for those that the parts `named` make
+/* Writes the names of the columns that need these parts, except those that the parts `named` give
  * already, separated by commas; as many as fit. */
 void parts_columns(__u32 parts, __u32 named, char *names, size_t size);
 

@@ -58,7 +58,7 @@ static void close_pipe(int *end)
 	*end = -1;
 }
 
-/* The process: waits for a byte, then becomes the command, or tells why it can't. */
+/* In the child: waits for a byte, then becomes the command or says why it cannot. */
 __attribute__((noreturn)) static void become(const struct command *command, char **arguments, int go,
 					     int trouble)
 {

@@ -32,8 +32,8 @@ void command_take_signals(struct command *command);
  * -1 with a message. */
 int command_make(struct command *command, char **arguments);
 
-/* Lets it run.  Where it can't, says why; it then has ended with status 126 or 127, as a
- * shell would have it. */
+/* Lets it run.  If it cannot be run, says why; it then ends with status 126 or 127, as in a
+ * shell. */
 void command_start(struct command *command);
 
 /* Adds the signals to pass on: all but those that a fault raises, that stop and continue jobs, and
@@ -41,10 +41,10 @@ void command_start(struct command *command);
 void command_add_signals(sigset_t *set);
 
 /* Takes a signal that netmon got: SIGCHLD shows whether the command has ended; others are
- * passed on, but for those of the terminal, which the command gets anyway. */
+ * passed on, except those of the terminal, which the command gets anyway. */
 void command_signal(struct command *command, const struct signalfd_siginfo *signal);
 
-/* Waits for its end; one that was not started ends at once.  `signals` is a signalfd. */
+/* Waits for its end; a command that was not started ends at once.  `signals` is a signalfd. */
 void command_wait(struct command *command, int signals);
 
 /* Ends netmon as the command ended: with its status, or by the same signal. */

@@ -134,7 +134,7 @@ static void put_date(struct text *text, __u64 milliseconds, bool local)
 	text_put_string(text, zone);
 }
 
-/* For people, who know their zone. */
+/* For people: without the zone. */
 static void put_local(struct text *text, __u64 milliseconds)
 {
 	time_t seconds = (time_t)(milliseconds / 1000);

@@ -111,7 +111,7 @@ __u64 history_span(const struct history *history, size_t window)
 
 /* Counters */
 
-/* A counter that is below its last value started again. */
+/* A counter below its last value has started again. */
 static __u64 grown(__u64 before, __u64 after)
 {
 	return after < before ? after : after - before;
@@ -167,7 +167,7 @@ static struct cursor cursor_of(const struct table *table)
 				rows + table->count };
 }
 
-/* The next row, and passes over it; NULL at the end. */
+/* Returns the next row and advances; NULL at the end. */
 static struct known *cursor_next(struct cursor *cursor)
 {
 	bool present = cursor->present < cursor->present_end;
@@ -195,7 +195,7 @@ static int compare_ids(const void *a, const void *b)
 	return (x->entry.id > y->entry.id) - (x->entry.id < y->entry.id);
 }
 
-/* The probes give them in order already. */
+/* The probes usually deliver them in order. */
 static void sort(struct table *table)
 {
 	for (size_t i = 1; i < table->count; i++)
@@ -207,7 +207,7 @@ static void sort(struct table *table)
 
 /* Ticks */
 
-/* The oldest tick leaves: the interval that it began is in the window no longer. */
+/* Drops the oldest tick: the interval that it began leaves the window. */
 static void drop_oldest(struct history *history)
 {
 	struct cursor cursor = cursor_of(&history->newest);
@@ -305,7 +305,7 @@ static int carry(struct history *history)
 	return 0;
 }
 
-/* Keeps what the tick will take from the window when it expires. */
+/* Keeps the growth that is subtracted from the window when the tick expires. */
 static int keep_growth(struct history *history, struct tick *tick)
 {
 	const struct table *table = &history->next;
@@ -367,7 +367,7 @@ void history_changes(const struct history *history,
 	}
 }
 
-/* In one division where the product fits, else by a decimal place at a time. */
+/* By one division if the product fits, else one decimal place at a time. */
 __u64 throughput(__u64 amount, __u64 nanoseconds)
 {
 	const bool fits = amount <= UINT64_MAX / 1000000000;

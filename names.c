@@ -19,7 +19,7 @@ enum { COMMAND_MOST = 4096, KEPT_MOST = 65536 };
 #define SECOND 1000000000ULL         /* nanoseconds */
 #define LONGEST_WAIT (5 * SECOND)
 
-/* What a number stands for.  The text of a report never changes within it. */
+/* What a number stands for.  Within a report its text never changes. */
 struct name {
 	__u64 id;
 	__u64 used;              /* in the report of this number; 0: in none */
@@ -28,7 +28,7 @@ struct name {
 	char *unit, *container;  /* of a cgroup's path; NULL: none */
 	bool is_parsed;
 	bool taken;
-	bool is_final;           /* there is no need to look again */
+	bool is_final;           /* it need not be looked up again */
 };
 
 /* A hash table with open addressing, at least half of it free. */
@@ -45,7 +45,7 @@ struct name_cache {
 	bool read_file;          /* /etc/passwd has been read */
 	bool said_slow;
 	__u64 patience;          /* how long a report waits: nanoseconds */
-	__u64 deadline;          /* until when this one does; 0: it did not have to yet */
+	__u64 deadline;          /* until when this one waits; 0: it has not waited yet */
 	struct table cgroups;
 	struct tables *tables;
 	struct cgroup_paths paths;
@@ -83,7 +83,7 @@ static size_t hash_of(__u64 id)
 	return (size_t)(id ^ id >> 32);
 }
 
-/* The place of the number, or the one where it belongs. */
+/* The element of the number, or the free one where it belongs. */
 static struct name *place_of(const struct table *table, __u64 id)
 {
 	size_t mask = table->capacity - 1, i = hash_of(id) & mask;
@@ -133,7 +133,7 @@ static bool rebuild(struct table *table, size_t capacity, __u64 since)
 	return true;
 }
 
-/* The name of the number, made if it is new.  NULL if memory is short. */
+/* The name of the number, added if it is new.  NULL if memory is short. */
 static struct name *find_or_add(struct table *table, __u64 id)
 {
 	struct name *name = find(table, id);
@@ -149,7 +149,7 @@ static struct name *find_or_add(struct table *table, __u64 id)
 	return name;
 }
 
-/* Drops what the last report did not use, if there is much of it. */
+/* If there are many names, drops those that the last report did not use. */
 static void trim(struct table *table, __u64 report)
 {
 	if (table->count > KEPT_MOST)
@@ -201,7 +201,7 @@ static void add_user(void *context, __u32 uid, const char *text)
 	struct name_cache *cache = context;
 	struct name *name = find_or_add(&cache->users, uid);
 
-	if (!name || name->text) /* the first line of a number is its user's */
+	if (!name || name->text) /* the first line with an id names the user */
 		return;
 	name->text = strdup(text);
 	name->is_final = name->text;
@@ -215,8 +215,8 @@ static __u64 now(void)
 	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
-/* The name service is asked about one user at a time: waits for it to be free, or until the report
- * may wait no longer, and takes its answer. */
+/* The name service answers one question at a time: waits for the answer until the report's
+ * deadline, and keeps it. */
 static void take_answer(struct name_cache *cache)
 {
 	struct name *name;
@@ -236,7 +236,7 @@ static void take_answer(struct name_cache *cache)
 	name->newer = text;
 }
 
-/* A question of an earlier report that has no answer yet keeps this one from waiting at all. */
+/* If a question of an earlier report has no answer yet, this report does not wait. */
 static void set_deadline(struct name_cache *cache)
 {
 	if (!cache->deadline)
@@ -294,7 +294,7 @@ static const char *find_user(void *context, __u32 uid)
 
 /* Cgroups */
 
-/* Takes the path over, if it is new. */
+/* Takes ownership of the path. */
 static void add_cgroup(struct name_cache *cache, __u64 id, char *path)
 {
 	struct name *name = find_or_add(&cache->cgroups, id);
@@ -307,8 +307,8 @@ static void add_cgroup(struct name_cache *cache, __u64 id, char *path)
 	name->is_final = true;
 }
 
-/* A cgroup of a row is older than the report: if one walk does not find it, it is gone.  False if
- * there was no walk. */
+/* A cgroup of a row is older than the report: a cgroup that one walk does not find was removed.
+ * False if there was no walk. */
 static bool walk(struct name_cache *cache)
 {
 	size_t count = 0;
@@ -330,7 +330,7 @@ static void add_gone(void *context, __u64 id, const char *path)
 	add_cgroup(context, id, strdup(path));
 }
 
-/* Where the path is, while the cgroup lives and after that.  False if it may be found later. */
+/* Looks for the path of a live or removed cgroup.  False if it may be found later. */
 static bool seek_cgroup(struct name_cache *cache, __u64 id)
 {
 	char *path = cgroup_path(&cache->paths, id);
@@ -372,7 +372,7 @@ static const char *find_cgroup(void *context, __u64 id)
 	return name ? name->text : NULL;
 }
 
-/* The same, with what its path says. */
+/* Also with the unit and the container in its path. */
 static const struct name *parse_cgroup(struct name_cache *cache, __u64 id)
 {
 	struct name *name = look_up_cgroup(cache, id);

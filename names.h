@@ -14,14 +14,14 @@ struct name_cache;
 
 /* The functions of struct names look things up through this.  `cgroup_root` is as of
  * cgroup_root_open(), and stays the caller's, as do the tables, which have the paths of removed
- * cgroups.  A report waits for the name service for half of its
- * interval (nanoseconds; 0: there is one report at the end) at most.  NULL if memory is short. */
+ * cgroups.  A report waits for the name service for at most half of its
+ * interval (nanoseconds; 0: one report at the end).  NULL if memory is short. */
 struct name_cache *names_new(int cgroup_root, __u64 interval, struct tables *tables);
 
 /* Takes NULL too. */
 void names_free(struct name_cache *cache);
 
-/* Ends a report: what was returned for it is not good any more. */
+/* Ends a report: frees the text that was returned for it. */
 void names_forget(struct name_cache *cache);
 
 /* The functions, with this cache behind them. */

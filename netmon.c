@@ -103,7 +103,7 @@ static int open_timer(__u64 start, __u64 interval)
 	return timer;
 }
 
-/* 0 where that is not known. */
+/* 0 if that is not known. */
 static __u64 calls_missed(const struct netmon *netmon)
 {
 	__u64 missed;
@@ -337,7 +337,7 @@ static int add_entry(void *history, const struct entry *entry)
 }
 
 /* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
- * between the two, or for a slow clock, they are read again, TRIES times at the most.  A reader
+ * between the two, or for a slow clock, they are read again, at most TRIES times.  A reader
  * tells reports apart by their time: no two have the same, even where the last one comes at once
  * after another. */
 static void set_time(struct tick *tick, __u64 last)
@@ -398,7 +398,8 @@ static enum outcome report(struct netmon *netmon)
 	return replaces(netmon) ? replace_output(netmon) : write_text(netmon);
 }
 
-/* The begun interval; where a command has ended, with its totals, if a column tells that row from others. */
+/* Reports the interval in progress; adds the row (total) if a command has ended and comm or kind is
+ * shown. */
 static enum outcome last_report(struct netmon *netmon)
 {
 	enum outcome outcome;
@@ -479,7 +480,7 @@ static int open_report(struct netmon *netmon)
 }
 
 /* A command is followed by its number in the initial pid namespace: in another one netmon
- * would follow somebody else. */
+ * would follow another process. */
 static int check_namespace(void)
 {
 	if (pids_are_initial())
@@ -490,7 +491,7 @@ static int check_namespace(void)
 		      "run netmon outside the container");
 }
 
-/* Processes have other numbers in a container than in the rows, and for the probes. */
+/* In a container, processes have other numbers than in the rows. */
 static void say_pids(const struct options *options)
 {
 	if (!(options->probes.filter.kinds & FILTER_PIDS) || pids_are_initial())
@@ -502,8 +503,7 @@ static void say_pids(const struct options *options)
 		    "one, as in the column 'pid'");
 }
 
-/* What cannot be seen of the tree of cgroups.  Layer ip does not begin without its root: it would
- * miss packets. */
+/* Says which cgroups cannot be seen.  Layer ip needs the root: without it, it would miss packets. */
 static int check_cgroups(const struct options *options)
 {
 	static const char no_paths[] = "netmon is in a cgroup namespace: cgroups outside have no path";
@@ -525,8 +525,7 @@ static int check_cgroups(const struct options *options)
 	return 0;
 }
 
-/* Whether to read what somebody may have pinned.  A command and layer ip have probes of their own,
- * as have those who ask for them. */
+/* Whether to look for a pin.  A command, layer ip and --no-pin have their own probes. */
 static bool looks_for_pin(const struct options *options)
 {
 	return !options->command && !options->no_pin && options->probes.layer != LAYER_IP;
@@ -541,7 +540,7 @@ static __u32 parts_wanted(const struct options *options)
 	       (kinds & FILTER_PIDS ? PART_PROCESS : 0) | (kinds & FILTER_CGROUP ? PART_CGROUP : 0);
 }
 
-/* A pin that cannot be used stops only who insists on it. */
+/* A pin that cannot be used is an error with --from only. */
 static const char *way_out(const struct options *options, const char *advice)
 {
 	return options->from ? advice : "counting with its own probes";
@@ -605,7 +604,7 @@ static int check_totals(const struct options *options, __u32 parts)
 	return cannot("show", object, reason, way_out(options, advice));
 }
 
-/* Says once to a reader that may not open the programs what it cannot know. */
+/* Warns a reader that may not open the programs that it cannot know what was skipped. */
 static void say_pin(const struct netmon *netmon)
 {
 	const struct about *about = pin_about(netmon->pin);
@@ -620,7 +619,7 @@ static void say_pin(const struct netmon *netmon)
 	probes_say_holes(&about->holes);
 }
 
-/* Reads what is pinned: what the probes do not filter, the report does. */
+/* Reads the pin: the report applies the filters that the probes do not. */
 static int use_pin(struct netmon *netmon)
 {
 	struct options *options = &netmon->options;
@@ -636,8 +635,8 @@ static int use_pin(struct netmon *netmon)
 	return 0;
 }
 
-/* libbpf takes a descriptor that it does not get for a feature that the kernel does not have: so
- * there must be enough of them before it begins. */
+/* If libbpf runs out of descriptors, it takes that for a feature that the kernel lacks: so check
+ * first that there are enough. */
 static int check_descriptors(void)
 {
 	int copies[DESCRIPTORS], count = 0, error;

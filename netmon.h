@@ -168,7 +168,7 @@ struct entry {
 	__u32 known;             /* which parts of the key are filled in: enum part */
 	__u32 pid, ppid;
 	__u32 ended;             /* its process has: the last reading of it */
-	char comm[COMM_LEN];     /* not terminated where it fills the field */
+	char comm[COMM_LEN];     /* not terminated if it fills the field */
 	struct netmon_key key;
 	struct netmon_counters total;   /* since the probes began to count */
 	__u64 tx_retrans;        /* layer ip: packets that TCP sent again since then */

@@ -15,7 +15,7 @@
 
 enum { WRONG_USAGE = 2 };
 
-/* How seldom pinned probes may be read, nanoseconds. */
+/* The longest interval of readers of a pin, nanoseconds. */
 #define PINNED_INTERVAL 10000000000ULL
 
 /* What an option is for: reading, pinning, showing a pin, removing one, checking. */
@@ -159,7 +159,7 @@ static void add_columns(struct view *view, const char *list)
 	}
 }
 
-/* What a command adds to the default, but for what the list names itself. */
+/* Columns that a command adds to the default, except those in the list. */
 static void add_command_columns(struct view *view, const char *list)
 {
 	static const char *const names[] = { "rx_total", "tx_total" };
@@ -429,7 +429,7 @@ static void need_cgroups(struct options *options)
 		options->probes.cgroup_root = cgroup_root_open();
 }
 
-/* Copies a path as the column has it, but for the slash at its beginning. */
+/* Copies a path in the form of the column, without the slash at its beginning. */
 static void plain_path(char *plain, const char *path)
 {
 	char *end = plain;
@@ -846,7 +846,7 @@ static void parse_help(struct options *options, const char *text)
 	done();
 }
 
-/* What one layer has and the other has not. */
+/* Options and columns that only one layer has. */
 static void check_layer(const struct options *options)
 {
 	const struct probes_options *probes = &options->probes;
@@ -873,7 +873,7 @@ static void check_style(struct style *style)
 		style->time = style->format == TABLE ? LOCAL : EPOCH;
 }
 
-/* Idle processes have a series too: one that is there now and then tells no rate. */
+/* Idle processes have a series too: Prometheus cannot derive a rate from one with gaps. */
 static void check_prom(struct options *options)
 {
 	struct view *view = &options->view;
@@ -899,7 +899,7 @@ static void check_all(struct options *options)
 	options->probes.follow = options->probes.verbose = true;
 }
 
-/* What depends on several options. */
+/* Checks and settings that depend on several options. */
 static void combine(struct options *options)
 {
 	struct view *view = &options->view;
@@ -927,14 +927,14 @@ static void combine(struct options *options)
 		need_cgroups(options);
 	if (!options->interval && !options->command)
 		options->interval = options->mode == PIN ? PINNED_INTERVAL : 1000000000;
-	/* a report must come between the last bytes of what is idle and the loss of its place: of a
-	 * command it may be the last one */
+	/* a report must come before an idle key loses its row; for a command that can be
+	 * the last report */
 	probes->idle_after = options->interval && !(options->command && options->count)
 				     ? options->interval + 1000000000
 				     : ~0ULL;
 }
 
-/* Every option that was given must have a meaning for what is to be done. */
+/* Refuses options that have no meaning in this mode. */
 static void check_mode(struct options *options, const bool given[OPTIONS])
 {
 	static const char *const modes[] = { [PIN] = "--pin", [UNPIN] = "--unpin",
@@ -987,7 +987,7 @@ static void join(char *text, size_t size, char **words)
 static void fill_getopt(struct option long_options[], char *letters)
 {
 	*letters++ = '+'; /* a command's options are its own */
-	*letters++ = ':'; /* an argument that is missing is told from an unknown option */
+	*letters++ = ':'; /* distinguishes a missing argument from an unknown option */
 	for (int i = 0; i < OPTIONS; i++) {
 		const struct known_option *known = &known_options[i];
 

@@ -4,8 +4,8 @@
  * links and the maps in the kernel when the netmon that loaded them has ended, and through
  * which others find them.  Names there say what a file is: map_*, prog_*, link_*.
  *
- * map_about says whose they are.  It begins the same in all versions; a pin whose maps
- * are laid out in another way is told by its build.
+ * map_about describes the pin.  It begins the same in all versions; `build` identifies the layout of
+ * the maps.
  *
  * A pin is made beside its place, in DIR-new-NUMBER, and takes the place when it is whole.  The
  * maker holds a lock on it: what is there without a lock was left by one that was killed, and the
@@ -28,12 +28,12 @@ struct about {
 	char version[24];
 	__u64 build;             /* of the probes */
 	__u64 since;             /* milliseconds since the epoch */
-	/* from here on as that build has it; altogether a page of memory at the most */
+	/* from here on as that build has it; altogether at most a page of memory */
 	struct layout layout;    /* of the tables */
 	__u32 links, programs;   /* how many are pinned */
 	char attached[1024];     /* how each hook is: HOOK=WAY, with spaces between */
 	struct holes holes;
-	char command[768];       /* the command line that pinned them, cut where it is longer */
+	char command[768];       /* the command line that pinned them, cut if it is longer */
 };
 
 struct pin_options {
@@ -44,7 +44,7 @@ struct pin_options {
 	bool verbose;            /* say on standard error what is done */
 };
 
-/* Whether probes can be pinned there, as far as can be told without trying.  Returns 0,
+/* Whether probes can be pinned there, as far as can be known without trying.  Returns 0,
  * or -1 with a message. */
 int pin_check(const struct pin_options *options);
 
@@ -54,7 +54,7 @@ int pin_check(const struct pin_options *options);
 int pin_make(const struct pin_options *options, struct probes *probes, const char *command);
 
 /* Removes what is pinned there, whole or not, by whatever netmon: its probes end unless
- * somebody else holds them.  Where nothing is there that is said with `verbose`.  Returns
+ * somebody else holds them.  If nothing is pinned, `verbose` says so.  Returns
  * 0, or -1 with a message. */
 int pin_remove(const char *dir, bool verbose);
 
@@ -74,8 +74,8 @@ const struct about *pin_about(const struct pin *pin);
 /* What its probes count into. */
 struct tables *pin_tables(const struct pin *pin);
 
-/* As probes_missed().  Returns false if that is not known, because only who pinned the programs may
- * open them. */
+/* As probes_missed().  Returns false if that is not known, because only their owner may open the
+ * programs. */
 bool pin_missed(const struct pin *pin, __u64 *missed);
 
 /* Whether it has been removed, or another one has its place. */

@@ -18,7 +18,7 @@ enum attach { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_FEXIT, ATTACH_KPROBE };
 
 enum layer { LAYER_SOCKET, LAYER_IP };
 
-/* What to count, how finely to tell it apart, and where to attach. */
+/* What to count, by which keys, and how to attach. */
 struct probes_options {
 	enum layer layer;
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
@@ -30,8 +30,8 @@ struct probes_options {
 	bool follow;               /* with the processes that they start */
 	int cgroup;                /* for FILTER_CGROUP: its directory, a descriptor */
 	int cgroup_root;           /* the root of cgroup v2, a descriptor; -1: there is none */
-	__u32 max_processes;       /* how many processes can be told apart, */
-	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
+	__u32 max_processes;       /* processes that are counted separately, */
+	__u32 max_entries;         /* and keys that are finer than the process, or coarser */
 	__u64 idle_after;          /* nanoseconds without traffic after which such a key may
 	                              lose its place: more than the time between two readings */
 	bool verbose;              /* say on standard error which way each hook took, */
@@ -40,7 +40,7 @@ struct probes_options {
 
 struct probes;
 
-/* Loads and attaches the probes; they count from then on.  NULL with a message where
+/* Loads and attaches the probes; they count from then on.  NULL with a message if
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
 
@@ -75,7 +75,7 @@ __u64 programs_missed(const int *programs, size_t count);
 
 /* For pinning */
 
-/* Tells builds apart whose probes or maps differ: a hash of all that goes into the kernel. */
+/* Identifies the build: a hash of all that is loaded into the kernel. */
 __u64 probes_build(void);
 
 const struct layout *probes_layout(const struct probes *probes);
@@ -90,7 +90,7 @@ struct holes {
 
 const struct holes *probes_holes(const struct probes *probes);
 
-/* Says them in a line; nothing where there are none. */
+/* Reports them in one line; nothing if there are none. */
 void probes_say_holes(const struct holes *holes);
 
 /* How each hook is attached: HOOK=WAY, with spaces between. */
@@ -102,10 +102,10 @@ enum { PROBES_MOST = 64 };
 struct probe {
 	char name[40];
 	int program, link;
-	bool counts;             /* bytes are missed where the kernel skips it */
+	bool counts;             /* bytes are missed if the kernel skips it */
 };
 
-/* The one of that index; false where there are no more. */
+/* The probe with that index; false if there are no more. */
 bool probes_get(const struct probes *probes, size_t index, struct probe *probe);
 
 /* They go on counting when they are closed. */

@@ -11,8 +11,8 @@
 enum { GROUPS_MOST = 1 << 18 };
 
 /* Where rows of several entries are added up: one for each combination of the keys asked
- * for.  Kept from report to report only where totals are asked for that others than living
- * processes have part in. */
+ * for.  Kept from report to report only where totals are asked for that ended processes
+ * are part of. */
 struct group {
 	size_t key;                   /* where its key is in `keys`, */
 	size_t length;                /* and how long */
@@ -22,15 +22,15 @@ struct group {
 	struct netmon_counters total;
 };
 
-/* What a row is sorted by: 32 bytes are moved then, not the row. */
+/* What a row is sorted by: sorting moves 32 bytes, not the row. */
 struct rank {
-	__u64 traffic;                /* in the interval; 0 where another order is asked for */
+	__u64 traffic;                /* in the interval; 0 if another order is asked for */
 	size_t key;                   /* as in struct group */
 	size_t length;
 	size_t row;
 };
 
-/* Half of the hash tells most that differ, without a look at the group. */
+/* Half of the hash distinguishes most groups without a look at them. */
 struct bucket {
 	__u32 hash;                   /* its high half */
 	__u32 group;                  /* its index + 1; 0: none */
@@ -171,7 +171,7 @@ static bool put_value(struct report *report, const struct value *value)
 	return true;
 }
 
-/* Makes it the text that is written.  An empty one is written as one that is not known. */
+/* Replaces the value by the text that is written.  An empty text becomes unknown. */
 static void clean(struct report *report, struct value *value)
 {
 	report->clean.length = 0;
@@ -183,7 +183,7 @@ static void clean(struct report *report, struct value *value)
 		value->text = report->clean.bytes, value->length = report->clean.length;
 }
 
-/* Appends all that tells the row from others, so that memcmp(3) puts keys into the order of the
+/* Appends all keys of the row, so that memcmp(3) puts rows into the order of the
  * columns: no text has a NUL, and addresses of one family are of one length. */
 static bool put_key(struct report *report, const struct row *row)
 {
@@ -209,7 +209,7 @@ static bool put_key(struct report *report, const struct row *row)
 	return put_value(report, &process);
 }
 
-/* As FNV-1a, but of words; then the low bits, which find the bucket, have something of the high ones. */
+/* Like FNV-1a, on words; the shifts mix high bits into the low ones, which choose the bucket. */
 static __u64 hash_of(const char *bytes, size_t length)
 {
 	__u64 hash = 0xcbf29ce484222325, word = 0;
@@ -274,7 +274,7 @@ static bool widen(struct report *report)
 	return true;
 }
 
-/* The group of the key that was put last, made where it is new; NULL where memory is short. */
+/* The group of the key that was put last, added if it is new; NULL if memory is short. */
 static struct group *find_group(struct report *report, size_t key)
 {
 	size_t length = report->keys_length - key;
@@ -303,8 +303,8 @@ static struct group *find_group(struct report *report, size_t key)
 	return &groups[report->groups_count++];
 }
 
-/* Keeps those that have entries, where totals are asked for, and as long as they are not too
- * many the others too. */
+/* If totals are asked for, keeps the groups that have entries and, up to GROUPS_MOST groups, all
+ * others. */
 static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
@@ -331,7 +331,7 @@ static void forget_groups(struct report *report)
 
 /* Rows */
 
-/* In the cgroup that is wanted or below. */
+/* Whether the entry is in the wanted cgroup or below it. */
 static bool in_cgroup(const struct report *report, const struct entry *entry)
 {
 	const struct names *names = report->names;
@@ -350,7 +350,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	bool listed = false;
 
 	if (!entry->known && filter->kinds)
-		return false; /* what found no room may be anybody's */
+		return false; /* it is not known whose it is: (other) */
 	for (size_t i = 0; i < view->pids_count && !listed; i++)
 		listed = view->pids[i] == entry->pid;
 	if (filter->kinds & FILTER_PIDS && listed == leaves_out(filter, FILTER_PIDS))
@@ -361,7 +361,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	return filter_passes(filter, &entry->key);
 }
 
-/* NULL is the name that is not known: it matches no pattern. */
+/* A name that is not known is NULL and matches no pattern. */
 static bool patterns_pass(const struct patterns *patterns, const char *name)
 {
 	bool in = false, any = false;
@@ -378,7 +378,7 @@ static bool patterns_pass(const struct patterns *patterns, const char *name)
 	return in || !any;
 }
 
-/* Whether the name of its cgroup, of that kind, passes. */
+/* Whether the unit, or the container, of the entry's cgroup passes. */
 static bool cgroup_passes(const struct report *report, const struct patterns *patterns,
 			  const char *(*name_of)(void *context, __u64 cgroup),
 			  const struct entry *entry)
@@ -421,7 +421,7 @@ static void look_up(const struct report *report, struct row *row)
 		row->cmd = names->command(names->context, entry->pid);
 }
 
-/* The row, at the end of those there are; NULL where memory is short. */
+/* Appends the row; NULL if memory is short. */
 static struct row *add_row(struct report *report, const struct row *row, size_t key, size_t length)
 {
 	struct row *rows = array_grow(report->rows, report->rows_count, 1, &report->rows_capacity,
@@ -441,7 +441,7 @@ static struct row *add_row(struct report *report, const struct row *row, size_t 
 	return &rows[report->rows_count++];
 }
 
-/* Adds it to the row of the same key. */
+/* Adds the row to the one with the same key. */
 static void merge_row(struct report *report, const struct row *row, size_t key)
 {
 	struct group *group = find_group(report, key);
@@ -469,7 +469,7 @@ static void merge_row(struct report *report, const struct row *row, size_t key)
 		same->total = group->total;
 }
 
-/* Whether what did not move anything can be passed over at once. */
+/* Whether the entry moved nothing and can be skipped. */
 static bool is_idle(const struct report *report, const struct change *change)
 {
 	if (report->view->all || moved(&change->interval) || change->tx_retrans)
@@ -531,7 +531,7 @@ static int compare_by(const struct column *column, const struct row *a, const st
 	return compare_values(&x, &y);
 }
 
-/* The order asked for; then that of the keys, so that it is always the same. */
+/* The order that was asked for, then that of the keys, so that the order is the same each time. */
 static int compare_ranks(const void *a, const void *b, void *context)
 {
 	const struct report *report = context;
@@ -551,7 +551,7 @@ static int compare_ranks(const void *a, const void *b, void *context)
 	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-/* Those to show, in their order. */
+/* Keeps the rows to show and sorts them. */
 static void rank_rows(struct report *report)
 {
 	const bool by_traffic = !report->view->sort_count;

@@ -16,8 +16,8 @@ struct sort_key {
 
 enum { MAX_PATTERNS = 16 };
 
-/* Of names, as of fnmatch(3): a name passes if it matches one of them, unless all are to leave out,
- * and none that is to leave out.  Without any, all names pass. */
+/* Patterns of names, as of fnmatch(3).  A name passes if it matches a pattern without `leave_out`,
+ * if there are any, and no pattern with it. */
 struct patterns {
 	struct {
 		const char *text;
@@ -33,20 +33,20 @@ struct view {
 	struct sort_key sort[MAX_COLUMNS];   /* none: most traffic first */
 	size_t sort_count;
 	size_t window;      /* intervals that rates are averaged over */
-	size_t top;         /* at the most so many rows; 0: all */
+	size_t top;         /* at most this many rows; 0: all */
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
-	bool series;        /* rows of the same text are one, and its totals never fall */
+	bool series;        /* Prometheus: rows with the same text are one, and totals never fall */
 	struct patterns comms, units, containers; /* of names of processes, and of their cgroups */
-	/* what the probes have not left out already, as in struct probes_options; NULL: nothing */
+	/* filters that the probes do not apply, as in struct probes_options; NULL: none */
 	const struct netmon_filter *filter;
 	const __u32 *pids;
 	size_t pids_count;
 	const char *cgroup; /* its path, without the slash at its beginning; "": all of them */
 };
 
-/* What the kernel's numbers stand for.  Each returns text that is good until the next
- * report, or NULL where there is none. */
+/* What the kernel's numbers stand for.  Each returns text that is valid until the next
+ * report, or NULL if there is none. */
 struct names {
 	const char *(*user)(void *context, __u32 uid);
 	const char *(*cgroup)(void *context, __u64 id);      /* its path, */
@@ -63,24 +63,24 @@ bool view_has(const struct view *view, const char *name);
 /* The parts of the kernel's key that it takes to make these rows: enum part. */
 __u32 view_parts(const struct view *view);
 
-/* `parts` is what the entries are told apart by.  The view and the names must live as long as
- * the report.  NULL where memory is short. */
+/* `parts`: the keys of the entries.  The view and the names must live as long as
+ * the report.  NULL if memory is short. */
 struct report *report_new(const struct view *view, __u32 parts, const struct names *names);
 
 /* Takes NULL too. */
 void report_free(struct report *report);
 
-/* Makes the rows of the newest interval; none as long as there are not two ticks.  They
- * are good until the next call or the next tick.  Returns 0, or -1 where memory is short. */
+/* Makes the rows of the newest interval; none until there are two ticks.  They
+ * are valid until the next call or the next tick.  Returns 0, or -1 if memory is short. */
 int report_make(struct report *report, const struct history *history);
 
 /* How many reports were made. */
 __u64 report_number(const struct report *report);
 
-/* The sum of all rows, whether it is among them or not. */
+/* The sum of all rows, whether it is a row or not. */
 const struct row *report_sum(const struct report *report);
 
-/* The rows, in the order asked for; the one that sums them up is the last. */
+/* The rows in the order asked for; the row (total) is the last. */
 size_t report_count(const struct report *report);
 const struct row *report_row(const struct report *report, size_t index);
 

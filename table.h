@@ -13,8 +13,8 @@
 /* How the tables are laid out: the probes are loaded with it, and readers of a pin find it there. */
 struct layout {
 	__u32 parts;               /* of the key: enum part */
-	__u32 max_processes;       /* how many processes can be told apart, */
-	__u32 max_entries;         /* and how many keys that are finer, or have none in them */
+	__u32 max_processes;       /* processes that are counted separately, */
+	__u32 max_entries;         /* and keys that are finer than the process, or coarser */
 	__u32 groups;              /* sets of counters */
 	__u32 by_packet;           /* 1: layer ip */
 };
@@ -32,8 +32,8 @@ __u32 layout_gone(const struct layout *layout);
 /* From a row's counters in one set to those in the next, in counters: sets begin on a page. */
 size_t layout_stride(const struct layout *layout);
 
-/* How many sets of counters there are on so many possible CPUs, whatever layout->groups: one for
- * each or, where all of them would take more than 32 MiB, a power of two that CPUs share. */
+/* How many sets of counters this number of possible CPUs needs: one for each or, if these would take
+ * more than 32 MiB, a power of two that CPUs share. */
 __u32 layout_groups(const struct layout *layout, __u32 cpus);
 
 /* Descriptors of the maps. */
@@ -43,8 +43,8 @@ struct table_fds {
 
 struct tables;
 
-/* Maps the tables; the descriptors are then its own, also where it fails.  `pinned`: they counted
- * before there was this reader.  NULL with a message. */
+/* Maps the tables; takes ownership of the descriptors even if it fails.  `pinned`: counting began
+ * before this reader did.  NULL with a message. */
 struct tables *tables_open(const struct layout *layout, const struct table_fds *fds, bool pinned);
 
 /* Takes NULL too. */

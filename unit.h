@@ -10,11 +10,11 @@
 /* Room for a name: a part of a path has 255 bytes at most. */
 enum { UNIT_SIZE = 256 };
 
-/* Writes the unit that the path lies in, as systemctl(1) names it: the service or scope, of a
- * user's manager the one below it; where there is none, the slice.  False if there is none. */
+/* Writes the unit of the path, as systemctl(1) names it: the service or scope, below a user's
+ * manager the unit of that; otherwise the slice.  False if there is none. */
 bool unit_of(const char *path, char unit[UNIT_SIZE]);
 
-/* Writes the innermost container that the path lies in: the first 12 digits of its id (docker,
+/* Writes the innermost container of the path: the first 12 digits of its id (docker,
  * podman, containerd, CRI-O, Kubernetes), or its name (LXC, systemd-nspawn).  False if there is
  * none. */
 bool container_of(const char *path, char container[UNIT_SIZE]);

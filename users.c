@@ -114,7 +114,7 @@ struct resolver {
 	enum resolved answer;
 };
 
-/* The user's own; an error is no answer. */
+/* WAITING if there was an error. */
 static enum resolved look_up(__u32 uid, char **name)
 {
 	const struct passwd *user = find_passwd(NULL, uid);
