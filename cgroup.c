@@ -62,8 +62,8 @@ static int mount_privately(void)
 	return root;
 }
 
-/* The same of the namespace of process 1, which is this host's first one if netmon sees the
- * processes of the host. */
+/* The same in the namespace of process 1, which is the host's if netmon is in the initial pid
+ * namespace. */
 static int mount_with_process_1(void)
 {
 	int own = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
@@ -118,7 +118,7 @@ static int open_mounted(void)
 	return best;
 }
 
-/* Takes what was opened as the root if it is, or if there was nothing yet. */
+/* Keeps the descriptor if it is the root, or if there is none yet. */
 static void prefer(int *root, int opened)
 {
 	if (*root < 0 || cgroup_is_root(opened)) {
@@ -201,7 +201,7 @@ int cgroup_open(int root, const char *path)
 
 /* Paths */
 
-/* What /proc says that a descriptor is, allocated; NULL with errno. */
+/* The path of a descriptor as in /proc/self/fd, allocated; NULL with errno. */
 static char *link_of(int descriptor)
 {
 	char name[64], text[PATH_MAX];
@@ -246,8 +246,7 @@ void cgroup_paths_free(struct cgroup_paths *paths)
 	paths->prefix = NULL;
 }
 
-/* A cgroup that is removed while its path is read has a suffix there, which may also be a part of
- * its name. */
+/* The path of a cgroup that is just being removed has the suffix; a cgroup can also be named so. */
 static void drop_suffix(int root, __u64 id, char *path)
 {
 	static const char suffix[] = " (deleted)";
@@ -294,13 +293,13 @@ char *cgroup_path(struct cgroup_paths *paths, __u64 id)
 	return path;
 }
 
-/* The cgroups found so far: those at the front have been looked into. */
+/* The cgroups found so far; their children are read in this order. */
 struct walk {
 	struct cgroup *cgroups;
 	size_t count, capacity;
 };
 
-/* Takes the path over. */
+/* Takes ownership of the path. */
 static bool found(struct walk *walk, __u64 id, char *path)
 {
 	struct cgroup *cgroups = !path ? NULL : array_grow(walk->cgroups, walk->count, 1,
@@ -315,7 +314,7 @@ static bool found(struct walk *walk, __u64 id, char *path)
 	return true;
 }
 
-/* Adds the cgroups right below one, unless it is gone by now. */
+/* Adds the children of a cgroup, unless it was removed meanwhile. */
 static bool look_into(struct walk *walk, int root, const char *path)
 {
 	int directory = open_below(root, path + 1);

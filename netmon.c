@@ -40,7 +40,7 @@ struct netmon {
 	struct name_cache *cache;
 	struct names names;
 	struct probes *probes; /* our own, */
-	struct pin *pin;       /* or what is pinned; NULL: the other one */
+	struct pin *pin;       /* or those of a pin; one of the two is NULL */
 	struct tables *tables; /* of either */
 	struct history *history;
 	struct report *report;
@@ -65,8 +65,8 @@ static __u64 now(clockid_t clock)
 	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
 }
 
-/* Signals come through a descriptor, to the same poll as all else.  SIGHUP that is ignored, as by
- * nohup(1), stays so where it would end netmon. */
+/* Signals come through a descriptor, to the poll(2) of everything else.  If SIGHUP is ignored,
+ * as by nohup(1), it stays ignored where it would end netmon. */
 static int open_signals(const struct options *options)
 {
 	struct sigaction hangup;
@@ -84,8 +84,8 @@ static int open_signals(const struct options *options)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* A grid that begins at `start`, nanoseconds of the monotonic clock; for an interval of 0 one
- * that never ticks. */
+/* A timer for a grid that begins at `start` (monotonic clock, nanoseconds); with an interval of
+ * 0 it never expires. */
 static int open_timer(__u64 start, __u64 interval)
 {
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -144,7 +144,7 @@ static void say_not_followed(struct netmon *netmon)
 	netmon->not_followed = processes;
 }
 
-/* Takes the signals that have come.  A command gets them, and its end is netmon's. */
+/* Takes pending signals.  A command gets them; netmon ends when the command does. */
 static void take_signals(struct netmon *netmon)
 {
 	struct signalfd_siginfo signal;
@@ -161,8 +161,8 @@ static void take_signals(struct netmon *netmon)
 	netmon->over |= netmon->command.ended;
 }
 
-/* Waits until the output takes some bytes.  A signal that is to end netmon leaves a
- * stalled reader GRACE to take what there is. */
+/* Waits until the output takes some bytes.  After a signal that ends netmon, a stalled reader
+ * has GRACE to read. */
 static enum outcome wait_for_output(struct netmon *netmon)
 {
 	struct pollfd wait[] = { { .fd = netmon->output, .events = POLLOUT },
@@ -175,7 +175,7 @@ static enum outcome wait_for_output(struct netmon *netmon)
 		       "the last report is lost");
 		return FAILED;
 	}
-	return GO_ON; /* to a write, which tells what else there is */
+	return GO_ON; /* write(2) reports other errors */
 }
 
 /* Writes the text whole. */
@@ -211,7 +211,7 @@ static enum outcome write_text(struct netmon *netmon)
 	return GO_ON;
 }
 
-/* With errno, as where it is closed: see keep_standard(). */
+/* Sets errno as for a closed descriptor: see keep_standard(). */
 static bool is_read_only(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -222,14 +222,14 @@ static bool is_read_only(int fd)
 	return true;
 }
 
-/* Rows are appended also where others write to the file, or truncate it in place. */
+/* O_APPEND: rows come at the end even if another process writes to the file or truncates it. */
 static int open_file(const char *name, int flags)
 {
 	return open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
 }
 
-/* Where the rows go: what a command writes is not to be mixed with them.  A file keeps what it
- * has until there are rows to come: see empty_output(). */
+/* Opens the output; a command keeps standard output to itself.  A file keeps its content until
+ * netmon counts: see empty_output(). */
 static int open_output(struct netmon *netmon)
 {
 	const char *to = netmon->options.to;
@@ -251,8 +251,8 @@ static int open_output(struct netmon *netmon)
 	return 0;
 }
 
-/* Reopens the file of --to by its name: the one that was open may have been renamed.  Without
- * waiting for the reader of a named pipe. */
+/* Reopens the file of --to by its name, since the open one may have been renamed.  O_NONBLOCK:
+ * without waiting for the reader of a named pipe. */
 static void reopen_output(struct netmon *netmon)
 {
 	int file = open_file(netmon->options.to, O_NONBLOCK);
@@ -267,13 +267,13 @@ static void reopen_output(struct netmon *netmon)
 		close(file);
 }
 
-/* Whoever reads the file finds a whole report, as node_exporter does now and then. */
+/* Whether each report replaces the file: node_exporter must always find a whole one. */
 static bool replaces(const struct netmon *netmon)
 {
 	return netmon->options.style.format == PROM && netmon->options.to && netmon->regular;
 }
 
-/* What the file of --to has is not to be mixed with the rows either. */
+/* Empties the file of --to, unless it is appended to or replaced. */
 static int empty_output(const struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
@@ -283,8 +283,7 @@ static int empty_output(const struct netmon *netmon)
 	return cannot("empty", netmon->output_name, NULL, NULL);
 }
 
-/* A header begins the output, and whatever file of --to is empty: a new one, or one that was
- * truncated in place. */
+/* A header begins the output, and each empty file of --to, whether new or truncated. */
 static bool needs_header(const struct netmon *netmon)
 {
 	struct stat status;
@@ -296,7 +295,7 @@ static bool needs_header(const struct netmon *netmon)
 	return !netmon->begun;
 }
 
-/* Writes the report to a file of its own, which then takes the name of --to. */
+/* Writes the report to another file and renames that to the name of --to. */
 static enum outcome replace_output(struct netmon *netmon)
 {
 	const char *to = netmon->options.to;
@@ -336,10 +335,9 @@ static int add_entry(void *history, const struct entry *entry)
 	return cannot("read", "packet_stats", strerror(ENOMEM), NULL);
 }
 
-/* The moment of a tick by both clocks, to a millisecond: where netmon had to wait for a CPU
- * between the two, or for a slow clock, they are read again, at most TRIES times.  A reader
- * tells reports apart by their time: no two have the same, even where the last one comes at once
- * after another. */
+/* Reads both clocks for a tick.  If more than a millisecond passed between the two, because of a
+ * slow clock or a busy CPU, it reads them again, at most TRIES times.  No two reports have the
+ * same time: readers distinguish reports by it. */
 static void set_time(struct tick *tick, __u64 last)
 {
 	static const struct timespec pause = { .tv_nsec = MILLISECOND / 10 };
@@ -367,7 +365,7 @@ static int complete_tick(struct netmon *netmon)
 	return 0;
 }
 
-/* A table fits it, whatever its size is by now; 0: there is no terminal. */
+/* The terminal's present width, which a table fits; 0: there is no terminal. */
 static size_t terminal_width(int output)
 {
 	struct winsize size;
@@ -411,8 +409,7 @@ static enum outcome last_report(struct netmon *netmon)
 	return outcome == GO_ON ? DONE : outcome;
 }
 
-/* The pin that is read has been removed: what it counted to its end is reported, then netmon
- * ends, as nobody counts any more. */
+/* The pin has been removed: reports what it counted until then, and ends. */
 static enum outcome say_gone(struct netmon *netmon)
 {
 	enum outcome outcome = report(netmon);
@@ -421,12 +418,12 @@ static enum outcome say_gone(struct netmon *netmon)
 	return outcome == GO_ON ? FAILED : outcome;
 }
 
-/* Reports at each tick.  A tick that comes late takes those that it missed with it. */
+/* Reports at each tick.  A late tick covers those that were missed. */
 static enum outcome run(struct netmon *netmon)
 {
 	struct pollfd wait[] = { { .fd = netmon->timer, .events = POLLIN },
 				 { .fd = netmon->signals, .events = POLLIN },
-				 { .fd = netmon->output } }; /* its reader has gone, if it says anything */
+				 { .fd = netmon->output } }; /* POLLERR: the reader has gone */
 	__u64 reports = 0;
 	enum outcome outcome = GO_ON;
 
@@ -479,8 +476,8 @@ static int open_report(struct netmon *netmon)
 	return cannot("start", "netmon", NULL, NULL);
 }
 
-/* A command is followed by its number in the initial pid namespace: in another one netmon
- * would follow another process. */
+/* The probes follow a command by its pid in the initial pid namespace; from another namespace
+ * they would follow another process. */
 static int check_namespace(void)
 {
 	if (pids_are_initial())
@@ -531,7 +528,7 @@ static bool looks_for_pin(const struct options *options)
 	return !options->command && !options->no_pin && options->probes.layer != LAYER_IP;
 }
 
-/* The parts of the key that the rows and the filters take. */
+/* The parts of the key that the rows and the filters need. */
 static __u32 parts_wanted(const struct options *options)
 {
 	__u32 kinds = options->probes.filter.kinds;
@@ -563,7 +560,7 @@ static int check_parts(const struct options *options, __u32 parts)
 
 	if (!missing)
 		return 0;
-	/* an address takes its family with it */
+	/* an address needs its family */
 	if (missing & (PART_LADDR | PART_RADDR))
 		missing |= PART_FAMILY;
 	parts_columns(parts | missing, parts, names, sizeof(names));
@@ -685,8 +682,8 @@ static int open_source(struct netmon *netmon)
 	return options->from ? -1 : open_own(netmon);
 }
 
-/* The tick that begins the history.  What a pin has counted before is in it; probes of our
- * own have just begun. */
+/* The first tick of the history.  It has what a pin counted before; netmon's own probes have
+ * just begun. */
 static int first_tick(struct netmon *netmon)
 {
 	struct tick *tick = history_push(netmon->history);
@@ -756,7 +753,7 @@ static enum outcome status(struct netmon *netmon)
 	return outcome == GO_ON ? DONE : outcome;
 }
 
-/* Opens a layer's probes as for counting. */
+/* Opens the probes of a layer as if to count. */
 static enum found try_layer(struct netmon *netmon, enum layer layer)
 {
 	struct options *options = &netmon->options;
@@ -829,8 +826,9 @@ static enum outcome act(struct netmon *netmon)
 	}
 }
 
-/* Where one of the three is closed, nothing else may get its number: messages would go to the file of
- * the rows.  What cannot be written to stays an error, and a command finds it closed. */
+/* If one of the three standard descriptors is closed, keeps its number from being reused:
+ * messages would go to the file of the rows.  Writing to it still fails, and a command finds it
+ * closed. */
 static void keep_standard(void)
 {
 	int fd;

@@ -21,7 +21,7 @@ enum { WRONG_USAGE = 2 };
 /* What an option is for: reading, pinning, showing a pin, removing one, checking. */
 enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN, C = 1 << CHECK };
 
-/* The options that take one of some words, in the order of the words' enum. */
+/* Options that take one of several words, in the order of the enum. */
 static const struct {
 	const char *option;
 	const char *words[6];
@@ -76,8 +76,8 @@ __attribute__((noreturn)) static void done(void)
 	exit(EXIT_SUCCESS);
 }
 
-/* The one parser of numbers: decimal digits and, where `decimals` allows, as many after a
- * point.  Returns the number times 10^decimals; min and max, in the same unit, bound it. */
+/* Parses a number: decimal digits and, if `decimals` is not 0, as many after a point.  Returns
+ * the number times 10^decimals; min and max bound it in the same unit. */
 static __u64 number(const char *option, const char *text, int decimals, __u64 min, __u64 max,
 		    const char *range)
 {
@@ -94,7 +94,7 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 			wrong("cannot use '%s' for %s: not a number: %s", text, option, range);
 		digits = true;
 		if (places >= decimals || value > max)
-			continue; /* too fine or too large already: but is it a number? */
+			continue; /* out of range, but the rest decides whether it is a number */
 		value = value > max / 10 ? max + 1 : 10 * value + (__u64)(*p - '0');
 		places += places >= 0;
 	}
@@ -115,7 +115,7 @@ const char *const *option_words(const char *option)
 	return NULL;
 }
 
-/* Which of the option's words the text is. */
+/* The index of the text among the option's words. */
 static int word(const char *option, const char *text)
 {
 	const char *const *words = option_words(option);
@@ -237,7 +237,7 @@ static void parse_sort(struct options *options, const char *list)
 	}
 }
 
-/* A key by which to sort must tell the rows apart. */
+/* A sort key must be among the columns: without it, rows are sums over it. */
 static void check_sort(const struct view *view)
 {
 	for (size_t i = 0; i < view->sort_count; i++) {
@@ -252,7 +252,7 @@ static void check_sort(const struct view *view)
 	}
 }
 
-/* Calls add() for each element of a list; the element ends where the list did or in a NUL. */
+/* Calls add() for each element of a list. */
 static void each(const char *option, const char *list, void (*add)(struct options *, const char *),
 		 struct options *options)
 {
@@ -892,7 +892,7 @@ static void check_prom(struct options *options)
 	view->series = view->all = true;
 }
 
-/* Whatever any options may need is to be tried. */
+/* --check tries everything that any option needs. */
 static void check_all(struct options *options)
 {
 	options->probes.parts = PART_PROCESS | PART_PROTO | PARTS_CALLER | PARTS_ENDS;
@@ -957,7 +957,7 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 		wrong("cannot use --append without --to");
 }
 
-/* An absolute path, whose parents can be found, without a slash at its end. */
+/* Makes an absolute path without a slash at its end, so that its parents can be found. */
 static void check_dir(struct options *options)
 {
 	static char path[PATH_MAX] = "/";
@@ -983,7 +983,7 @@ static void join(char *text, size_t size, char **words)
 		snprintf(text + length, size - length, "%s%s", length ? " " : "", *words);
 }
 
-/* What getopt_long() needs of the table: a long option's value is its line. */
+/* Makes the arguments of getopt_long() from the table: the value of a long option is its index. */
 static void fill_getopt(struct option long_options[], char *letters)
 {
 	*letters++ = '+'; /* a command's options are its own */
@@ -1008,7 +1008,7 @@ static void fill_getopt(struct option long_options[], char *letters)
 	}
 }
 
-/* In place of the messages of getopt_long(), which write the argument as it is. */
+/* Replaces the messages of getopt_long(), which do not escape the argument. */
 __attribute__((noreturn)) static void wrong_option(bool incomplete, const char *argument)
 {
 	char letter[] = { '-', (char)optopt, '\0' };
@@ -1021,7 +1021,7 @@ __attribute__((noreturn)) static void wrong_option(bool incomplete, const char *
 	wrong("cannot use '%s': it %s an argument", argument, incomplete ? "needs" : "does not take");
 }
 
-/* The line of what getopt_long() returned. */
+/* The index of the option that getopt_long() returned. */
 static int find_option(int value, const char *argument)
 {
 	if (value >= FIRST_VALUE)

@@ -31,7 +31,7 @@ _Static_assert(sizeof(struct about) <= 4096, "readers of all builds map a page o
 
 enum { TRIES = 100 };
 
-/* Where a pin is, or will be: it is looked up in `parent`, which is open, and nowhere else. */
+/* Where a pin is, or will be.  It is only ever looked up in `parent`, which is open. */
 struct place {
 	const char *dir;           /* its path, for messages */
 	const char *name;          /* its end */
@@ -53,7 +53,7 @@ struct pin {
 	struct tables *tables;
 	int programs[PROBES_MOST]; /* for their misses */
 	size_t count;
-	bool knows_missed;         /* it could open them */
+	bool knows_missed;         /* whether the programs could be opened */
 };
 
 static void close_fd(int fd)
@@ -72,7 +72,7 @@ static bool needs_root(int error)
 	return error == EACCES && geteuid();
 }
 
-/* Opens a directory, no link, which has that name there. */
+/* Opens the directory of that name in `parent`; fails if it is a link. */
 static int open_next(int at, const char *name, size_t length)
 {
 	char copy[NAME_MAX + 1];
@@ -158,9 +158,9 @@ static const char *next_file(DIR *files)
 	return NULL;
 }
 
-/* Pins the object, or opens what is pinned if `object` is negative.  Since bpf(2) takes no directory
- * before Linux 6.5, the name is looked up in the current one.  Returns a descriptor or 0, or -1 with
- * errno. */
+/* Pins the object, or opens the pinned one if `object` is negative.  Before Linux 6.5 bpf(2)
+ * takes no directory descriptor, so this changes the current directory.  Returns a descriptor or
+ * 0, or -1 with errno. */
 static int bpf_at(int dir, const char *name, int object)
 {
 	int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), result = -1, error;
@@ -168,12 +168,12 @@ static int bpf_at(int dir, const char *name, int object)
 
 	memset(&options, 0, sizeof(options)); /* libbpf looks at the padding too */
 	options.sz = sizeof(options);
-	/* a map that is opened for reading alone cannot be mapped into memory; it is frozen instead */
+	/* a read-only descriptor of a map cannot be mapped; the map is frozen instead */
 	options.file_flags = has_prefix(name, "map_") ? 0 : BPF_F_RDONLY;
 	if (!fchdir(dir))
 		result = object < 0 ? bpf_obj_get_opts(name, &options) : bpf_obj_pin(object, name);
 	error = errno;
-	/* a directory that cannot be opened is of no use to return to */
+	/* if the current directory cannot be opened, there is none to return to */
 	if ((here < 0 || fchdir(here)) && chdir("/"))
 		error = errno, result = -1;
 	close_fd(here);
@@ -181,7 +181,7 @@ static int bpf_at(int dir, const char *name, int object)
 	return result;
 }
 
-/* Opens a pinned object: a file, no link. */
+/* Opens a pinned object; fails if it is a link. */
 static int open_object(int dir, const char *name)
 {
 	struct stat status;
@@ -194,7 +194,7 @@ static int open_object(int dir, const char *name)
 	return -1;
 }
 
-/* Whether it is a table of such a size, and can be mapped. */
+/* Whether it is a map of this size that can be mapped into memory. */
 static bool is_table(int fd, size_t value_size, size_t max_entries)
 {
 	struct bpf_map_info info = { 0 };
@@ -205,8 +205,8 @@ static bool is_table(int fd, size_t value_size, size_t max_entries)
 	       info.max_entries == max_entries;
 }
 
-/* Copies what map_about says.  Other builds' may be shorter or longer: of these only the part that all
- * have is good.  0, or -1 with errno; EINVAL: it is not netmon's. */
+/* Copies map_about.  That of another build can be shorter or longer; only the part that all
+ * builds share is valid.  0, or -1 with errno; EINVAL: it is not netmon's. */
 static int read_about(int dir, struct about *about)
 {
 	const size_t common = offsetof(struct about, layout);
@@ -237,8 +237,8 @@ static int read_about(int dir, struct about *about)
 	return error ? -1 : 0;
 }
 
-/* Whether the directory is not netmon's, or nobody can tell, and the reason.  As map_about is the first
- * file that is made and the last one that is removed, only an empty directory lacks it. */
+/* Whether the directory is foreign or may be, and the reason.  map_about is the first file that
+ * is made and the last that is removed, so only an empty directory lacks it. */
 static bool is_others(int dir, char reason[PATH_MAX])
 {
 	struct about about;
@@ -267,8 +267,8 @@ static bool is_others(int dir, char reason[PATH_MAX])
 
 /* Removing */
 
-/* Removes the files whose names begin so, map_about only by its whole name.  The order of a directory
- * that changes is not defined. */
+/* Removes the files whose names begin with the prefix, map_about only by its full name.
+ * Repeats until there are none: reading a directory that changes may miss some. */
 static int remove_files(int dir, const char *path, DIR *files, const char *prefix, bool verbose)
 {
 	char whole[PATH_MAX + NAME_MAX + 2];
@@ -286,7 +286,7 @@ static int remove_files(int dir, const char *path, DIR *files, const char *prefi
 			if (unlinkat(dir, name, 0)) {
 				if (errno != ENOENT)
 					return cannot("remove", whole, NULL, NULL);
-				continue; /* another netmon was faster */
+				continue; /* another netmon removed it first */
 			}
 			if (verbose)
 				say("removed '%s'", whole);
@@ -296,7 +296,7 @@ static int remove_files(int dir, const char *path, DIR *files, const char *prefi
 	return 0;
 }
 
-/* Whether that directory still has the name. */
+/* Whether the name still leads to that directory. */
 static bool is_still(int dir, int parent, const char *name)
 {
 	struct stat it, there;
@@ -305,8 +305,7 @@ static bool is_still(int dir, int parent, const char *name)
 	       it.st_dev == there.st_dev && it.st_ino == there.st_ino;
 }
 
-/* Removes netmon's directory `dir`, which has that name: the links first, then nothing counts any
- * more. */
+/* Removes netmon's directory `dir` of that name; the links first, so that counting ends. */
 static int remove_dir(int dir, const struct place *place, const char *name, bool verbose)
 {
 	static const char *const order[] = { "link_", "prog_", "map_", about_name };
@@ -331,14 +330,14 @@ static int remove_dir(int dir, const struct place *place, const char *name, bool
 	return error;
 }
 
-/* A pin is made beside its place, under a name that nobody can take before. */
+/* A pin is made beside its place, under a random name. */
 static bool is_new(const struct place *place, const char *name)
 {
 	return has_prefix(name, place->name) && has_prefix(name + strlen(place->name), "-new-");
 }
 
-/* Whether this user made the directory, and the netmon that did it has ended: while it pins, it holds
- * the lock. */
+/* Whether this user made the directory and the maker has ended: a maker holds the lock while it
+ * pins. */
 static bool is_left(int dir)
 {
 	struct stat status;
@@ -347,7 +346,7 @@ static bool is_left(int dir)
 	       !flock(dir, LOCK_EX | LOCK_NB);
 }
 
-/* Removes what netmons that were killed left beside the place. */
+/* Removes what killed makers left beside the place. */
 static bool remove_left(const struct place *place, bool verbose)
 {
 	DIR *files = list(place->parent);
@@ -408,7 +407,7 @@ static int already_pinned(const struct place *place, int dir)
 	return cannot("pin to", place->dir, reason, advice);
 }
 
-/* Whether the old pin, which is open or -1 with errno, may go. */
+/* Whether the old pin (a descriptor, or -1 with errno) may be replaced. */
 static int check_old(const struct pin_options *options, const struct place *place, int old)
 {
 	char reason[PATH_MAX];
@@ -453,7 +452,7 @@ int pin_check(const struct pin_options *options)
 	return error;
 }
 
-/* A directory that is empty, ours and locked, and its name.  Returns a descriptor, or -1 with errno. */
+/* Makes an empty, locked directory and its name.  Returns a descriptor, or -1 with errno. */
 static int make_dir(const struct place *place, char name[NAME_MAX + 1])
 {
 	for (int tries = 0; tries < TRIES; tries++) {
@@ -473,7 +472,7 @@ static int make_dir(const struct place *place, char name[NAME_MAX + 1])
 			return -1;
 		}
 		dir = open_dir(place->parent, name, O_RDONLY);
-		/* somebody else may have had it in hand before the lock */
+		/* another maker may have removed it before it was locked */
 		if (dir >= 0 && !fstat(dir, &status) && status.st_uid == geteuid() &&
 		    !(status.st_mode & 077) && is_bpf(dir) && !flock(dir, LOCK_EX | LOCK_NB) &&
 		    !fstat(dir, &status) && status.st_nlink)
@@ -484,8 +483,8 @@ static int make_dir(const struct place *place, char name[NAME_MAX + 1])
 	return -1;
 }
 
-/* Members of the group must come through the directories above, whatever their own group; those of
- * others, and outside of the file system, are not ours to open. */
+/* Members of the group must be able to search the directories above.  Changes only directories
+ * of this user and of this file system. */
 static int open_parents(const struct pin_options *options, const struct place *place)
 {
 	int dir = open_dir(place->parent, ".", O_RDONLY), above;
@@ -525,20 +524,20 @@ static int let_group(const struct pin_options *options, const struct place *plac
 	return open_parents(options, place);
 }
 
-/* What a member of the group, without any right else, gets when it opens map_about: 0 or an error. */
+/* What a member of the group without capabilities gets from opening map_about: 0 or an errno. */
 static int read_as_member(const struct place *place, const char *name, gid_t gid)
 {
 	char path[PATH_MAX];
 	int dir;
 
 	if (setgroups(1, &gid) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
-		return 0; /* who may not become somebody else cannot know */
+		return 0; /* without the right to change users, this cannot be tried */
 	snprintf(path, sizeof(path), "%.*s%s", (int)(place->name - place->dir), place->dir, name);
 	dir = open_dir(AT_FDCWD, path, O_PATH);
 	return dir < 0 || open_object(dir, about_name) < 0 ? errno : 0;
 }
 
-/* Whether the group can really read; a child tries. */
+/* Whether the group can read; a child process tries. */
 static int try_group(const struct pin_options *options, const struct place *place, const char *name)
 {
 	int status = 0;
@@ -572,7 +571,7 @@ static int pin_object(const struct pin_options *options, int dir, const struct p
 	return 0;
 }
 
-/* renameat2(2), which musl does not have: gives the directory of that name its place. */
+/* Renames the new directory to its place by renameat2(2), which musl lacks. */
 static int rename_to_place(const struct place *place, const char *name, unsigned flags)
 {
 	return (int)syscall(SYS_renameat2, place->parent, name, place->parent, place->name, flags);
@@ -585,8 +584,8 @@ static int move_in(const struct place *place, const char *name)
 	return cannot("pin to", place->dir, NULL, NULL);
 }
 
-/* The new pin gets its place at once if the kernel can exchange directories (Linux 5.16), and the old one
- * that of the new one; else there is none for a moment. */
+/* Exchanges the new pin and the old one atomically if the kernel can (Linux 5.16); otherwise
+ * there is no pin for a moment. */
 static int replace(const struct pin_options *options, const struct place *place, const char *name, int old)
 {
 	if (!rename_to_place(place, name, RENAME_EXCHANGE))
@@ -688,7 +687,8 @@ static void add_object(struct pin_object *objects, size_t *count, const char *pr
 	object->shared = shared;
 }
 
-/* Only the probes may write: the file of a map that is to be mapped must be writable. */
+/* Freezes the maps: only the probes may write.  The files stay writable, since a map could not
+ * be mapped otherwise. */
 static int freeze_maps(const struct pin_object *objects, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -715,7 +715,7 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 	add_object(objects, &count, "map_", "gone_cgroups", fds.gone, true);
 	error = freeze_maps(objects, count);
 	for (size_t i = 0; probes_get(probes, i, &probe); i++) {
-		if (probe.counts) /* what others miss is no byte; their links keep them */
+		if (probe.counts) /* only programs that count matter for missed_calls; links keep the others loaded */
 			add_object(objects, &count, "prog_", probe.name, probe.program, false);
 		add_object(objects, &count, "link_", probe.name, probe.link, false);
 	}
@@ -728,7 +728,7 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 
 /* Reading */
 
-/* Says why the pin is not read. */
+/* Reports why the pin is not read. */
 static int refuse(const struct pin *pin, const char *reason, const char *advice)
 {
 	return cannot("read the pin", pin->dir, reason,
@@ -765,7 +765,7 @@ static int refuse_for(const struct pin *pin, int error)
 	}
 }
 
-/* What others may change is not netmon's. */
+/* A pin that other users could change is not trusted. */
 static int check_owner(const struct pin *pin)
 {
 	struct stat status;
@@ -804,7 +804,7 @@ static int open_table(int dir, const char *name, size_t value_size, size_t max_e
 	return -1;
 }
 
-/* Opens the tables; -1 with errno if one is missing, or not of the size that the layout makes. */
+/* Opens the tables; -1 with errno if one is missing or its size does not match the layout. */
 static int open_tables(const struct pin *pin, struct table_fds *fds)
 {
 	const struct layout *layout = &pin->about.layout;
@@ -831,8 +831,8 @@ static int open_tables(const struct pin *pin, struct table_fds *fds)
 	return fds->gone < 0 ? -1 : 0;
 }
 
-/* Opens the programs that count, for what they missed; only who pinned them, and root, may.  -1 with errno if one
- * is missing, or its link. */
+/* Opens the programs that count, for their misses; only their owner and root may.  -1 with errno
+ * if a program or its link is missing. */
 static int open_programs(struct pin *pin)
 {
 	DIR *files = list(pin->fd);
@@ -889,7 +889,7 @@ static int read_dir(struct pin *pin)
 	return refuse_for(pin, error);
 }
 
-/* 0, or -1 with a message, or without one if nothing is there and nobody insists. */
+/* 0, or -1 with a message; without one if nothing is pinned and the user did not name the pin. */
 static int open_pin(struct pin *pin)
 {
 	struct place place;

@@ -9,7 +9,7 @@
 #include "message.h"
 #include "table.h"
 
-/* What all sets of counters may take: bytes. */
+/* The most that all sets of counters may take, in bytes. */
 #define COUNTERS_MOST (32UL << 20)
 
 enum {
@@ -20,14 +20,14 @@ enum {
 /* What was last seen of a row. */
 struct seen {
 	__u64 generation;         /* 0: it has not been used */
-	bool over;                /* its process's end was reported */
+	bool over;                /* the end of its process was reported */
 	struct netmon_counters now;
 	__u64 tx_retrans;
 	struct entry entry;
 };
 
-/* An array of the kernel, of which the first part is mapped into our memory.  Its elements begin
- * with their seqcount. */
+/* A map of the kernel, the first part of which is mapped into memory.  Its elements begin with
+ * their seqcount. */
 struct table {
 	const char *name;
 	int fd;
@@ -298,11 +298,11 @@ static bool is_whole(const __u64 *seq, __u64 before)
 	return (before & SEQ_STATES) != SEQ_CHANGING && before == __atomic_load_n(seq, __ATOMIC_RELAXED);
 }
 
-/* Copies it while nothing of it changes: a name may without a new owner.  False where something
- * does all the time. */
+/* Copies the process while nothing in it changes; the name can change without a new owner.
+ * False if it keeps changing. */
 static bool copy_process(const struct netmon_process *process, struct netmon_process *copy)
 {
-	enum { MEMBERS = offsetof(struct netmon_process, comm) + COMM_LEN }; /* not what pads them */
+	enum { MEMBERS = offsetof(struct netmon_process, comm) + COMM_LEN }; /* without the padding */
 
 	for (int tries = 0; tries < TRIES; tries++) {
 		__u64 before = read_seq(&process->seq);
@@ -329,7 +329,7 @@ static const void *element(const struct table *table, size_t index)
 	return table->elements + index * table->size;
 }
 
-/* Copies the row and sums its counters up while it does not change hands. */
+/* Copies the row and sums up its counters while its owner does not change. */
 static bool copy_row(const struct tables *tables, size_t index, struct netmon_row *copy,
 		     struct netmon_counters *now)
 {
@@ -351,7 +351,7 @@ static struct netmon_process *seen_process(const struct tables *tables, size_t i
 	return &((struct netmon_process *)tables->processes.seen)[index];
 }
 
-/* Looks at the process again; keeps what was seen where it changes right now. */
+/* Reads the process again; if it is changing right now, keeps what was seen before. */
 static void look_at_process(struct tables *tables, size_t index)
 {
 	struct netmon_process copy;
@@ -391,8 +391,8 @@ static int read_processes(struct tables *tables)
 	return 0;
 }
 
-/* Whether nothing more can be counted for the process.  In layer ip packets are charged to it for
- * less than QUARANTINE after its end. */
+/* Whether nothing more can be counted for the process.  In layer ip, packets are charged to it
+ * for less than QUARANTINE after its end. */
 static bool is_over(const struct tables *tables, const struct netmon_process *process)
 {
 	return is_free(process->seq) && (!tables->layout.by_packet ||
@@ -404,8 +404,8 @@ static bool is_of(const struct netmon_process *process, const struct netmon_key 
 	return generation_of(process->seq) == key->generation;
 }
 
-/* Fills in the process of the entry.  0 where its element was taken by another process before
- * anybody looked, so that it is not known who it was; -1 where memory is short. */
+/* Fills in the process of the entry.  0 if another process took its element before it was ever
+ * read, so that the process is unknown; -1 if memory is short. */
 static int find_process(struct tables *tables, struct entry *entry, bool known, bool *over)
 {
 	const struct netmon_process *process;
@@ -434,8 +434,8 @@ static int find_process(struct tables *tables, struct entry *entry, bool known, 
 	return known;
 }
 
-/* Takes a name that came while the counters were read: what it sent under that one may be among
- * them, and nothing else after it. */
+/* Reads the name again: if the process changed it while the counters were read, they can have
+ * bytes that it moved under the new name. */
 static void refresh_name(struct tables *tables, struct entry *entry)
 {
 	size_t index = entry->key.process;
@@ -457,8 +457,8 @@ static __u32 known_parts(const struct tables *tables, const struct netmon_key *k
 	return known;
 }
 
-/* The row has another owner than the one seen.  If it changed hands once, what was counted up to
- * the new owner's base is the last of the one before; if more often, nobody can tell whose it is. */
+/* The row has a new owner.  If it changed hands once, the bytes up to the new owner's base
+ * belong to the previous owner; if more often, their owner is unknown. */
 static int hand_over(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
 		     int (*found)(void *, const struct entry *), void *context)
 {
@@ -482,22 +482,22 @@ static int hand_over(struct tables *tables, size_t index, struct seen *seen, con
 	return 0;
 }
 
-/* Reports what a row has that is new. */
+/* Reports what the row has counted. */
 static int read_row(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
 		    const struct netmon_counters *now, int (*found)(void *, const struct entry *),
 		    void *context)
 {
 	const bool by_process = tables->layout.parts & PART_PROCESS;
 	bool known = generation_of(row->seq) == seen->generation;
-	int who = 1;
+	int has_process = 1;
 
 	if (!known && hand_over(tables, index, seen, row, found, context))
 		return -1;
 	if (by_process)
-		who = find_process(tables, &seen->entry, known && seen->entry.pid, &seen->over);
-	if (who < 0)
+		has_process = find_process(tables, &seen->entry, known && seen->entry.pid, &seen->over);
+	if (has_process < 0)
 		return -1;
-	if (!who) {
+	if (!has_process) {
 		struct netmon_counters rest = minus(now, &seen->now);
 
 		tables->lost = plus(&tables->lost, &rest);
@@ -551,7 +551,7 @@ static int read_other(struct tables *tables, int (*found)(void *, const struct e
 	tables->other = other.total;
 	if (is_zero(&other.total))
 		return 0;
-	/* what others before us lost is theirs to say */
+	/* earlier readers have reported what was lost before */
 	if (is_zero(&more) || (tables->pinned && !tables->read_before))
 		return found(context, &other);
 	if (!tables->processes_said && (tables->status[PROCESSES_FULL] || of_processes)) {
