@@ -63,7 +63,7 @@ def run(table):
     cpu = {tool.name: [] for tool in tools}
     for name, least in each_workload(table, "compare"):
         used = [[] for _ in tools]
-        kept = kept_beside([metered(tool, its) for tool, its in zip(tools, used)], 12, WHOLE)
+        kept = kept_beside([metered(tool, its) for tool, its in zip(tools, used)], 10, WHOLE)
         for tool, its, its_used in zip(tools, kept, used):
             spread, part = Spread(its), 100 * statistics.median(its_used)
             table.add("compare", f"{name}: kept with {tool.name}", spread, "x without", ".3f",
