@@ -84,7 +84,7 @@ gone() {
 	"$NETMON" --unpin "$bpf/netmon"
 	equal "$(ls "$bpf" | grep -v '\.debug$')" '' # which some kernels make
 	sort -u seen -o seen
-	echo "$counting were counting; of them were $(wc -l <seen) objects" >&3
+	echo "# $counting of them were attached, and had $(wc -l <seen) programs, maps and links" >&3
 	[ "$counting" -gt $((KILLS / 5)) ]
 	[ "$(wc -l <seen)" -gt "$KILLS" ]
 	eventually gone seen
