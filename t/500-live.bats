@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2086,SC2154	# options are words; what helpers set
 # The main job on the running kernel: known bytes, compared exactly.
 
 load lib/common
@@ -54,7 +55,7 @@ teardown() {
 }
 
 @test "the last bytes of a process are in the report of the interval in which it ended" {
-	start -f jsonl -i 86400
+	start -f jsonl -i 86400 $roomy
 	traffic short -P 50
 	stop INT
 	exact jsonl
@@ -182,7 +183,7 @@ true_lengths() {
 @test "SIGINT and SIGTERM report the interval in progress with its true length" {
 	for signal in INT TERM; do
 		rm -f account
-		start -f jsonl -i 3600
+		start -f jsonl -i 3600 $roomy
 		traffic up -b 5000
 		sleep 0.5
 		stop $signal

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154,SC2016	# what helpers set; the other shell's
+# shellcheck disable=SC2154,SC2016,SC2086	# what helpers set; the other shell's; options are words
 # Signals, whoever starts netmon, and the file of --to that is rotated under it.
 
 load lib/common
@@ -72,7 +72,7 @@ rows_in() {
 }
 
 @test "SIGHUP reports the interval in progress and ends netmon, as SIGTERM does" {
-	start -i 3600 -f jsonl
+	start -i 3600 -f jsonl $roomy
 	traffic up -b 10000
 	stop HUP
 	exact jsonl

@@ -123,7 +123,8 @@ countable() {
 @test "each of 5,000 processes that end has all bytes in one row, at 0.05 s and at 5 s" {
 	for interval in 0.05 5; do
 		rm -f account
-		start -f jsonl -i $interval
+		# shellcheck disable=SC2086	# options are words
+		start -f jsonl -i $interval $roomy
 		traffic short -P 5000
 		stop
 		exact jsonl

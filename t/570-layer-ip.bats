@@ -60,7 +60,7 @@ packets() { "$here/compare/layer-ip" "$@"; }
 
 # look [OPTION]...: netmon in the background, of one network namespace later
 look() {
-	"$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl \
+	"$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl $roomy \
 		-o pid,comm,netns,iface,rx_bytes,rx_calls,tx_bytes,tx_calls "$@" >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
@@ -89,6 +89,7 @@ charged() {
 	alone timeout 60 "$@" >account
 	sleep 0.7 # the last packets, and what is charged to a process after its end
 	stop
+	! grep full messages || fail "$(cat messages)"
 	jq -c "select(.netns == $(cat namespace))" all >reports
 }
 

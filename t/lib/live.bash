@@ -18,6 +18,10 @@ beside_layer_ip() {
 	flock --wait 300 "${1---shared}" 6
 }
 
+# For reports of a long time: room for all processes that others start meanwhile.
+# shellcheck disable=SC2034	# the tests use it
+roomy='--max-processes 262144 --max-entries 262144'
+
 # Prints why no live test can run here; nothing where they can.
 why_not_live() {
 	if [ "$(id -u)" != 0 ]; then
