@@ -74,6 +74,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := $(patsubst systemd/%.in,%,$(wildcard systemd/*.in))
 SYSUSERS := $(wildcard systemd/*.conf)
 COMPLETIONS := $(BUILD)/completion/netmon.bash $(BUILD)/completion/netmon.zsh $(BUILD)/completion/netmon.fish
+SANITIZED_TESTS := 500-live 520-pipes 525-signals 540-key-columns 547-cgroups 550-command 570-layer-ip 590-pin
 # What the tables of options and columns are linked with.
 TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit.c text.c
 RELEASES := amd64 arm64
@@ -111,7 +112,7 @@ PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
 	$(if $(STATIC)$(filter check check-long bench,$(MAKECMDGOALS)),$(STATIC_PACKAGES)) \
-	$(if $(SANITIZE),$(SANITIZE_PACKAGES)) \
+	$(if $(SANITIZE)$(filter check-long,$(MAKECMDGOALS)),$(SANITIZE_PACKAGES)) \
 	$(if $(filter release,$(MAKECMDGOALS)),$(RELEASE_PACKAGES))
 
 # seconds, where another one installs packages
@@ -225,10 +226,12 @@ check:
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) LONG=$(or $(LONG),0) T='$(T)' FILTER='$(FILTER)' \
 		t/lib/check $(BATS_FLAGS)
 
-## make check-long        runs the tests that take longer, and some of the others at full size
+## make check-long        runs the tests that take longer, some of the others at full size, and live
+##                        ones with the sanitizers
 check-long:
 	$(Q)$(MAKE) --no-print-directory check LONG=1 \
 		T='$(or $(T),t/long t/530-load.bats t/540-key-columns.bats t/590-pin.bats)'
+	$(if $(T),,$(Q)$(MAKE) --no-print-directory check SANITIZE=1 T='$(SANITIZED_TESTS:%=t/%.bats)')
 
 ## make bench             measures what netmon costs, and compares it with other tools; as root;
 ##                        QUICK=1 only tries it; ARGS='compare seen': these parts, see t/bench/bench
