@@ -308,7 +308,7 @@ install: $(NETMON) $(COMPLETIONS)
 	install -D -m 644 $(BUILD)/completion/netmon.zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_netmon'
 	install -D -m 644 $(BUILD)/completion/netmon.fish \
 		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/netmon.fish'
-	$(if $(SYSUSERSDIR),$(if $(SYSUSERS),install -D -m 644 -t '$(DESTDIR)$(SYSUSERSDIR)' $(SYSUSERS)))
+	$(if $(SYSUSERSDIR),install -D -m 644 -t '$(DESTDIR)$(SYSUSERSDIR)' $(SYSUSERS))
 	$(if $(UNITDIR),mkdir -p '$(DESTDIR)$(UNITDIR)')
 	$(if $(UNITDIR),for unit in $(UNITS); do \
 		sed 's|@sbindir@|$(PREFIX)/sbin|' systemd/$$unit.in >'$(DESTDIR)$(UNITDIR)'/$$unit && \

@@ -211,6 +211,8 @@ END
 	date=$(sed -n "s/^## $version - //p" "$top/CHANGELOG.md" | head -1)
 	grep -qxF "This manual describes netmon $version." "$manual"
 	[ "$(sed -n 's/^\.Dd //p' "$manual")" = "$(LC_ALL=C date -d "$date" '+%B %-d, %Y')" ]
+	[[ $(head -1 "$top/debian/changelog") == "netmon ($version-"* ]]
+	[[ $(sed -n 's/^ -- .*>  //p' "$top/debian/changelog" | head -1) == *" $(LC_ALL=C date -d "$date" '+%d %b %Y') "* ]]
 }
 
 # Of a heading as GitHub makes it: lower case, hyphens for spaces, without other punctuation.
@@ -249,11 +251,11 @@ END
 	done <named
 }
 
-# Names that codespell takes for misspelt words: Nd and others are macros of mdoc.
+# What codespell takes for misspelt words: Nd is a macro of mdoc, caf the ASCII part of café in UTF-8.
 @test "the documents, sources and tests are spelt right" {
 	cd "$top"
-	run codespell --quiet-level 3 --skip '*/vmlinux.h,*/golden' --ignore-words-list nd \
-		./*.md ./*.[ch] man t systemd examples Makefile
+	run codespell --quiet-level 3 --skip '*/vmlinux.h,*/golden' --ignore-words-list nd,caf \
+		./*.md ./*.[ch] man t systemd examples completion Makefile
 	echo "$output"
 	[ "$status" = 0 ] && [ -z "$output" ]
 }

@@ -16,8 +16,10 @@
 #include "traffic.h"
 
 enum { NFS_PORT = 2049, NFS_PROGRAM = 100003, NFS_VERSION = 4, NULL_PROCEDURE = 0 };
-enum { CALL = 0, RPC_VERSION = 2, LAST_FRAGMENT = 1 << 31, QUESTIONS = 500, ANSWER = 28 };
+enum { CALL = 0, RPC_VERSION = 2, QUESTIONS = 500, ANSWER = 28 };
 enum { MOST_BEFORE = 64 };
+
+#define LAST_FRAGMENT 0x80000000U
 
 #define SETTINGS "/proc/fs"     /* where the server's are mounted, for us alone */
 #define THREAD "nfsd"
@@ -104,7 +106,7 @@ static void ask(int fd, uint32_t number)
 {
 	enum { WORDS = 11 };
 	const uint32_t question[WORDS] = {
-		htonl(LAST_FRAGMENT | (WORDS - 1) * sizeof(uint32_t)), htonl(number),
+		htonl(LAST_FRAGMENT | (uint32_t)((WORDS - 1) * sizeof(uint32_t))), htonl(number),
 		htonl(CALL), htonl(RPC_VERSION), htonl(NFS_PROGRAM), htonl(NFS_VERSION),
 		htonl(NULL_PROCEDURE),  /* and no credentials */
 	};

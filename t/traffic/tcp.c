@@ -477,7 +477,7 @@ static void use_tls(int fd, uint16_t version)
 	const struct tls12_crypto_info_aes_gcm_128 key = {
 		.info = { .version = version, .cipher_type = TLS_CIPHER_AES_GCM_128 },
 		.iv = "initial",
-		.key = "not a secret key",
+		.key = "no secret, this",
 		.salt = "abc",
 	};
 
