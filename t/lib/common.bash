@@ -9,7 +9,7 @@ export NETMON BUILD
 # what `make deps check` unpacked there
 for tools in "${here%/*}"/build/tools/*/usr/bin; do PATH=$PATH:$tools; done
 
-# needs_tool PROGRAM: skips the test where it is not here; fails it where all must be
+# needs_tool PROGRAM: if it is not here, skips the test; fails it if all must be
 needs_tool() {
 	! command -v "$1" >/dev/null || return 0
 	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"

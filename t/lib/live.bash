@@ -22,7 +22,7 @@ beside_layer_ip() {
 # shellcheck disable=SC2034	# the tests use it
 roomy='--max-processes 262144 --max-entries 262144'
 
-# Prints why no live test can run here; nothing where they can.
+# Prints why no live test can run here; nothing if they can.
 why_not_live() {
 	if [ "$(id -u)" != 0 ]; then
 		echo "not root"
@@ -33,7 +33,7 @@ why_not_live() {
 	fi
 }
 
-# Skips the test where no live test can run; with CI=true, where each must run, fails it.
+# If no live test can run, skips the test; with CI=true, fails it.
 needs_live() {
 	local why
 	why=$(why_not_live)
@@ -54,7 +54,7 @@ live_teardown() {
 	for pid in $netmon $stamping $reader; do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
-# eventually COMMAND...: returns when it succeeds; fails where it does not within a minute
+# eventually COMMAND...: returns when it succeeds; fails if it does not within a minute
 eventually() {
 	for _ in {1..1200}; do
 		! "$@" || return 0
@@ -108,7 +108,7 @@ rates_hold() {
 	jq -c "select($(sender))" reports | python3 "$here/compare/rates" check sending "${1-1}"
 }
 
-# stalled_reader: makes a pipe ./fifo with a reader that takes nothing
+# stalled_reader: makes a pipe ./fifo with a reader that does not read
 stalled_reader() {
 	rm -f fifo reading
 	mkfifo fifo

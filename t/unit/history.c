@@ -3,7 +3,7 @@
  * Tests of history.h, in the Test Anything Protocol: each edge by hand, then random
  * sequences of ticks against a model that keeps every tick and knows no ring.
  *
- *     history [SEED]     exit status 0 where all is well, 1 where a check failed
+ *     history [SEED]     exit status 0 if all is well, 1 if a check failed
  *
  * The seed is fixed, so that a failure comes back; another one searches elsewhere.
  */
@@ -118,7 +118,7 @@ static struct netmon_counters counters_of(uint64_t rx_bytes)
 	return (struct netmon_counters){ rx_bytes, 2 * rx_bytes, 3 * rx_bytes, 5 * rx_bytes };
 }
 
-/* Lives of a process, told apart by when they began. */
+/* Lives of a process, distinguished by when they began. */
 static uint64_t life(uint32_t pid, uint64_t since)
 {
 	return (uint64_t)pid << 32 | since;
@@ -418,7 +418,7 @@ static void comes_back(void)
 	CHANGE(changes(3), 0, 5, 0, 150, 180);
 }
 
-static void counter_begins_anew(void)
+static void counter_starts_again(void)
 {
 	begin();
 	tick(1);
@@ -794,7 +794,7 @@ static struct netmon_counters model_counters(const struct model *model, size_t k
 }
 
 /* One more tick for the model: each process is there or not, its counters grow, stand
- * still or begin anew. */
+ * still or start again. */
 static void model_tick(struct model *model)
 {
 	size_t t = model->ticks++;
@@ -906,7 +906,7 @@ static const struct {
 	{ "a process appears", appears },
 	{ "a process disappears", disappears },
 	{ "a process comes back", comes_back },
-	{ "a counter begins anew", counter_begins_anew },
+	{ "a counter starts again", counter_starts_again },
 	{ "a reused pid", reused_pid },
 	{ "counters beyond 2^32 and 2^53", large_counters },
 	{ "the largest counter", largest_counter },

@@ -59,7 +59,7 @@ static void check_text_at(int line, const char *what, const char *got, const cha
 		}                                                                           \
 	} while (0)
 
-/* The name service: user N is "user-N", but for those below; it answers only while it is open. */
+/* The name service: user N is "user-N", except those below; it answers only while it is open. */
 enum { FIRST_UID = 2000000000, NAMELESS_UID = FIRST_UID - 1, BROKEN_UID = FIRST_UID - 2 };
 
 static pthread_mutex_t service_lock = PTHREAD_MUTEX_INITIALIZER;
