@@ -68,6 +68,13 @@ countable() {
 	exact jsonl
 }
 
+@test "one process that sends and receives on every CPU is exact, in one row" {
+	start -f jsonl -i 86400
+	traffic threads -b 50000000 -C "$((2 * $(nproc)))"
+	stop
+	exact jsonl --rows
+}
+
 @test "5,000 processes in a table of 64 add up, and one message says that it is full" {
 	"$NETMON" --no-pin -v -f jsonl -o pid,comm,rx_bytes,tx_bytes >everything 2>started 3>&- &
 	everything=$!

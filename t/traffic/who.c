@@ -102,7 +102,7 @@ void who_exec(void)
 
 /* threads */
 
-enum { THREADS = 8 };
+enum { THREADS = 8, MOST_THREADS = 256 };
 
 struct thread {
 	pthread_t id;
@@ -118,9 +118,16 @@ static void name_thread(const char *prefix, unsigned number)
 	must(prctl(PR_SET_NAME, name), "set", "the name of a thread");
 }
 
+static unsigned threads_asked(void)
+{
+	return (unsigned)at_most(asked(options.connections, THREADS), MOST_THREADS);
+}
+
 static uint64_t share_of(unsigned thread)
 {
-	return bytes_asked() * (thread + 1) / THREADS - bytes_asked() * thread / THREADS;
+	unsigned count = threads_asked();
+
+	return bytes_asked() * (thread + 1) / count - bytes_asked() * thread / count;
 }
 
 static void *sending_thread(void *context)
@@ -148,14 +155,15 @@ static void *receiving_thread(void *context)
 
 static void run_threads(int listener, void *(*run)(void *))
 {
-	struct thread threads[THREADS];
+	struct thread threads[MOST_THREADS];
+	unsigned count = threads_asked();
 
-	for (unsigned i = 0; i < THREADS; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		threads[i] = (struct thread){ .number = i, .listener = listener };
 		if (pthread_create(&threads[i].id, NULL, run, &threads[i]))
 			cannot_because("start", "a thread", "no resources");
 	}
-	for (unsigned i = 0; i < THREADS; i++)
+	for (unsigned i = 0; i < count; i++)
 		pthread_join(threads[i].id, NULL);
 }
 
