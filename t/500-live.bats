@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2086,SC2154	# options are words; what helpers set
 # The main job on the running kernel: known bytes, compared exactly.
 
 load lib/common
@@ -55,7 +54,7 @@ teardown() {
 }
 
 @test "the last bytes of a process are in the report of the interval in which it ended" {
-	start -f jsonl -i 86400 $roomy
+	start -f jsonl -i 86400
 	traffic short -P 50
 	stop INT
 	exact jsonl
@@ -183,7 +182,7 @@ true_lengths() {
 @test "SIGINT and SIGTERM report the interval in progress with its true length" {
 	for signal in INT TERM; do
 		rm -f account
-		start -f jsonl -i 3600 $roomy
+		start -f jsonl -i 3600
 		traffic up -b 5000
 		sleep 0.5
 		stop $signal

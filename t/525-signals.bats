@@ -72,7 +72,7 @@ rows_in() {
 }
 
 @test "SIGHUP reports the interval in progress and ends netmon, as SIGTERM does" {
-	start -i 3600 -f jsonl $roomy
+	start -i 3600 -f jsonl
 	traffic up -b 10000
 	stop HUP
 	exact jsonl

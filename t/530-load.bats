@@ -130,8 +130,7 @@ countable() {
 @test "each of 5,000 processes that end has all bytes in one row, at 0.05 s and at 5 s" {
 	for interval in 0.05 5; do
 		rm -f account
-		# shellcheck disable=SC2086	# options are words
-		start -f jsonl -i $interval $roomy
+		start -f jsonl -i $interval
 		traffic short -P 5000
 		stop
 		exact jsonl
@@ -162,7 +161,8 @@ countable() {
 	mkfifo fifo hold
 	{ until [ -e go ]; do sleep 0.1; done; cat; } <fifo >reports 3>&- &
 	reader=$!
-	"$NETMON" --no-pin -v -o "$columns" -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
+	# shellcheck disable=SC2086	# options are words
+	"$NETMON" --no-pin -v -o "$columns" $roomy -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
 	# processes that stay have rows until the pipe is full

@@ -40,8 +40,7 @@ teardown() { live_teardown; }
 
 @test "the benchmark attaches programs of its own netmon only" {
 	in_tree "${BUILD#"${here%/*}/"}/t/bench/turns"
-	# shellcheck disable=SC2086	# options are words
-	start -f jsonl -i 86400 $roomy
+	start -f jsonl -i 86400
 	# the programs of a second netmon, that the benchmark has started
 	"$NETMON" --no-pin -v -i 86400 >/dev/null 2>others 3>&- &
 	other=$!

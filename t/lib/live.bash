@@ -18,9 +18,8 @@ beside_layer_ip() {
 	flock --wait 300 "${1---shared}" 6
 }
 
-# For reports of a long time: room for all processes that others start meanwhile.
-# shellcheck disable=SC2034	# the tests use it
-roomy='--max-processes 262144 --max-entries 262144'
+# Room for all processes that others start in one interval, however long it gets.
+roomy='--max-processes 65536'
 
 # Prints why no live test can run here; nothing if they can.
 why_not_live() {
@@ -73,7 +72,7 @@ reports_with() {
 start() {
 	: >messages
 	# shellcheck disable=SC2086	# options are words
-	"$NETMON" --no-pin -v -o "$columns" $NETMON_OPTIONS "$@" >reports 2>messages 3>&- &
+	"$NETMON" --no-pin -v -o "$columns" $roomy $NETMON_OPTIONS "$@" >reports 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
 		kill -0 "$netmon" || grep -qx 'netmon: counting' messages ||
