@@ -952,7 +952,7 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 	if (options->from && options->no_pin)
 		wrong("cannot use --from with --no-pin");
 	if (options->from && options->command)
-		wrong("cannot use --from with a command: it needs probes of its own");
+		wrong("cannot use --from with a command: a command has its own probes");
 	if (options->append && !options->to)
 		wrong("cannot use --append without --to");
 }

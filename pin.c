@@ -402,7 +402,7 @@ static int already_pinned(const struct place *place, int dir)
 			strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
 		snprintf(reason, sizeof(reason), "netmon %s is pinned there since %s", about.version, date);
 	}
-	snprintf(advice, sizeof(advice), "--replace takes its place, 'netmon --unpin %s' removes it",
+	snprintf(advice, sizeof(advice), "--replace replaces it, 'netmon --unpin %s' removes it",
 		 place->dir);
 	return cannot("pin to", place->dir, reason, advice);
 }
@@ -741,7 +741,7 @@ static int refuse_incomplete(const struct pin *pin)
 
 	if (is_others(pin->fd, reason))
 		return refuse(pin, reason, NULL);
-	snprintf(advice, sizeof(advice), "it is not whole: 'netmon --unpin %s' removes it", pin->dir);
+	snprintf(advice, sizeof(advice), "it is incomplete: 'netmon --unpin %s' removes it", pin->dir);
 	return refuse(pin, strerror(ENOENT), advice);
 }
 
@@ -788,7 +788,7 @@ static int check_build(const struct pin *pin)
 	if (pin->about.build == probes_build())
 		return 0;
 	snprintf(reason, sizeof(reason), "made by another build of netmon, %s", pin->about.version);
-	snprintf(advice, sizeof(advice), "'netmon --pin %s --replace' replaces it, --no-pin does without",
+	snprintf(advice, sizeof(advice), "'netmon --pin %s --replace' replaces it, --no-pin ignores it",
 		 pin->dir);
 	return refuse(pin, reason, advice);
 }

@@ -283,7 +283,7 @@ no_kernel_address() {
 @test "a second --pin names the first; --replace loses no byte that is counted meanwhile" {
 	pin
 	since=$("$NETMON" --status "$pin" --time iso -f jsonl 2>/dev/null | jq -r .since)
-	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace takes its place, 'netmon --unpin $pin' removes it" \
+	refused 1 "cannot pin to '$pin': netmon $("$NETMON" --version | cut -d ' ' -f 2) is pinned there since ${since%.*}Z: --replace replaces it, 'netmon --unpin $pin' removes it" \
 		--pin "$pin"
 	reader old -i 0.1
 	"$BUILD/t/traffic" steady -r 5000000 -s 60 >account 3>&- &
@@ -325,7 +325,7 @@ no_kernel_address() {
 		run -1 --separate-stderr ./other $mode "$pin"
 		equal "$output" ''
 		equal "$stderr" "netmon: cannot read the pin '$pin': made by another build of netmon, $(
-			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin $pin --replace' replaces it, --no-pin does without"
+			"$NETMON" --version | cut -d ' ' -f 2): 'netmon --pin $pin --replace' replaces it, --no-pin ignores it"
 	done
 	run -1 ./other --pin "$pin"
 	contains "$output" 'is pinned there since'
@@ -341,7 +341,7 @@ no_kernel_address() {
 		$(grep -m 1 ^link_ <<<"$files"); do
 		pin
 		rm "$pin/$file"
-		refused 1 "cannot read the pin '$pin': No such file or directory: it is not whole: 'netmon --unpin $pin' removes it" \
+		refused 1 "cannot read the pin '$pin': No such file or directory: it is incomplete: 'netmon --unpin $pin' removes it" \
 			--from "$pin"
 		run -0 --separate-stderr "$NETMON" --unpin "$pin"
 		equal "$stderr$output" ''
@@ -432,7 +432,7 @@ kill_pin() {
 	for mode in --status --from; do
 		refused 1 "cannot read the pin '$bpf/nothing': nothing is pinned there" $mode "$bpf/nothing"
 		refused 1 "cannot read the pin '$PWD': not in a BPF file system" $mode "$PWD"
-		refused 1 "cannot read the pin '$pin': No such file or directory: it is not whole: 'netmon --unpin $pin' removes it" \
+		refused 1 "cannot read the pin '$pin': No such file or directory: it is incomplete: 'netmon --unpin $pin' removes it" \
 			$mode "$pin"
 	done
 }
@@ -667,7 +667,7 @@ refuses_total() {
 		--pin "$PWD/x"
 	refused 1 "cannot pin to '$bpf/none/x': No such file or directory" --pin "$bpf/none/x"
 	mkdir "$bpf/file"
-	refused 1 "cannot pin to '$bpf/file': something is there: --replace takes its place, 'netmon --unpin $bpf/file' removes it" \
+	refused 1 "cannot pin to '$bpf/file': something is there: --replace replaces it, 'netmon --unpin $bpf/file' removes it" \
 		--pin "$bpf/file"
 	mount -o remount,ro "$bpf"
 	refused 1 "cannot pin to '$pin': Read-only file system: 'mount -o remount,rw' it first" --pin "$pin"
