@@ -3,7 +3,7 @@
  * The probes: payload bytes that the kernel accepted from a process on an IP socket or handed
  * over to it, by the value that the call returned.  An event takes six steps:
  *
- *   hook ──▶ sent()/received(): family, flags, result ──▶ count(): pid ──▶
+ *   hook ──▶ moved(): family, flags, result ──▶ count(): pid ──▶
  *   process_get_or_add() ──▶ row_get_or_add() if the key is finer ──▶ count_in()
  *
  * Each hook has a thin program for each way to attach to it; probes.c loads one of them:
@@ -45,9 +45,9 @@ const volatile bool follows;
 /* Layer ip: a call only tells which process uses the socket. */
 const volatile bool by_packet;
 /* Whether any hook is attached by kprobe. */
-const volatile bool by_kprobe;
+const volatile bool has_kprobes;
 /* Whether anything tells the peer of a datagram. */
-const volatile bool by_peer;
+const volatile bool needs_peer;
 /* Sets of counters, and which bits of a CPU's number tell its set. */
 const volatile __u32 groups = 1;
 const volatile __u32 group_mask;
@@ -67,48 +67,29 @@ static __u64 check_next;
 /* Cgroups that were removed. */
 static __u64 gone_count;
 
-/* Index: set * rows_stride + row. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct netmon_counters);
-} packet_stats SEC(".maps");
+/* User space reads these through mmap(2). */
+#define MAPPED_ARRAY(name, count, type_of_value)                                           \
+	struct {                                                                           \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                          \
+		__uint(map_flags, BPF_F_MMAPABLE);                                         \
+		__uint(max_entries, count);                                                \
+		__type(key, __u32);                                                        \
+		__type(value, type_of_value);                                              \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct netmon_row);
-} rows SEC(".maps");
+MAPPED_ARRAY(packet_stats, MAX_PROCESSES, struct netmon_counters); /* set * rows_stride + row */
+MAPPED_ARRAY(rows, MAX_PROCESSES, struct netmon_row);
+MAPPED_ARRAY(processes, MAX_PROCESSES, struct netmon_process);
+MAPPED_ARRAY(status, STATUS_COUNT, __u64);                         /* enum netmon_status */
+MAPPED_ARRAY(gone_cgroups, GONE_CGROUPS, struct netmon_gone);      /* if the key has the cgroup */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct netmon_process);
-} processes SEC(".maps");
-
-/* enum netmon_status */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STATUS_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} status SEC(".maps");
-
-/* Only if the key has the cgroup. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, GONE_CGROUPS);
-	__type(key, __u32);
-	__type(value, struct netmon_gone);
-} gone_cgroups SEC(".maps");
+#define HASH(name, kind, count, type_of_key, type_of_value)                                \
+	struct {                                                                           \
+		__uint(type, kind);                                                        \
+		__uint(max_entries, count);                                                \
+		__type(key, type_of_key);                                                  \
+		__type(value, type_of_value);                                              \
+	} name SEC(".maps")
 
 /* An element of `processes` or `rows`, and which of its owners is meant. */
 struct netmon_place {
@@ -116,21 +97,9 @@ struct netmon_place {
 	__u32 generation;
 };
 
-/* The place of each live process that has one, by pid. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct netmon_place);
-} process_of SEC(".maps");
-
-/* The place of each key that has one.  Not used if the key is the process alone. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_ENTRIES);
-	__type(key, struct netmon_key);
-	__type(value, struct netmon_place);
-} row_of SEC(".maps");
+/* The place of each live process that has one, by pid, and of each key that has one. */
+HASH(process_of, BPF_MAP_TYPE_HASH, MAX_PROCESSES, __u32, struct netmon_place);
+HASH(row_of, BPF_MAP_TYPE_HASH, MAX_ENTRIES, struct netmon_key, struct netmon_place);
 
 /* Elements without an owner, the one that has been free for longest first; filled before the
  * first event. */
@@ -154,19 +123,9 @@ static volatile __u64 process_hints[PROCESS_HINTS];
 static volatile __u64 row_hints[1 << ROW_HINTS_BITS];
 
 /* The CPU that checks rows for idleness has an entry here: a lock that is only tried. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} checking SEC(".maps");
+HASH(checking, BPF_MAP_TYPE_HASH, 1, __u32, __u32);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_FOLLOWED);
-	__type(key, __u32);
-	__type(value, __u8);
-} wanted_pids SEC(".maps");
+HASH(wanted_pids, BPF_MAP_TYPE_HASH, MAX_FOLLOWED, __u32, __u8);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
@@ -186,19 +145,10 @@ struct netmon_arguments {
 	__u64 other;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct netmon_call);
-	__type(value, struct netmon_arguments);
-} calls SEC(".maps");
+HASH(calls, BPF_MAP_TYPE_HASH, 65536, struct netmon_call, struct netmon_arguments);
 
-/* The other end of the datagram that a task is just sending or receiving. */
-struct netmon_datagram {
-	__u64 task;
-	__u64 direction;
-};
-
+/* The other end of the datagram that a task is just sending or receiving.  The key is the task's
+ * address plus the direction. */
 struct netmon_peer {
 	__u32 address[4];        /* as in struct netmon_key */
 	__u16 port;
@@ -207,12 +157,7 @@ struct netmon_peer {
 	__u64 sk;                /* that it was used with */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct netmon_datagram);
-	__type(value, struct netmon_peer);
-} peers SEC(".maps");
+HASH(peers, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, struct netmon_peer);
 
 /* Reading kernel memory.  Pointers that are typed for the verifier are read in place, which
  * lockdown allows; others by bpf_probe_read_kernel(), which it refuses, or, under lockdown,
@@ -250,7 +195,7 @@ static __always_inline struct netmon_counters *counters_of(__u32 group, __u32 ro
 /* Everything that was ever counted in the row. */
 static __noinline int counters_sum(__u32 row, struct netmon_counters *sum)
 {
-	__builtin_memset(sum, 0, sizeof(*sum));
+	*sum = (struct netmon_counters){ 0 };
 	for (__u32 group = 0; group < MAX_GROUPS; group++) {
 		const struct netmon_counters *counters;
 
@@ -316,15 +261,47 @@ static __always_inline void change_end(__u64 *seq, void *queue, __u32 generation
 	*(volatile __u64 *)seq = (__u64)generation << SEQ_GENERATION | state;
 }
 
+/* Makes the complete element the place of the key in `map`.  If another CPU did that for the key
+ * just before, frees the element and returns the other place; false if that is gone too. */
+static __always_inline bool publish(void *map, const void *key, struct netmon_place *place, __u64 *seq,
+				    void *queue)
+{
+	bool added = !bpf_map_update_elem(map, key, place, BPF_NOEXIST);
+	struct netmon_place *other;
+
+	change_end(seq, queue, place->generation, added ? SEQ_OWNED : SEQ_FREE);
+	if (added)
+		return true;
+	bpf_map_push_elem(queue, &place->index, 0);
+	other = bpf_map_lookup_elem(map, key);
+	if (other)
+		*place = *other;
+	return other;
+}
+
 /* Whether the place is still its owner's: one load, so that there is nothing to order. */
 static __always_inline bool is_owned(const __u64 *seq, const struct netmon_place *place)
 {
 	return *(const volatile __u64 *)seq == (__u64)place->generation << SEQ_GENERATION;
 }
 
-static __always_inline bool is_quarantined(__u64 freed_at, __u64 now)
+/* Takes the element that has been free for longest; NULL if there is none, or if a running program
+ * may still have the index and that matters (`quarantine`).  Elements begin with `seq` and `freed_at`. */
+static __always_inline void *take_free(void *queue, void *elements, bool quarantine, __u32 *index)
 {
-	return freed_at && (__s64)(now - freed_at) < (__s64)QUARANTINE;
+	const struct netmon_row *element;
+	__u64 freed_at;
+
+	if (bpf_map_pop_elem(queue, index))
+		return NULL;
+	element = bpf_map_lookup_elem(elements, index);
+	if (!element || !quarantine)
+		return (void *)element;
+	freed_at = element->freed_at;
+	if (!freed_at || (__s64)(bpf_ktime_get_ns() - freed_at) >= (__s64)QUARANTINE)
+		return (void *)element;
+	bpf_map_push_elem(queue, index, 0);
+	return NULL;
 }
 
 static __always_inline struct netmon_place place_of_hint(__u64 hint)
@@ -343,17 +320,14 @@ static __always_inline __u64 hint_of_place(const struct netmon_place *place)
  * NULL: the current one. */
 static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
-	struct task_struct *task;
+	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (of) {
+	if (!of && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		of = bpf_get_current_task_btf();
+	if (of)
 		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
-	} else if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		task = bpf_get_current_task_btf();
-		__builtin_memcpy(comm, task->group_leader->comm, COMM_LEN);
-	} else {
-		task = (void *)bpf_get_current_task();
+	else
 		BPF_CORE_READ_INTO((char(*)[COMM_LEN])comm, task, group_leader, comm);
-	}
 }
 
 static __always_inline __u32 parent_pid(void)
@@ -370,20 +344,30 @@ static __always_inline bool is_past_end(void)
 	       !CURRENT(signal->live.counter, signal, live.counter);
 }
 
-/* Where the process is the key: its row begins now. */
-static __always_inline void row_begin(const struct netmon_place *process)
+/* The row counts for the key from now on; the caller ends the change. */
+static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row, void *queue,
+				       const struct netmon_key *key)
 {
+	__u32 generation = change_begin(&row->seq, queue);
+
+	counters_sum(index, &row->base);
+	row->base_retrans = row->tx_retrans;
+	row->key = *key;
+	row->checked_calls = row->base.rx_calls + row->base.tx_calls;
+	row->checked_at = bpf_ktime_get_ns();
+	row->freed_at = 0;
+	return generation;
+}
+
+/* Where the process is the key: its row has the same index. */
+static __always_inline void row_of_process_begin(const struct netmon_place *process)
+{
+	const struct netmon_key key = { .process = process->index, .generation = process->generation };
 	struct netmon_row *row = bpf_map_lookup_elem(&rows, &process->index);
-	struct netmon_counters base;
 
 	if (!row)
 		return;
-	change_begin(&row->seq, &free_processes);
-	counters_sum(process->index, &base);
-	row->base = base;
-	row->base_retrans = row->tx_retrans;
-	row->key.process = process->index;
-	row->key.generation = process->generation;
+	row_begin(process->index, row, &free_processes, &key);
 	change_end(&row->seq, &free_processes, process->generation, SEQ_OWNED);
 }
 
@@ -392,44 +376,23 @@ static __always_inline void row_begin(const struct netmon_place *process)
 static __noinline bool process_add(__u32 pid, struct netmon_place *place, struct task_struct *of)
 {
 	struct netmon_process *process;
-	struct netmon_place *winner;
-	__u32 index;
 
 	if (!of && is_past_end())
 		return false;
-	if (bpf_map_pop_elem(&free_processes, &index)) {
-		note(PROCESSES_FULL);
-		return false;
-	}
-	process = bpf_map_lookup_elem(&processes, &index);
-	if (!process)
-		return false;
 	/* in layer ip packets are charged to a process that has ended */
-	if (by_packet && is_quarantined(process->freed_at, bpf_ktime_get_ns())) {
-		bpf_map_push_elem(&free_processes, &index, 0);
+	process = take_free(&free_processes, &processes, by_packet, &place->index);
+	if (!process) {
 		note(PROCESSES_FULL);
 		return false;
 	}
-	place->index = index;
 	place->generation = change_begin(&process->seq, &free_processes);
 	process->freed_at = 0;
 	process->pid = pid;
 	process->ppid = of ? of->real_parent->tgid : parent_pid();
 	leader_comm(process->comm, of);
 	if (parts == PART_PROCESS)
-		row_begin(place);
-	if (!bpf_map_update_elem(&process_of, &pid, place, BPF_NOEXIST)) {
-		change_end(&process->seq, &free_processes, place->generation, SEQ_OWNED);
-		return true;
-	}
-	/* another thread of it was faster */
-	change_end(&process->seq, &free_processes, place->generation, SEQ_FREE);
-	bpf_map_push_elem(&free_processes, &index, 0);
-	winner = bpf_map_lookup_elem(&process_of, &pid);
-	if (!winner)
-		return false;
-	*place = *winner;
-	return true;
+		row_of_process_begin(place);
+	return publish(&process_of, &pid, place, &process->seq, &free_processes);
 }
 
 static __noinline bool process_find_or_add(__u32 pid, struct netmon_place *place,
@@ -527,50 +490,24 @@ static __always_inline void rows_check(void)
 	bpf_map_delete_elem(&checking, &lock);
 }
 
-/* Gives the key a row, complete before it is found in row_of; ROW_OTHER if there is none. */
+/* Gives the key a row, complete before it is found in row_of; false if there is none. */
 static __noinline bool row_add(struct netmon_key *key, struct netmon_place *place)
 {
-	struct netmon_counters base;
-	struct netmon_place *winner;
 	struct netmon_row *row;
-	__u64 now;
 	__u32 index;
 
 	rows_check();
-	if (bpf_map_pop_elem(&free_rows, &index)) {
-		note(ROWS_FULL);
-		return false;
-	}
-	row = bpf_map_lookup_elem(&rows, &index);
-	if (!row)
-		return false;
-	now = bpf_ktime_get_ns();
-	if (is_quarantined(row->freed_at, now)) {
-		bpf_map_push_elem(&free_rows, &index, 0);
+	row = take_free(&free_rows, &rows, true, &index);
+	if (!row) {
 		note(ROWS_FULL);
 		return false;
 	}
 	place->index = index;
-	place->generation = change_begin(&row->seq, &free_rows);
-	counters_sum(index, &base);
-	row->base = base;
-	row->base_retrans = row->tx_retrans;
-	row->key = *key;
-	row->checked_calls = base.rx_calls + base.tx_calls;
-	row->checked_at = now;
-	row->freed_at = 0;
-	if (!bpf_map_update_elem(&row_of, key, place, BPF_NOEXIST)) {
-		__sync_fetch_and_add(&rows_taken, 1);
-		change_end(&row->seq, &free_rows, place->generation, SEQ_OWNED);
-		return true;
-	}
-	/* another CPU was faster */
-	change_end(&row->seq, &free_rows, place->generation, SEQ_FREE);
-	bpf_map_push_elem(&free_rows, &index, 0);
-	winner = bpf_map_lookup_elem(&row_of, key);
-	if (!winner)
+	place->generation = row_begin(index, row, &free_rows, key);
+	if (!publish(&row_of, key, place, &row->seq, &free_rows))
 		return false;
-	*place = *winner;
+	if (place->index == index)
+		__sync_fetch_and_add(&rows_taken, 1);
 	return true;
 }
 
@@ -789,10 +726,10 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 /* The peer, if it is known, of the datagram that the current task has just sent or received.
  * A send without one, on a socket that is not connected, goes on with the datagram before
  * (UDP_CORK). */
-static __always_inline void take_peer(struct netmon_peer *peer, enum netmon_direction direction,
+static __always_inline void peer_take(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
-	struct netmon_datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
+	__u64 datagram = bpf_get_current_task() + direction;
 	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram);
 
 	if (!known)
@@ -853,8 +790,8 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	struct netmon_key key = {};
 
 	/* a peer must not wait for a later call */
-	if (by_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
-		take_peer(&peer, direction, sk);
+	if (needs_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
+		peer_take(&peer, direction, sk);
 	if (!traffic || bytes <= 0)
 		return 0;
 	if (!pid_passes(pid))
@@ -870,58 +807,39 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 /* Layer ip: the current process uses the socket. */
 static __always_inline int socket_used(struct sock *sk);
 
-/* A frame sent by hand is traffic of its sender; what a packet socket receives is a copy of
- * some other socket's. */
-static __always_inline int sent(struct sock *sk, int family, bool typed, long bytes)
+/* A call on the socket returned `bytes`.  A frame that a process sends by hand is its traffic; what a
+ * packet socket receives is a copy of some other socket's. */
+static __always_inline int moved(enum netmon_direction direction, struct sock *sk, bool typed, int flags,
+				 long bytes)
 {
-	if (!is_ip(family) && family != AF_PACKET)
+	int family = GET(sk, __sk_common.skc_family);
+
+	if (!is_ip(family) && !(family == AF_PACKET && direction == NETMON_TX))
 		return 0;
 	if (by_packet)
 		return typed && bytes >= 0 ? socket_used(sk) : 0;
-	return count(NETMON_TX, sk, family, typed, bytes, true);
+	return count(direction, sk, family, typed, bytes,
+		     direction == NETMON_TX || !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }
 
-static __always_inline int received(struct sock *sk, int family, bool typed, int flags, long bytes)
-{
-	if (!is_ip(family))
-		return 0;
-	if (by_packet)
-		return typed && bytes >= 0 ? socket_used(sk) : 0;
-	return count(NETMON_RX, sk, family, typed, bytes, !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
-}
+/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg().  Classic programs get
+ * a plain address.  Under lockdown the one way to read there is bpf_rdonly_cast() (Linux 6.2). */
 
-/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg() */
+#define TRACEPOINTS(name, direction)                                                       \
+	SEC("tp_btf/" #name)                                                               \
+	int BPF_PROG(name##_btf, struct sock *sk, int ret, int flags)                      \
+	{                                                                                  \
+		return moved(direction, sk, true, flags, ret);                             \
+	}                                                                                  \
+	SEC("tracepoint/sock/" #name)                                                      \
+	int name##_classic(struct trace_event_raw_sock_msg_length *ctx)                    \
+	{                                                                                  \
+		return casts ? moved(direction, CAST(sock, ctx->sk), true, ctx->flags, ctx->ret) \
+			     : moved(direction, ctx->sk, false, ctx->flags, ctx->ret);     \
+	}
 
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(sock_send_length_btf, struct sock *sk, int ret, int flags)
-{
-	return sent(sk, sk->__sk_common.skc_family, true, ret);
-}
-
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(sock_recv_length_btf, struct sock *sk, int ret, int flags)
-{
-	return received(sk, sk->__sk_common.skc_family, true, flags, ret);
-}
-
-/* Classic programs get a plain address.  Under lockdown the one way to read there is
- * bpf_rdonly_cast() (Linux 6.2). */
-
-SEC("tracepoint/sock/sock_send_length")
-int sock_send_length_classic(struct trace_event_raw_sock_msg_length *ctx)
-{
-	if (casts)
-		return sent(CAST(sock, ctx->sk), ctx->family, true, ctx->ret);
-	return sent((struct sock *)ctx->sk, ctx->family, false, ctx->ret);
-}
-
-SEC("tracepoint/sock/sock_recv_length")
-int sock_recv_length_classic(struct trace_event_raw_sock_msg_length *ctx)
-{
-	if (casts)
-		return received(CAST(sock, ctx->sk), ctx->family, true, ctx->flags, ctx->ret);
-	return received((struct sock *)ctx->sk, ctx->family, false, ctx->flags, ctx->ret);
-}
+TRACEPOINTS(sock_send_length, NETMON_TX)
+TRACEPOINTS(sock_recv_length, NETMON_RX)
 
 /* The kprobe way: the entry keeps what the return needs.  A thread that enters
  * again, or ends, before it returned shows a return that the kernel kept from us, for want
@@ -971,76 +889,47 @@ static __always_inline void thread_ended(void)
 	}
 }
 
-static __always_inline int returned_sent(enum netmon_hook hook, long bytes)
+static __always_inline int returned_moved(enum netmon_hook hook, enum netmon_direction direction,
+					  long bytes)
 {
 	struct netmon_arguments call;
-	struct sock *sk;
 
-	if (!returned(hook, &call))
-		return 0;
-	sk = call.sk;
-	return sent(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, bytes);
+	return returned(hook, &call) ? moved(direction, call.sk, false, call.other, bytes) : 0;
 }
 
-static __always_inline int returned_received(enum netmon_hook hook, long bytes)
-{
-	struct netmon_arguments call;
-	struct sock *sk;
+/* Sockets: the functions behind every call, where the tracepoints are missing.  A call counts if
+ * `counts`; `...`: the arguments after the socket. */
 
-	if (!returned(hook, &call))
-		return 0;
-	sk = call.sk;
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, call.other, bytes);
-}
-
-/* Sockets: the functions behind every call, where the tracepoints are missing. */
-
-#define SENDS(function, hook)                                                              \
-	SEC("fexit/" #function)                                                            \
-	int BPF_PROG(function##_fexit, struct socket *sock, struct msghdr *msg, size_t size, \
-		     int ret)                                                              \
+#define FUNCTION(name, hook, direction, counts, flags, ...)                                \
+	SEC("fexit/" #name)                                                                \
+	int BPF_PROG(name##_fexit, struct socket *sock, __VA_ARGS__, int ret)              \
 	{                                                                                  \
-		struct sock *sk = sock->sk;                                                \
+		const bool typed = true;                                                   \
                                                                                            \
-		return sent(sk, sk->__sk_common.skc_family, true, ret);              \
+		return counts ? moved(direction, sock->sk, typed, flags, ret) : 0;         \
 	}                                                                                  \
-	SEC("kprobe/" #function)                                                           \
-	int BPF_KPROBE(function##_kprobe, struct socket *sock)                             \
+	SEC("kprobe/" #name)                                                               \
+	int BPF_KPROBE(name##_kprobe, struct socket *sock, __VA_ARGS__)                    \
 	{                                                                                  \
-		return entered(hook, BPF_CORE_READ(sock, sk), 0);                          \
+		const bool typed = false;                                                  \
+                                                                                           \
+		return counts ? entered(hook, GET(sock, sk), (__u32)flags) : 0;            \
 	}                                                                                  \
-	SEC("kretprobe/" #function)                                                        \
-	int function##_kretprobe(struct pt_regs *ctx)                                      \
+	SEC("kretprobe/" #name)                                                            \
+	int name##_kretprobe(struct pt_regs *ctx)                                          \
 	{                                                                                  \
-		return returned_sent(hook, (int)PT_REGS_RC(ctx));                          \
+		return returned_moved(hook, direction, (int)PT_REGS_RC(ctx));              \
 	}
+
+#define SENDS(name, hook)                                                                  \
+	FUNCTION(name, hook, NETMON_TX, true, 0, struct msghdr *msg, size_t size)
+#define RECEIVES(name, hook)                                                               \
+	FUNCTION(name, hook, NETMON_RX, true, flags, struct msghdr *msg, size_t size, int flags)
 
 SENDS(inet_sendmsg, INET_SENDMSG)
 SENDS(inet6_sendmsg, INET6_SENDMSG)
 SENDS(packet_sendmsg, PACKET_SENDMSG)
 SENDS(packet_sendmsg_spkt, PACKET_SENDMSG_SPKT)
-
-#define RECEIVES(function, hook)                                                           \
-	SEC("fexit/" #function)                                                            \
-	int BPF_PROG(function##_fexit, struct socket *sock, struct msghdr *msg, size_t size, \
-		     int flags, int ret)                                                   \
-	{                                                                                  \
-		struct sock *sk = sock->sk;                                                \
-                                                                                           \
-		return received(sk, sk->__sk_common.skc_family, true, flags, ret);   \
-	}                                                                                  \
-	SEC("kprobe/" #function)                                                           \
-	int BPF_KPROBE(function##_kprobe, struct socket *sock, struct msghdr *msg,         \
-		       size_t size, int flags)                                             \
-	{                                                                                  \
-		return entered(hook, BPF_CORE_READ(sock, sk), (__u32)flags);               \
-	}                                                                                  \
-	SEC("kretprobe/" #function)                                                        \
-	int function##_kretprobe(struct pt_regs *ctx)                                      \
-	{                                                                                  \
-		return returned_received(hook, (int)PT_REGS_RC(ctx));                      \
-	}
-
 RECEIVES(inet_recvmsg, INET_RECVMSG)
 RECEIVES(inet6_recvmsg, INET6_RECVMSG)
 /* SCTP and IPv6 raw sockets; other families use it too */
@@ -1052,30 +941,16 @@ struct proto___before_6_5 {
 	void *sendpage;
 } __attribute__((preserve_access_index));
 
-SEC("fexit/inet_sendpage")
-int BPF_PROG(inet_sendpage_fexit, struct socket *sock, struct page *page, int offset, size_t size,
-	     int flags, long ret)
+static __always_inline bool has_sendpage(struct socket *sock, bool typed)
 {
-	struct sock *sk = sock->sk;
-	struct proto___before_6_5 *proto = (void *)sk->__sk_common.skc_prot;
+	struct sock *sk = GET(sock, sk);
+	struct proto___before_6_5 *proto = (void *)GET(sk, __sk_common.skc_prot);
 
-	return proto->sendpage ? sent(sk, sk->__sk_common.skc_family, true, ret) : 0;
+	return GET(proto, sendpage);
 }
 
-SEC("kprobe/inet_sendpage")
-int BPF_KPROBE(inet_sendpage_kprobe, struct socket *sock)
-{
-	struct sock *sk = BPF_CORE_READ(sock, sk);
-	struct proto___before_6_5 *proto = (void *)BPF_CORE_READ(sk, __sk_common.skc_prot);
-
-	return BPF_CORE_READ(proto, sendpage) ? entered(INET_SENDPAGE, sk, 0) : 0;
-}
-
-SEC("kretprobe/inet_sendpage")
-int inet_sendpage_kretprobe(struct pt_regs *ctx)
-{
-	return returned_sent(INET_SENDPAGE, PT_REGS_RC(ctx));
-}
+FUNCTION(inet_sendpage, INET_SENDPAGE, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page,
+	 int offset, size_t size, int flags)
 
 /* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt.
  *
@@ -1087,21 +962,16 @@ int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe
 	     size_t size, unsigned int flags, long ret)
 {
 	struct socket *sock;
-	struct sock *sk;
 
 	/* a typed pointer, Linux 5.11, for lockdown's sake as in CURRENT() */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) {
-		sock = BPF_CORE_READ(file, private_data);
-		if (!BPF_CORE_READ(sock, ops, splice_read))
-			return 0;
-		sk = BPF_CORE_READ(sock, sk);
-		return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0, ret);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) {
+		sock = bpf_sock_from_file(file);
+		return sock && sock->ops->splice_read ? moved(NETMON_RX, sock->sk, true, 0, ret) : 0;
 	}
-	sock = bpf_sock_from_file(file);
-	if (!sock || !sock->ops->splice_read)
-		return 0;
-	sk = sock->sk;
-	return received(sk, sk->__sk_common.skc_family, true, 0, ret);
+	sock = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(sock, ops, splice_read)
+		       ? moved(NETMON_RX, BPF_CORE_READ(sock, sk), false, 0, ret)
+		       : 0;
 }
 
 SEC("kprobe/sock_splice_read")
@@ -1117,33 +987,41 @@ int BPF_KPROBE(sock_splice_read_kprobe, struct file *file)
 SEC("kretprobe/sock_splice_read")
 int sock_splice_read_kretprobe(struct pt_regs *ctx)
 {
-	return returned_received(SOCK_SPLICE_READ, PT_REGS_RC(ctx));
+	return returned_moved(SOCK_SPLICE_READ, NETMON_RX, PT_REGS_RC(ctx));
 }
 
 /* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
  * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */
-static __always_inline long zerocopied(__u32 mapped, __s32 copied, int error)
+static __always_inline int zerocopied(struct sock *sk, struct tcp_zerocopy_receive *zc, bool typed,
+				      int error)
 {
-	return error ? 0 : (long)mapped + (copied > 0 ? copied : 0);
+	__s32 copied = bpf_core_field_exists(zc->copybuf_len) ? GET(zc, copybuf_len) : 0;
+	long bytes = (long)GET(zc, length) + (copied > 0 ? copied : 0);
+
+	return moved(NETMON_RX, sk, typed, 0, error ? 0 : bytes);
+}
+
+/* What a function returned, behind its arguments: `most` of them, or one less.  The barriers keep
+ * two loads two: the verifier takes no computed offset. */
+static __always_inline __u64 result(const __u64 *ctx, int most, bool one_less)
+{
+	__u64 value;
+
+	if (one_less) {
+		value = ctx[most - 1];
+		barrier();
+	} else {
+		value = ctx[most];
+		barrier();
+	}
+	return value;
 }
 
 SEC("fexit/tcp_zerocopy_receive")
 int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_receive *zc)
 {
-	__s32 copied = bpf_core_field_exists(zc->copybuf_len) ? zc->copybuf_len : 0;
-	int error;
-
-	/* A third argument came with that field, in Linux 5.12.  The barriers keep two
-	 * loads two: the verifier takes no computed offset. */
-	if (bpf_core_field_exists(zc->msg_flags)) {
-		error = ctx[3];
-		barrier();
-	} else {
-		error = ctx[2];
-		barrier();
-	}
-	return received(sk, sk->__sk_common.skc_family, true, 0,
-			zerocopied(zc->length, copied, error));
+	/* the third argument came with that field, in Linux 5.12 */
+	return zerocopied(sk, zc, true, result(ctx, 3, !bpf_core_field_exists(zc->msg_flags)));
 }
 
 SEC("kprobe/tcp_zerocopy_receive")
@@ -1155,28 +1033,20 @@ int BPF_KPROBE(tcp_zerocopy_receive_kprobe, struct sock *sk, struct tcp_zerocopy
 SEC("kretprobe/tcp_zerocopy_receive")
 int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 {
-	struct tcp_zerocopy_receive *zc;
 	struct netmon_arguments call;
-	__s32 copied = 0;
-	struct sock *sk;
 
-	if (!returned(TCP_ZEROCOPY_RECEIVE, &call))
-		return 0;
-	sk = call.sk;
-	zc = (void *)call.other;
-	if (bpf_core_field_exists(zc->copybuf_len))
-		copied = BPF_CORE_READ(zc, copybuf_len);
-	return received(sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, 0,
-			zerocopied(BPF_CORE_READ(zc, length), copied, PT_REGS_RC(ctx)));
+	return returned(TCP_ZEROCOPY_RECEIVE, &call)
+		       ? zerocopied(call.sk, (void *)call.other, false, PT_REGS_RC(ctx))
+		       : 0;
 }
 
 /* The peer of a datagram: what the caller says, or asks for, passes these.  The kernel calls
  * the sends only where the socket's own peer is not the one (udp_sendmsg()), before the
  * datagram is sent and thus before it is counted. */
 
-static __always_inline int peer_is(enum netmon_direction direction, struct netmon_peer *peer)
+static __always_inline int peer_note(enum netmon_direction direction, struct netmon_peer *peer)
 {
-	struct netmon_datagram datagram = { .task = bpf_get_current_task(), .direction = direction };
+	__u64 datagram = bpf_get_current_task() + direction;
 
 	if (is_mapped(peer->address) && peer->family == 6) {
 		unmap(peer->address);
@@ -1187,35 +1057,26 @@ static __always_inline int peer_is(enum netmon_direction direction, struct netmo
 	return 1; /* let it pass */
 }
 
-#define PEER4(name, direction)                                                             \
+#define PEER_OF_CALL(name, direction, version)                                             \
 	SEC("cgroup/" #name)                                                               \
 	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
 	{                                                                                  \
-		struct netmon_peer peer = { .family = 4 };                                        \
+		struct netmon_peer peer = { .family = version };                           \
                                                                                            \
-		peer.address[0] = ctx->user_ip4;                                           \
 		peer.port = bpf_ntohs((__u16)ctx->user_port);                              \
-		return peer_is(direction, &peer);                                          \
+		peer.address[0] = version == 4 ? ctx->user_ip4 : ctx->user_ip6[0];         \
+		if (version == 6) {                                                        \
+			peer.address[1] = ctx->user_ip6[1];                                \
+			peer.address[2] = ctx->user_ip6[2];                                \
+			peer.address[3] = ctx->user_ip6[3];                                \
+		}                                                                          \
+		return peer_note(direction, &peer);                                          \
 	}
 
-#define PEER6(name, direction)                                                             \
-	SEC("cgroup/" #name)                                                               \
-	int name##_cgroup(struct bpf_sock_addr *ctx)                                       \
-	{                                                                                  \
-		struct netmon_peer peer = { .family = 6 };                                        \
-                                                                                           \
-		peer.address[0] = ctx->user_ip6[0];                                        \
-		peer.address[1] = ctx->user_ip6[1];                                        \
-		peer.address[2] = ctx->user_ip6[2];                                        \
-		peer.address[3] = ctx->user_ip6[3];                                        \
-		peer.port = bpf_ntohs((__u16)ctx->user_port);                              \
-		return peer_is(direction, &peer);                                          \
-	}
-
-PEER4(sendmsg4, NETMON_TX)
-PEER6(sendmsg6, NETMON_TX)
-PEER4(recvmsg4, NETMON_RX)
-PEER6(recvmsg6, NETMON_RX)
+PEER_OF_CALL(sendmsg4, NETMON_TX, 4)
+PEER_OF_CALL(sendmsg6, NETMON_TX, 6)
+PEER_OF_CALL(recvmsg4, NETMON_RX, 4)
+PEER_OF_CALL(recvmsg6, NETMON_RX, 6)
 
 /* The datagram that udp_recvmsg() or udpv6_recvmsg() takes from the queue, also where
  * nobody asks whom it is from. */
@@ -1240,24 +1101,15 @@ static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 		bpf_probe_read_kernel(&peer.address, sizeof(peer.address),
 				      head + offsetof(struct ipv6hdr, saddr));
 	}
-	peer_is(NETMON_RX, &peer);
+	peer_note(NETMON_RX, &peer);
 	return 0;
 }
 
 SEC("fexit/__skb_recv_udp")
 int __skb_recv_udp_fexit(__u64 *ctx)
 {
-	struct sk_buff *skb;
-
-	/* one argument less since Linux 5.19; barriers as in tcp_zerocopy_receive_fexit() */
-	if (skb_recv_udp_arguments == 5) {
-		skb = (void *)ctx[5];
-		barrier();
-	} else {
-		skb = (void *)ctx[4];
-		barrier();
-	}
-	return received_skb(skb, true);
+	/* one argument less since Linux 5.19 */
+	return received_skb((void *)result(ctx, 5, skb_recv_udp_arguments != 5), true);
 }
 
 SEC("kretprobe/__skb_recv_udp")
@@ -1275,10 +1127,15 @@ static __always_inline struct netmon_process *process_find(__u32 pid)
 	return place ? bpf_map_lookup_elem(&processes, &place->index) : NULL;
 }
 
+static __always_inline struct netmon_process *process_of_leader(const struct task_struct *task)
+{
+	return task->pid == task->tgid ? process_find(task->pid) : NULL;
+}
+
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 {
-	struct netmon_process *process = task->pid == task->tgid ? process_find(task->pid) : NULL;
+	struct netmon_process *process = process_of_leader(task);
 
 	if (process)
 		bpf_probe_read_kernel_str(process->comm, COMM_LEN, comm);
@@ -1289,7 +1146,7 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 SEC("fexit/__set_task_comm")
 int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
 {
-	struct netmon_process *process = task->pid == task->tgid ? process_find(task->pid) : NULL;
+	struct netmon_process *process = process_of_leader(task);
 
 	if (process)
 		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
@@ -1330,7 +1187,7 @@ int BPF_PROG(cgroup_rmdir_btf, struct cgroup *cgroup, const char *path)
 }
 
 /* A new process is wanted where the one that makes it is (copy_process()). */
-static __always_inline int born(__u32 child, __u64 flags)
+static __always_inline int forked(__u32 child, __u64 flags)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	__u8 *wanted = bpf_map_lookup_elem(&wanted_pids, &pid);
@@ -1344,13 +1201,13 @@ static __always_inline int born(__u32 child, __u64 flags)
 SEC("tp_btf/task_newtask")
 int BPF_PROG(task_newtask_btf, struct task_struct *task, __u64 flags)
 {
-	return born(task->pid, flags);
+	return forked(task->pid, flags);
 }
 
 SEC("tracepoint/task/task_newtask")
 int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
 {
-	return born(ctx->pid, ctx->clone_flags);
+	return forked(ctx->pid, ctx->clone_flags);
 }
 
 /* The last thread ends the process.  Two threads may both be the last to see; only one of
@@ -1364,7 +1221,7 @@ static __always_inline int ended(struct task_struct *task)
 	struct netmon_process *process;
 	struct netmon_place *known;
 
-	if (by_kprobe)
+	if (has_kprobes)
 		thread_ended();
 	if (task->signal->live.counter)
 		return 0;

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -119,6 +118,8 @@ struct kernel {
 	__u32 retransmit_arguments;
 	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
+	bool tracepoint_srcu;      /* see tracing_is_preempted() */
+	bool fast_srcu;            /* Linux 6.15 */
 };
 
 struct probes {
@@ -428,24 +429,25 @@ static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_
 	}
 }
 
-/* Since Linux 7.0 tracepoints are called with preemption on, and preemption is always
- * possible.  Then a tp_btf or fexit program that is preempted makes the kernel skip it for
- * every other task on that CPU, while classic programs and kprobes run with preemption off.
- * A kretprobe of kprobe.multi has no limit of instances there, as that of a kprobe has
+/* Since Linux 7.0 tracepoints are called with preemption on, under a fast SRCU instead, and
+ * preemption is always possible.  Then a tp_btf or fexit program that is preempted makes the kernel
+ * skip it for every other task on that CPU, while classic programs and kprobes run with preemption
+ * off.  A kretprobe of kprobe.multi has no limit of instances there, as that of a kprobe has
  * (fprobe on the function graph tracer, Linux 6.14).  Before, tp_btf is as exact as a
- * classic program, and cheaper. */
-static bool tracing_is_preempted(void)
+ * classic program, and cheaper.
+ *
+ * Up to Linux 6.12 tracepoints had an SRCU for other ends, which was not a fast one. */
+static bool tracing_is_preempted(const struct kernel *kernel)
 {
-	struct utsname names;
-
-	return !uname(&names) && strtol(names.release, NULL, 10) >= 7;
+	return kernel->tracepoint_srcu && kernel->fast_srcu;
 }
 
 /* In layer ip those that see packets run where nothing is preempted, and those that see calls
  * count nothing. */
-static bool prefers_classic(const struct probes_options *options, const struct hook *hook)
+static bool prefers_classic(const struct probes_options *options, const struct kernel *kernel,
+			    const struct hook *hook)
 {
-	return tracing_is_preempted() && hook->role != GONE &&
+	return tracing_is_preempted(kernel) && hook->role != GONE &&
 	       (options->layer == LAYER_SOCKET || hook->role < PACKETS);
 }
 
@@ -470,8 +472,8 @@ static bool attaches(enum way way, const enum way chosen[HOOKS])
 	return false;
 }
 
-/* The best way for the hook, WAYS where there is none. */
-/* The first way that works.  The reason why the best one does not is kept for messages. */
+/* The first way that works for the hook, WAYS if none does.  The reason why the best one does not is kept
+ * for messages. */
 static enum way choose_way(struct probes *probes, int index)
 {
 	static const enum way orders[2][WAYS] = {
@@ -480,7 +482,7 @@ static enum way choose_way(struct probes *probes, int index)
 	};
 	const struct probes_options *options = &probes->options;
 	const struct hook *hook = &hooks[index];
-	const enum way *order = orders[prefers_classic(options, hook)];
+	const enum way *order = orders[prefers_classic(options, &probes->kernel, hook)];
 
 	for (int i = 0; i < WAYS; i++) {
 		if (probes->refused[index] & 1U << order[i] || !is_possible(options, hook, order[i]))
@@ -537,6 +539,10 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 	/* all helpers up to that one, and the constant after the last one */
 	if (btf_is_enum(type) && !strcmp(name, "bpf_func_id"))
 		kernel->storage = btf_vlen(type) >= BPF_FUNC_sock_from_file + 2;
+	if (btf_is_struct(type) && !strcmp(name, "srcu_ctr"))
+		kernel->fast_srcu = true;
+	if (btf_is_var(type) && !strcmp(name, "tracepoint_srcu_srcu_data"))
+		kernel->tracepoint_srcu = true;
 	if (!btf_is_func(type) && !btf_is_typedef(type))
 		return;
 	if (btf_is_func(type) && !strcmp(name, "bpf_rdonly_cast"))
@@ -630,12 +636,12 @@ static struct holes find_holes(const struct probes_options *options, const struc
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
 		    has_hook(kernel, i))
 			holes.refused |= 1U << i;
-		if (chosen[i] == TP_BTF && prefers_classic(options, &hooks[i]))
+		if (chosen[i] == TP_BTF && prefers_classic(options, kernel, &hooks[i]))
 			holes.skipped |= 1U << i;
 		if (hooks[i].role == RECEIVES && chosen[i] != WAYS)
 			holes.waiting |= !hooks[i].group && hooks[i].unless;
 		if (hooks[i].role >= SENDS && (chosen[i] == FEXIT || (chosen[i] == TP_BTF &&
-								      tracing_is_preempted())))
+								      tracing_is_preempted(kernel))))
 			holes.may_skip = true;
 	}
 	return holes;
@@ -882,8 +888,8 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 		skeleton->rodata->filter.kinds |= FILTER_PIDS;
 	skeleton->rodata->follows = options->follow;
 	skeleton->rodata->by_packet = options->layer == LAYER_IP;
-	skeleton->rodata->by_kprobe = kprobes;
-	skeleton->rodata->by_peer = needs_peer(options);
+	skeleton->rodata->has_kprobes = kprobes;
+	skeleton->rodata->needs_peer = needs_peer(options);
 	skeleton->rodata->groups = layout->groups;
 	skeleton->rodata->group_mask = layout->groups == cpus() ? ~0U : layout->groups - 1;
 	skeleton->rodata->rows_limit = (__u32)layout_rows(layout);
@@ -956,7 +962,7 @@ static void select_programs(const struct probes *probes, const struct netmon_bpf
 	bpf_program__set_autoload(skeleton->progs.owners_iter, probes->options.layer == LAYER_IP);
 }
 
-static bool by_kprobe(const struct probes *probes)
+static bool has_kprobes(const struct probes *probes)
 {
 	for (int i = 0; i < HOOKS; i++)
 		if (hooks[i].role >= SENDS && (probes->chosen[i] == KPROBE || probes->chosen[i] == MULTI))
@@ -973,8 +979,8 @@ static struct netmon_bpf *load(struct probes *probes, char (*log)[LOG_SIZE])
 	if (!skeleton)
 		return NULL;
 	select_programs(probes, skeleton, log);
-	set_constants(probes, skeleton, by_kprobe(probes));
-	size_maps(probes, skeleton, by_kprobe(probes));
+	set_constants(probes, skeleton, has_kprobes(probes));
+	size_maps(probes, skeleton, has_kprobes(probes));
 	error = netmon_bpf__load(skeleton);
 	if (!error)
 		return skeleton;
