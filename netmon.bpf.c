@@ -103,17 +103,15 @@ HASH(row_of, BPF_MAP_TYPE_HASH, MAX_ENTRIES, struct netmon_key, struct netmon_pl
 
 /* Elements without an owner, the one that has been free for longest first; filled before the
  * first event. */
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, MAX_PROCESSES);
-	__type(value, __u32);
-} free_processes SEC(".maps");
+#define QUEUE(name, count)                                                                 \
+	struct {                                                                           \
+		__uint(type, BPF_MAP_TYPE_QUEUE);                                          \
+		__uint(max_entries, count);                                                \
+		__type(value, __u32);                                                      \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, MAX_ENTRIES);
-	__type(value, __u32);
-} free_rows SEC(".maps");
+QUEUE(free_processes, MAX_PROCESSES);
+QUEUE(free_rows, MAX_ENTRIES);
 
 /* Hints: the place that was last looked up for a pid, or for a key, of those with the same
  * hash.  Each spares a lookup in a hash map, 50 to 120 ns.  A hint is checked in place. */
@@ -134,18 +132,13 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } wanted_cgroup SEC(".maps");
 
-/* kprobes only: what the return needs of a thread's call. */
-struct netmon_call {
-	__u32 thread;
-	__u32 hook;
-};
-
+/* kprobes only: what the return needs of a thread's call.  The key is thread << 32 | hook. */
 struct netmon_arguments {
 	struct sock *sk;
 	__u64 other;
 };
 
-HASH(calls, BPF_MAP_TYPE_HASH, 65536, struct netmon_call, struct netmon_arguments);
+HASH(calls, BPF_MAP_TYPE_HASH, 65536, __u64, struct netmon_arguments);
 
 /* The other end of the datagram that a task is just sending or receiving.  The key is the task's
  * address plus the direction. */
@@ -422,15 +415,6 @@ static __always_inline bool process_get_or_add(__u32 pid, struct netmon_place *p
 
 /* Rows of keys that are finer than the process, or have no process */
 
-/* `quarantine`: a running program may still have the row's index. */
-static __always_inline void row_free(__u32 index, struct netmon_row *row, bool quarantine)
-{
-	row->freed_at = quarantine ? bpf_ktime_get_ns() : 0;
-	*(volatile __u64 *)&row->seq |= SEQ_FREE;
-	__sync_fetch_and_add(&rows_taken, -1);
-	bpf_map_push_elem(&free_rows, &index, 0);
-}
-
 /* Whether the key's process has ended: nothing will be counted for it. */
 static __always_inline bool is_dead(const struct netmon_key *key)
 {
@@ -443,33 +427,38 @@ static __always_inline bool is_dead(const struct netmon_key *key)
 	return process && !is_owned(&process->seq, &place);
 }
 
-/* Notes whether anything was counted in the row since it was last checked.  Takes it from a
- * key whose process has ended or, if room is short, from one that has been idle for so long
- * that its last bytes are in a report. */
+/* Notes whether anything was counted in the row since it was last checked.  Frees the row if its
+ * process has ended or, if room is short, if it has been idle for so long that its last bytes are in
+ * a report. */
 static __noinline int row_check(__u32 index)
 {
 	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
-	__u64 moved, now = bpf_ktime_get_ns();
+	__u64 calls_count, now = bpf_ktime_get_ns();
 	struct netmon_counters sum;
-	struct netmon_place *its;
+	struct netmon_place *place;
 	bool dead, idle;
 
 	if (!row || !row->seq || row->seq & SEQ_STATES)
 		return 0;
 	counters_sum(index, &sum);
-	moved = sum.rx_calls + sum.tx_calls;
+	calls_count = sum.rx_calls + sum.tx_calls;
 	dead = is_dead(&row->key);
-	idle = moved == row->checked_calls && rows_taken > rows_limit / 4 * 3 &&
+	idle = calls_count == row->checked_calls && rows_taken > rows_limit / 4 * 3 &&
 	       now > row->checked_at && now - row->checked_at > idle_after;
-	if (moved != row->checked_calls) {
-		row->checked_calls = moved;
+	if (calls_count != row->checked_calls) {
+		row->checked_calls = calls_count;
 		row->checked_at = now;
 	}
-	if (dead || idle) {
-		its = bpf_map_lookup_elem(&row_of, &row->key); /* unchanged until it is free */
-		if (its && its->index == index && !bpf_map_delete_elem(&row_of, &row->key))
-			row_free(index, row, !dead || by_packet);
-	}
+	if (!dead && !idle)
+		return 0;
+	place = bpf_map_lookup_elem(&row_of, &row->key); /* unchanged until it is free */
+	if (!place || place->index != index || bpf_map_delete_elem(&row_of, &row->key))
+		return 0;
+	/* a running program may still have the index */
+	row->freed_at = !dead || by_packet ? bpf_ktime_get_ns() : 0;
+	*(volatile __u64 *)&row->seq |= SEQ_FREE;
+	__sync_fetch_and_add(&rows_taken, -1);
+	bpf_map_push_elem(&free_rows, &index, 0);
 	return 0;
 }
 
@@ -483,10 +472,8 @@ static __always_inline void rows_check(void)
 	if (bpf_map_update_elem(&checking, &lock, &lock, BPF_NOEXIST))
 		return;
 	check_next = first + 4;
-	row_check(1 + (__u32)(first % count));
-	row_check(1 + (__u32)((first + 1) % count));
-	row_check(1 + (__u32)((first + 2) % count));
-	row_check(1 + (__u32)((first + 3) % count));
+	for (__u32 i = 0; i < 4; i++)
+		row_check(1 + (__u32)((first + i) % count));
 	bpf_map_delete_elem(&checking, &lock);
 }
 
@@ -566,28 +553,23 @@ static __always_inline __u32 row_get_or_add(struct netmon_key *key)
 }
 
 /* Drops the parts that only filters, or other parts, needed. */
-static __always_inline void key_leave(struct netmon_key *key)
+#define DROP_UNLESS(part, field)                                                           \
+	if (!(asked & (part)))                                                             \
+	__builtin_memset(&key->field, 0, sizeof(key->field))
+
+static __always_inline void key_reduce(struct netmon_key *key)
 {
 	const __u32 asked = parts;
 
-	if (!(asked & PART_PROTO))
-		key->proto = 0;
-	if (!(asked & PART_FAMILY))
-		key->family = 0;
-	if (!(asked & PART_LPORT))
-		key->lport = 0;
-	if (!(asked & PART_RPORT))
-		key->rport = 0;
-	if (!(asked & PART_UID))
-		key->uid = 0;
-	if (!(asked & PART_CGROUP))
-		key->cgroup = 0;
-	if (!(asked & PART_LADDR))
-		__builtin_memset(key->laddr, 0, sizeof(key->laddr));
-	if (!(asked & PART_RADDR))
-		__builtin_memset(key->raddr, 0, sizeof(key->raddr));
-	if (!(asked & PART_IFACE))
-		__builtin_memset(key->iface, 0, sizeof(key->iface));
+	DROP_UNLESS(PART_PROTO, proto);
+	DROP_UNLESS(PART_FAMILY, family);
+	DROP_UNLESS(PART_LPORT, lport);
+	DROP_UNLESS(PART_RPORT, rport);
+	DROP_UNLESS(PART_UID, uid);
+	DROP_UNLESS(PART_CGROUP, cgroup);
+	DROP_UNLESS(PART_LADDR, laddr);
+	DROP_UNLESS(PART_RADDR, raddr);
+	DROP_UNLESS(PART_IFACE, iface);
 }
 
 /* The row of a key whose process, if it has a part for one, is at this place; ROW_OTHER: at none. */
@@ -601,7 +583,7 @@ static __always_inline __u32 row_of_place(struct netmon_key *key, const struct n
 		key->process = place->index;
 		key->generation = place->generation;
 	}
-	key_leave(key);
+	key_reduce(key);
 	return row_get_or_add(key);
 }
 
@@ -854,7 +836,7 @@ enum netmon_hook {
 
 static __always_inline int entered(enum netmon_hook hook, struct sock *sk, __u64 other)
 {
-	struct netmon_call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
+	__u64 call = bpf_get_current_pid_tgid() << 32 | hook;
 	struct netmon_arguments arguments = { .sk = sk, .other = other };
 
 	if (bpf_map_update_elem(&calls, &call, &arguments, BPF_NOEXIST)) {
@@ -866,7 +848,7 @@ static __always_inline int entered(enum netmon_hook hook, struct sock *sk, __u64
 
 static __always_inline bool returned(enum netmon_hook hook, struct netmon_arguments *arguments)
 {
-	struct netmon_call call = { .thread = bpf_get_current_pid_tgid(), .hook = hook };
+	__u64 call = bpf_get_current_pid_tgid() << 32 | hook;
 	struct netmon_arguments *kept = bpf_map_lookup_elem(&calls, &call);
 
 	if (!kept)
@@ -878,11 +860,9 @@ static __always_inline bool returned(enum netmon_hook hook, struct netmon_argume
 
 static __always_inline void thread_ended(void)
 {
-	__u32 thread = bpf_get_current_pid_tgid();
-
 #pragma unroll /* Linux 5.10 does not see that the loop ends */
 	for (int hook = 0; hook < NETMON_HOOKS; hook++) {
-		struct netmon_call call = { .thread = thread, .hook = hook };
+		__u64 call = bpf_get_current_pid_tgid() << 32 | hook;
 
 		if (!bpf_map_delete_elem(&calls, &call))
 			note(CALLS_MISSED);
@@ -1070,7 +1050,7 @@ static __always_inline int peer_note(enum netmon_direction direction, struct net
 			peer.address[2] = ctx->user_ip6[2];                                \
 			peer.address[3] = ctx->user_ip6[3];                                \
 		}                                                                          \
-		return peer_note(direction, &peer);                                          \
+		return peer_note(direction, &peer);                                        \
 	}
 
 PEER_OF_CALL(sendmsg4, NETMON_TX, 4)
