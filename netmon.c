@@ -303,10 +303,10 @@ static enum outcome replace_output(struct netmon *netmon)
 	char path[PATH_MAX];
 	int file = -1;
 
-	if (snprintf(path, sizeof(path), "%s.new", to) < PATH_MAX)
-		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-	else
+	if (snprintf(path, sizeof(path), "%s.new", to) >= PATH_MAX)
 		errno = ENAMETOOLONG;
+	else if (!unlink(path) || errno == ENOENT) /* whatever somebody has put there */
+		file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (file < 0 || dup3(file, netmon->output, O_CLOEXEC) < 0) {
 		cannot("replace", to, NULL, NULL);
 		return FAILED;

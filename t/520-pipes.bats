@@ -138,6 +138,18 @@ teardown() {
 	done
 }
 
+@test "-f prom writes its new file to no pipe and no link that somebody has put there" {
+	echo kept >outside
+	for make in 'mkfifo rows.new' 'ln -s outside rows.new' 'ln outside rows.new' true; do
+		rm -f rows rows.new
+		$make
+		timeout 20 "$NETMON" --no-pin -n 2 -i 0.05 -f prom --to rows 2>/dev/null
+		[ -f rows ] && [ ! -h rows ] && [ ! -e rows.new ] || fail "$make: $(ls -l)"
+		grep -q '^# TYPE netmon_receive_bytes_total counter' rows
+		equal "$(cat outside)" kept
+	done
+}
+
 @test "SIGTERM ends a netmon whose reader takes nothing" {
 	stalled_reader
 	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
