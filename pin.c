@@ -750,7 +750,8 @@ static int refuse_for(const struct pin *pin, int error)
 	switch (error) {
 	case EPERM:
 		return refuse(pin, strerror(error),
-			      "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
+			      seccomp_advice() ? seccomp_advice()
+					       : "before Linux 5.19 only root, or CAP_BPF, may read what is pinned");
 	case EACCES:
 		return refuse(pin, strerror(error),
 			      needs_root(error)

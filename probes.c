@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #ifdef __GLIBC__
+#include <linux/seccomp.h>
 #include <malloc.h>
 #endif
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -183,6 +185,14 @@ static bool in_user_namespace(void)
 	return !stat("/proc/self/ns/user", &status) && status.st_ino != 0xEFFFFFFD;
 }
 
+const char *seccomp_advice(void)
+{
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+		return NULL;
+	return "a seccomp filter may refuse bpf(2): in a container, add CAP_SYS_ADMIN, or use "
+	       "--security-opt seccomp=unconfined";
+}
+
 static const char *advice(int error, enum layer layer)
 {
 	if (error == EPERM && !capable(layer))
@@ -190,10 +200,9 @@ static const char *advice(int error, enum layer layer)
 					 : "run it as root, or with CAP_BPF and CAP_PERFMON";
 	if (error == EPERM && in_user_namespace())
 		return "run it outside the user namespace";
-	if (error == EPERM)
-		return "before Linux 5.11 it may take 'ulimit -l unlimited'; "
-		       "in a container, rights outside of it";
-	return NULL;
+	if (error == EPERM && !seccomp_advice())
+		return "before Linux 5.11 it may take 'ulimit -l unlimited'";
+	return error == EPERM || error == ENOSYS ? seccomp_advice() : NULL;
 }
 
 /* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 where that is not known. */

@@ -67,6 +67,9 @@ bool probes_tracefs(void);
 /* How often a program that only notes the peer of a datagram was skipped. */
 __u64 probes_peers_missed(const struct probes *probes);
 
+/* What to do if bpf(2) fails with EPERM or ENOSYS under a seccomp filter; NULL: there is none. */
+const char *seccomp_advice(void);
+
 /* Removes from tracefs what probes left there that are gone. */
 void probes_clean(void);
 

@@ -282,5 +282,5 @@ rows_in() {
 		    sys.exit("no seccomp")
 		os.execv(sys.argv[1], ["netmon", "--no-pin", "-n", "1"])
 	END
-	equal "$stderr" "netmon: cannot load 'probes': Function not implemented"
+	equal "$stderr" "netmon: cannot load 'probes': Function not implemented: a seccomp filter may refuse bpf(2): in a container, add CAP_SYS_ADMIN, or use --security-opt seccomp=unconfined"
 }
