@@ -146,7 +146,10 @@ look_at_results() {
 			"$found/log.csv")"
 	found=$(of 'select(.tx_rate > 1e6)') && grep -q '"comm":"steady-send"' "$found/out"
 	found=$(of 'mbit') && grep '^{' "$found/out" | jq -se 'any(.[]; .comm == "steady-recv" and .mbit > 10)' >/dev/null
-	found=$(of numfmt) && grep -qE ',steady-send,0,[0-9.]+[KM]$' "$found/out"
+	found=$(of numfmt) && grep -qE $'\tsteady-send\t0\t[0-9.]+[KM]$' "$found/out"
+	found=$(of mlr) && grep -qE '^steady-send +0 +[1-9]' "$found/out"
+	found=$(of datamash) && grep -qE $'^steady-send\t0\t[1-9]' "$found/out"
+	found=$(of promtool) && grep -q '^netmon_receive_bytes_total{unit="' "$found/netmon.prom"
 	found=$(of 'END { for') && grep -qE '^steady-send 0 [0-9]{6}' "$found/out"
 	found=$(of 'no-header | sort$') && LC_ALL=C sort -c "$found/out"
 	found=$(of 'proto,family$') && grep -q ',tcp,4$' "$found/out"
@@ -163,6 +166,7 @@ look_at_results() {
 }
 
 @test "the manual's examples work as they are written" {
+	needs_tool promtool
 	python3 - "$here/../man/netmon.8" >examples <<-'END'
 		import re, sys
 		text = re.search(r"^\.Sh EXAMPLES\n(.*?)^\.Sh ", open(sys.argv[1]).read(), re.M | re.S)[1]
