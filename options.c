@@ -430,15 +430,15 @@ static void need_cgroups(struct options *options)
 }
 
 /* Copies a path in the form of the column, without the slash at its beginning. */
-static void plain_path(char *plain, const char *path)
+static void normalize_path(char *to, const char *path)
 {
-	char *end = plain;
+	char *end = to;
 
 	for (const char *name = path, *next; *name; name = next + (*next == '/')) {
 		next = strchrnul(name, '/');
 		if (next == name || (next - name == 1 && *name == '.'))
 			continue;
-		if (end > plain)
+		if (end > to)
 			*end++ = '/';
 		end = mempcpy(end, name, (size_t)(next - name));
 	}
@@ -447,7 +447,7 @@ static void plain_path(char *plain, const char *path)
 
 static void parse_cgroup(struct options *options, const char *path)
 {
-	static char plain[PATH_MAX];
+	static char normal[PATH_MAX];
 	struct probes_options *probes = &options->probes;
 	struct netmon_filter *filter = &probes->filter;
 	bool leave_out = *path == '!';
@@ -456,14 +456,14 @@ static void parse_cgroup(struct options *options, const char *path)
 	if (!*path || strlen(path) >= PATH_MAX)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
 		      *path ? strerror(ENAMETOOLONG) : "it is empty");
-	plain_path(plain, path);
+	normalize_path(normal, path);
 	need_cgroups(options);
 	if (probes->cgroup >= 0)
 		close(probes->cgroup);
-	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, plain);
+	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, normal);
 	if (probes->cgroup < 0)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
-	options->view.cgroup = plain;
+	options->view.cgroup = normal;
 	filter->kinds |= FILTER_CGROUP;
 	filter->leave_out = leave_out ? filter->leave_out | FILTER_CGROUP
 				      : filter->leave_out & ~(__u32)FILTER_CGROUP;
@@ -973,7 +973,7 @@ static void check_dir(struct options *options)
 	if (length + strlen(dir) > PATH_MAX - 128)
 		wrong("cannot use '%s' for a directory: %s", dir, strerror(ENAMETOOLONG));
 	snprintf(whole + length, sizeof(whole) - length, "/%s", dir);
-	plain_path(path + 1, whole);
+	normalize_path(path + 1, whole);
 	options->pin.dir = path;
 }
 
