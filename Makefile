@@ -1,4 +1,4 @@
-# netmon: which process uses the network, how much
+# netmon: how much each process sends and receives
 # 'make help' prints the lines that begin with '##'.
 
 VERSION := 0.1.0
