@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #ifdef __GLIBC__
-#include <linux/seccomp.h>
 #include <malloc.h>
 #endif
 #include <stdarg.h>
@@ -187,7 +186,9 @@ static bool in_user_namespace(void)
 
 const char *seccomp_advice(void)
 {
-	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+	enum { FILTERED = 2 }; /* SECCOMP_MODE_FILTER */
+
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != FILTERED)
 		return NULL;
 	return "a seccomp filter may refuse bpf(2): in a container, add CAP_SYS_ADMIN, or use "
 	       "--security-opt seccomp=unconfined";
