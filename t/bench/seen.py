@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import subprocess
-import tempfile
 import time
 from common import BUILD, NETMON, QUICK
 from tools import installed
