@@ -90,6 +90,7 @@ CHECK_PACKAGES := bats parallel codespell jq bc miller csvkit datamash python3 p
 	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
 # Daemons, of which the tests run the programs only.
 UNPACKED_PACKAGES := prometheus prometheus-node-exporter
+LONG_PACKAGES := build-essential debhelper lintian
 # Whose probes must load on each kernel: those of them that the archive has.
 CLANGS := clang-14 clang-16 clang-19 clang-22
 # Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
@@ -108,6 +109,7 @@ RELEASE_PACKAGES = gcc $(RELEASE_LIBRARIES) $(foreach arch,$(filter-out $(HOST_D
 	gcc-$(subst _,-,$(TRIPLET_$(arch))) $(RELEASE_LIBRARIES:%=%:$(arch)))
 PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(filter check check-long check-vm coverage,$(MAKECMDGOALS)),$(CHECK_PACKAGES)) \
+	$(if $(filter check-long,$(MAKECMDGOALS)),$(LONG_PACKAGES)) \
 	$(if $(filter check-vm coverage,$(MAKECMDGOALS)),$(VM_PACKAGES)) \
 	$(if $(filter analyze,$(MAKECMDGOALS)),$(ANALYZE_PACKAGES)) \
 	$(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PACKAGES)) \
