@@ -566,6 +566,7 @@ static __always_inline void key_reduce(struct netmon_key *key)
 	DROP_UNLESS(PART_LPORT, lport);
 	DROP_UNLESS(PART_RPORT, rport);
 	DROP_UNLESS(PART_UID, uid);
+	DROP_UNLESS(PART_NETNS, netns);
 	DROP_UNLESS(PART_CGROUP, cgroup);
 	DROP_UNLESS(PART_LADDR, laddr);
 	DROP_UNLESS(PART_RADDR, raddr);

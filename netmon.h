@@ -25,6 +25,7 @@
 enum {
 	COMM_LEN = 16,           /* TASK_COMM_LEN, with its NUL */
 	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */
+	LOOPBACK_IFINDEX = 1,    /* in every network namespace */
 	ROW_OTHER = 0,           /* counts for the keys that found no row */
 	ROW_ALL = 1,             /* the only other row if the key has no part */
 	PROCESS_KERNEL = 1,      /* layer ip: packets that no process owns are charged to it */
@@ -79,6 +80,14 @@ struct netmon_key {
 	__u32 uid;               /* effective; off a multiple of 8 too */
 	__u64 cgroup;            /* id: the inode of its directory */
 	char iface[IFACE_LEN];   /* filled up with NULs */
+};
+
+/* In place of the name of an interface that the kernel does not let be read: lockdown before Linux 6.2. */
+struct netmon_iface {
+	__u32 no_name;           /* 0 */
+	__u32 index;
+	__u32 netns;             /* inode; 0: not known */
+	__u32 unused;
 };
 
 struct netmon_counters {

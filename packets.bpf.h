@@ -37,7 +37,8 @@ struct netmon_owner {
 	__u64 cgroup;
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
-	__u64 passes;            /* the filters of pids and cgroups */
+	__u32 netns;             /* of the socket */
+	__u32 passes;            /* the filters of pids and cgroups */
 };
 
 struct {
@@ -83,13 +84,15 @@ static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 	return false;
 }
 
-/* Makes the task's process the owner.  `of` as in process_get_or_add(). */
+/* Makes the task's process the owner of a socket in this namespace.  `of` as in
+ * process_get_or_add(). */
 static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *task,
-				struct task_struct *of)
+				struct task_struct *of, __u32 netns)
 {
 	struct netmon_place place = { 0 };
 	__u32 pid = task->tgid;
 
+	owner->netns = netns;
 	owner->uid = task->cred->euid.val;
 	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
 	owner->passes = pid_passes(pid) &&
@@ -120,9 +123,10 @@ SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
 	struct netmon_owner *owner = owner_get_or_add(sk, sk->protocol);
+	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (owner)
-		owner_set(owner, bpf_get_current_task_btf(), NULL);
+		owner_set(owner, task, NULL, task->nsproxy->net_ns->ns.inum);
 	return 1; /* let it pass */
 }
 
@@ -141,7 +145,7 @@ static __always_inline int socket_used(struct sock *sk)
 	/* a process may change its user and cgroup */
 	if (owner->pid != bpf_get_current_pid_tgid() >> 32 || needs & (PART_UID | PART_CGROUP) ||
 	    (parts & PART_PROCESS && owner_place(owner).index <= PROCESS_KERNEL))
-		owner_set(owner, task, NULL);
+		owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
@@ -160,7 +164,7 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 		return 0;
 	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (owner && !owner->pid) /* no process has used it since netmon began */
-		owner_set(owner, task, task);
+		owner_set(owner, task, task, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
@@ -193,24 +197,33 @@ static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol)
 
 /* Keys */
 
-static __always_inline void read_device(struct netmon_key *key, const struct net_device *device)
+/* The interface and its namespace.  Where the kernel does not let the name be read, user space finds
+ * it by index and namespace. */
+static __always_inline void read_device(struct netmon_key *key, const struct net_device *device,
+					__u32 index)
 {
+	struct netmon_iface *iface = (void *)key->iface;
 	const struct net *net;
 
-	if (needs & PART_NETNS) {
+	if (peeks) {
 		net = PEEK(net_device, device, nd_net.net);
 		key->netns = PEEK(net, net, ns.inum);
+		if (casts)
+			__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
+		else
+			bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
+	} else if (index == LOOPBACK_IFINDEX) {
+		__builtin_memcpy(key->iface, "lo", 3);
+	} else {
+		iface->index = index;
 	}
-	if (needs & PART_IFACE && casts)
-		__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
-	else if (needs & PART_IFACE)
-		bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
 }
 
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
 static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
 	const __u32 kinds = filter.kinds & FILTERS_OF_PROCESS;
+	struct netmon_iface *iface = (void *)key->iface;
 	struct netmon_place place = { PROCESS_KERNEL, 1 };
 
 	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
@@ -221,6 +234,10 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 	}
 	key->uid = owner ? owner->uid : NO_UID;
 	key->cgroup = owner ? owner->cgroup : 0;
+	if (!peeks && owner)
+		key->netns = owner->netns;
+	if (!peeks && iface->index)
+		iface->netns = key->netns;
 	return filter.kinds && !key_passes(key) ? NO_ROW : row_of_place(key, &place);
 }
 
@@ -324,8 +341,8 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direc
 		segments = segments_of(skb, key.proto, transport, &headers);
 	if (needs & PARTS_ENDS)
 		read_ends(&key, skb, sk, direction, transport);
-	if (peeks && needs & (PART_NETNS | PART_IFACE))
-		read_device(&key, PEEK(sk_buff, skb, dev));
+	if (needs & (PART_NETNS | PART_IFACE))
+		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex);
 	row = row_of_packet(&key, owner_of(sk, sk->protocol));
 	if (row != NO_ROW)
 		count_in(row, direction, skb->len + (__u64)(segments - 1) * headers, segments);
@@ -357,8 +374,8 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 		return 0;
 	if (needs & PARTS_ENDS)
 		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);
-	if (peeks && needs & (PART_NETNS | PART_IFACE))
-		read_device(&key, sk->sk_dst_cache->dev);
+	if (needs & (PART_NETNS | PART_IFACE))
+		read_device(&key, sk->sk_dst_cache->dev, sk->sk_dst_cache->dev->ifindex);
 	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol));
 	its = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
 	if (its)

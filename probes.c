@@ -6,6 +6,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -886,6 +887,21 @@ static __u64 inode_of(int fd)
 	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
 }
 
+/* Where names cannot be read, packets have the index of their interface: these are netmon's own. */
+static void filter_by_index(struct netmon_filter *filter)
+{
+	struct stat own = { 0 };
+
+	stat("/proc/self/ns/net", &own);
+	for (__u32 i = 0; i < filter->ifaces_count; i++) {
+		struct netmon_iface iface = { .index = if_nametoindex(filter->ifaces[i]),
+					      .netns = (__u32)own.st_ino };
+
+		if (iface.index > LOOPBACK_IFINDEX)
+			memcpy(filter->ifaces[i], &iface, sizeof(iface));
+	}
+}
+
 static void set_constants(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
@@ -894,6 +910,8 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->parts = options->parts;
 	skeleton->rodata->needs = needs(options);
 	skeleton->rodata->filter = options->filter;
+	if (!probes->peeks)
+		filter_by_index(&skeleton->rodata->filter);
 	if (options->follow)
 		skeleton->rodata->filter.kinds |= FILTER_PIDS;
 	skeleton->rodata->follows = options->follow;

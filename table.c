@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "message.h"
@@ -457,6 +459,21 @@ static __u32 known_parts(const struct tables *tables, const struct netmon_key *k
 	return known;
 }
 
+/* Layer ip, where the kernel could not read the name: "if7" is index 7 in some other namespace. */
+static void name_iface(struct netmon_key *key)
+{
+	struct netmon_iface iface;
+	struct stat own;
+
+	memcpy(&iface, key->iface, sizeof(iface));
+	if (iface.no_name || !iface.index)
+		return;
+	memset(key->iface, 0, IFACE_LEN);
+	if (stat("/proc/self/ns/net", &own) || own.st_ino != iface.netns ||
+	    !if_indextoname(iface.index, key->iface))
+		snprintf(key->iface, IFACE_LEN, "if%u", iface.index);
+}
+
 /* The row has a new owner.  If it changed hands once, the bytes up to the new owner's base
  * belong to the previous owner; if more often, their owner is unknown. */
 static int hand_over(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
@@ -479,6 +496,7 @@ static int hand_over(struct tables *tables, size_t index, struct seen *seen, con
 	seen->entry.id = (__u64)index << 40 | generation;
 	seen->entry.known = known_parts(tables, &row->key);
 	seen->entry.key = row->key;
+	name_iface(&seen->entry.key);
 	return 0;
 }
 

@@ -471,6 +471,38 @@ for _ in range(int(sys.argv[1])):
 		'[["end",200,200]]'
 }
 
+# has_no_names: whether this kernel lets no name of an interface be read
+has_no_names() {
+	grep -qsF '[confidentiality]' /sys/kernel/security/lockdown && [[ $(uname -r) == 5.* || $(uname -r) == 6.[01].* ]]
+}
+
+@test "an interface has its name, also where the kernel can only read its index" {
+	local a=$$-a b=$$-b words='comm,iface,netns,rx_calls,tx_calls' far=far
+	namespaces="$a $b"
+	ip netns add "$a"
+	ip netns add "$b"
+	ip -n "$a" link add near index 77 type veth peer name far index 88 netns "$b"
+	ip -n "$a" addr add 10.79.2.1/24 dev near
+	ip -n "$b" addr add 10.79.2.2/24 dev far
+	ip -n "$a" link set near up
+	ip -n "$b" link set far up
+	eventually is_up "$a" near
+	for filter in "" near; do
+		nsenter --net=/run/netns/"$a" "$NETMON" --no-pin --layer ip -v -i 60 -f jsonl --net 10.79.0.0/16 \
+			${filter:+--iface $filter} -o $words >all$filter 2>messages 3>&- &
+		netmon=$!
+		until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+		exchange 10 "$a" "$b"
+		stop
+	done
+	! has_no_names || far=if88
+	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' all)" "[[\"$far\",10,10],[\"near\",10,10]]"
+	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' allnear)" '[["near",10,10]]'
+	# the namespace is known of both
+	equal "$(jq -sc 'map(.netns) | sort' all)" \
+		"$(stat -Lc %i "/run/netns/$a" "/run/netns/$b" | sort -n | jq -sc .)"
+}
+
 @test "a tunnel's packets count at its device, and not wrapped at the one below" {
 	local a=$$-a b=$$-b
 	namespaces="$a $b"
