@@ -59,6 +59,84 @@ packets() { "$here/compare/layer-ip" "$@"; }
 	packets loss bulk4 bulk6
 }
 
+@test "a bundle without a number of segments (gso_segs 0, from a virtual machine's host) counts as its segments" {
+	cat >inject.py <<-'END'
+		import fcntl, os, socket, struct, subprocess
+		tun = os.open("/dev/net/tun", os.O_RDWR)
+		fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH22x", b"tun", 0x5001))  # TUNSETIFF: IFF_TUN, NO_PI, VNET_HDR
+		subprocess.run(["ip", "addr", "add", "10.79.3.1/24", "dev", "tun"], check=True)
+		subprocess.run(["ip", "link", "set", "tun", "up"], check=True)
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.settimeout(20)
+		s.setsockopt(socket.IPPROTO_UDP, 104, 1)  # UDP_GRO: the bundle comes whole
+		s.bind(("10.79.3.1", 7))
+		ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 3528, 1, 0, 64, 17, 0, socket.inet_aton("10.79.3.2"),
+		                 socket.inet_aton("10.79.3.1"))
+		total = sum(struct.unpack("!10H", ip))
+		total = (total & 0xffff) + (total >> 16)
+		ip = ip[:10] + struct.pack("!H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + ip[12:]
+		# NEEDS_CSUM, GSO_UDP_L4, headers, segments of 1000, where UDP begins, where its checksum is
+		head = struct.pack("=BBHHHH", 1, 5, 28, 1000, 20, 6)
+		try:
+		    os.write(tun, head + ip + struct.pack("!HHHH", 9, 7, 3508, 0) + bytes(3500))
+		except OSError as error:
+		    raise SystemExit("no such bundles: %s" % error)
+		assert len(s.recv(65536)) == 3500
+	END
+	[ -e /dev/net/tun ] || skip "not in this kernel: tun"
+	case $(uname -r) in 5.* | 6.[01].*) skip "Linux 6.2 takes bundles of datagrams from a tun" ;; esac
+	look --proto udp
+	charged python3 inject.py
+	equal "$(reported 'map([.comm, .rx_bytes, .rx_calls]) | @json')" "[[\"python3\",$((3500 + 4 * 28)),4]]"
+}
+
+@test "neither a retransmit that fails nor a SYN-ACK that is sent again is in tx_retrans" {
+	look --proto tcp --net 10.79.3.1 -o pid,comm,netns,tx_calls,tx_retrans
+	charged bash -c 'ip addr add 10.79.3.1/32 dev lo; with_names "$1"' - '
+import subprocess, struct
+def nft(text):
+    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
+def drop(chain, what):
+    nft("table ip lossy { chain %s { type filter hook %s priority 0; %s drop; }; }" % (chain, chain, what))
+def failed():
+    with open("/proc/net/netstat") as file:
+        names, numbers = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(numbers[names.index("TCPRetransFail")])
+listener = socket.socket()
+listener.bind(("10.79.3.1", 80))
+listener.listen()
+def ask():
+    drop("input", "tcp flags & (syn | ack) == syn | ack")  # SYN and SYN-ACK are sent again
+    s = socket.socket()
+    s.setblocking(False)
+    s.connect_ex(("10.79.3.1", 80))
+    time.sleep(1.7)
+    nft("delete table ip lossy")
+    s.settimeout(20)
+    while True:
+        try:
+            s.send(b"x")
+            break
+        except (BlockingIOError, BrokenPipeError, socket.timeout):
+            time.sleep(0.1)
+    time.sleep(0.5)
+    info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    print(struct.unpack_from("I", info, 100)[0], flush=True)  # tcpi_total_retrans
+    drop("input", "tcp dport 80")  # what is sent now is lost,
+    drop("output", "tcp dport 80 quota over 200 bytes")  # and does not leave a second time
+    s.send(b"x" * 100)
+    while not failed():
+        time.sleep(0.1)
+    os._exit(0)
+name("server")
+os.waitpid(process("client", ask), 0)
+'
+	[ "$(cat account)" -ge 1 ]
+	equal "$(reported 'map(select(.comm == "client") | .tx_retrans) | add')" "$(cat account)"
+	equal "$(reported 'map(select(.comm == "server") | .tx_retrans) | add')" 0
+	reported 'map(select(.comm == "server") | .tx_calls) | add >= 2' | grep -qx true
+}
+
 # Which process they are charged to
 
 # look [OPTION]...: netmon in the background, of one network namespace later
