@@ -695,7 +695,7 @@ for number in range(200):
 	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
 	bpftool cgroup detach "$root" egress pinned "$pin"
 	rm "$pin"
-	contains "$stderr" "cannot attach to 'skb_egress': Operation not permitted: another program holds"
+	contains "$stderr" "cannot attach to 'skb_egress': Operation not permitted: another program is attached"
 }
 
 # Beside others
