@@ -123,3 +123,15 @@ under_systemd() {
 	END
 	grep netmon_ metrics | promtool check metrics
 }
+
+@test "the journal gives back JSON lines with hostile names as they were" {
+	python3 "$here/unit/hour.py" ticks | "$BUILD/t/replay" -f jsonl -n 40 -o comm,rx_bytes >lines
+	under_systemd <<-'END'
+		systemd-cat --identifier names cat /mnt/lines
+		kept() {
+			journalctl --identifier names --output cat | cmp - /mnt/lines
+		}
+		eventually kept
+	END
+	[ "$(jq -s length lines)" = 1080 ]
+}
