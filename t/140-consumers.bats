@@ -22,19 +22,23 @@ sums='reduce inputs as $row ({}; .[$row.comm] += ($row.rx_bytes | tonumber)) |
 	to_entries[] | {comm: .key, sum: .value}'
 
 @test "jq reads an hour's log whole" {
+	needs_tool jq
 	jq -n "$sums" "$hour/log.jsonl" | found jsonl
 }
 
 @test "mlr reads an hour's log whole" {
+	needs_tool mlr
 	mlr --icsv --ojsonl --jvquoteall stats1 -a sum -f rx_bytes -g comm then \
 		rename rx_bytes_sum,sum "$hour/log.csv" | found csv
 }
 
 @test "csvkit reads an hour's log whole" {
+	needs_tool csvjson
 	csvcut -c comm,rx_bytes "$hour/log.csv" | csvjson --no-inference --blanks --stream | jq -n "$sums" | found csv
 }
 
 @test "sqlite3 reads an hour's log whole" {
+	needs_tool sqlite3
 	sqlite3 "$BATS_TEST_TMPDIR/log.db" \
 		'CREATE TABLE log (time REAL, pid INTEGER, comm TEXT, rx_bytes INTEGER, tx_bytes INTEGER)' \
 		".import --csv --skip 1 $hour/log.csv log" '.mode json' \
@@ -42,11 +46,13 @@ sums='reduce inputs as $row ({}; .[$row.comm] += ($row.rx_bytes | tonumber)) |
 }
 
 @test "datamash reads an hour's log whole" {
+	needs_tool datamash
 	datamash --header-in --sort --group comm sum rx_bytes <"$hour/log.tsv" |
 		jq -cR 'split("\t") | {comm: .[0], sum: .[1]}' | found tsv
 }
 
 @test "gnuplot reads an hour's log whole" {
+	needs_tool gnuplot
 	gnuplot -e "set datafile separator ','; set key autotitle columnhead;
 		stats '$hour/log.csv' using 4 name 'rx' nooutput; print sprintf('%.0f %.0f', rx_records, rx_sum)" \
 		2>"$BATS_TEST_TMPDIR/got"
