@@ -352,7 +352,7 @@ static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row, void
 	return generation;
 }
 
-/* Where the process is the key: its row has the same index. */
+/* If the process is the key, its row has the same index. */
 static __always_inline void row_of_process_begin(const struct netmon_place *process)
 {
 	const struct netmon_key key = { .process = process->index, .generation = process->generation };
@@ -706,9 +706,8 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 		unmap(key->laddr);
 }
 
-/* The peer, if it is known, of the datagram that the current task has just sent or received.
- * A send without one, on a socket that is not connected, goes on with the datagram before
- * (UDP_CORK). */
+/* The peer, if known, of the datagram that the current task has just sent or received.  A send
+ * without a peer on an unconnected socket continues the previous datagram (UDP_CORK). */
 static __always_inline void peer_take(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
@@ -1059,8 +1058,8 @@ PEER_OF_CALL(sendmsg6, NETMON_TX, 6)
 PEER_OF_CALL(recvmsg4, NETMON_RX, 4)
 PEER_OF_CALL(recvmsg6, NETMON_RX, 6)
 
-/* The datagram that udp_recvmsg() or udpv6_recvmsg() takes from the queue, also where
- * nobody asks whom it is from. */
+/* The datagram that udp_recvmsg() or udpv6_recvmsg() takes from the queue, even if the caller
+ * does not ask for its source. */
 static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 {
 	struct netmon_peer peer = { 0 };
@@ -1089,7 +1088,7 @@ static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 SEC("fexit/__skb_recv_udp")
 int __skb_recv_udp_fexit(__u64 *ctx)
 {
-	/* one argument less since Linux 5.19 */
+	/* one argument fewer since Linux 5.19 */
 	return received_skb((void *)result(ctx, 5, skb_recv_udp_arguments != 5), true);
 }
 
@@ -1167,7 +1166,7 @@ int BPF_PROG(cgroup_rmdir_btf, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
-/* A new process is wanted where the one that makes it is (copy_process()). */
+/* A new process is followed if its parent is (copy_process()). */
 static __always_inline int forked(__u32 child, __u64 flags)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;

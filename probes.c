@@ -48,9 +48,9 @@ enum role { END, NAME, CHILD, GONE, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES,
 /* The group of programs at the root of cgroup v2. */
 #define CGROUP_V2 "cgroup v2"
 
-/* The hooks, in the order in which they are attached: the end of a process before
- * anything that gives it an entry.  A hook is not needed where the one named by `unless`,
- * an earlier one, is attached. */
+/* The hooks, in the order in which they are attached: the end of a process before anything that
+ * gives it a row.  A hook is not needed if the one named by `unless`, an earlier one, is
+ * attached. */
 static const struct hook {
 	const char *name;
 	const char *group;        /* of a tracepoint, or CGROUP_V2; NULL: a function */
@@ -112,9 +112,9 @@ enum { HOOKS = LENGTH(hooks) };
 
 _Static_assert(HOOKS <= 32 && 2 * HOOKS <= PROBES_MOST, "struct holes has a bit for each");
 
-/* What the kernel has of what may be needed. */
+/* What this kernel has. */
 struct kernel {
-	__u32 ids[HOOKS];          /* of the types of the hooks; 0: none, or it has not got the hook */
+	__u32 ids[HOOKS];          /* BTF ids of the hooks; 0: the kernel lacks the type or the hook */
 	bool probed[HOOKS];        /* functions that have no type, but can be probed */
 	__u32 skb_recv_udp_arguments;
 	__u32 retransmit_arguments;
@@ -135,7 +135,7 @@ struct probes {
 	int wanted_pids;           /* descriptor of the map */
 	enum role roles[PROBES_MOST];
 	enum way chosen[HOOKS];
-	int reasons[HOOKS];        /* why not in a better way: an errno; 0: it is not known */
+	int reasons[HOOKS];        /* why no better way works: an errno; 0: not known */
 	unsigned int refused[HOOKS]; /* ways whose programs did not load: a bit for each */
 	struct kernel kernel;
 	bool casts;                /* bpf_rdonly_cast() is used */
@@ -143,7 +143,7 @@ struct probes {
 	struct holes holes;
 };
 
-/* Messages of libbpf go with -v only: a trial that fails is no error. */
+/* libbpf's messages are shown with -v only: a failed trial is no error. */
 static bool libbpf_verbose;
 
 static int libbpf_message(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -160,7 +160,7 @@ static int libbpf_message(enum libbpf_print_level level, const char *format, va_
 	return length;
 }
 
-/* In a user namespace that has these the kernel refuses all the same. */
+/* Root of a user namespace has these too, but the kernel refuses it. */
 static bool capable(enum layer layer)
 {
 	__u64 needed = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON |
@@ -207,7 +207,7 @@ static const char *advice(int error, enum layer layer)
 	return error == EPERM || error == ENOSYS ? seccomp_advice() : NULL;
 }
 
-/* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 where that is not known. */
+/* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 if that is not known. */
 static __u32 cpus(void)
 {
 	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
@@ -280,7 +280,7 @@ static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads, bool 
 	return attaches ? program >= 0 : link >= 0;
 }
 
-/* The number that the file begins with, -1 where there is none; closes it. */
+/* The number at the beginning of the file, -1 if there is none; closes the file. */
 static int read_number(int fd)
 {
 	char text[32] = "";
@@ -453,8 +453,8 @@ static bool tracing_is_preempted(const struct kernel *kernel)
 	return kernel->tracepoint_srcu && kernel->fast_srcu;
 }
 
-/* In layer ip those that see packets run where nothing is preempted, and those that see calls
- * count nothing. */
+/* In layer ip, programs that see packets cannot be preempted, and those that see calls count
+ * nothing. */
 static bool prefers_classic(const struct probes_options *options, const struct kernel *kernel,
 			    const struct hook *hook)
 {
@@ -635,7 +635,7 @@ static bool needed(const struct probes_options *options, const struct hook *hook
 	return !hook->unless || chosen[find_hook(hook->unless)] == WAYS;
 }
 
-/* What part of the traffic is not counted, or may not be. */
+/* What is not counted, or may be skipped. */
 static struct holes find_holes(const struct probes_options *options, const struct kernel *kernel,
 			       const enum way chosen[HOOKS])
 {
@@ -695,7 +695,7 @@ static void say_refused(const struct hook *hook, int root)
 		cannot("attach to", hook->name, "refused by this kernel", "--layer ip needs it");
 }
 
-/* Whether what was chosen counts anything; says why not. */
+/* Whether the chosen ways count anything; if not, says why. */
 static bool can_count(const struct probes *probes)
 {
 	const struct probes_options *options = &probes->options;
@@ -735,7 +735,7 @@ static void say_way(const struct probes *probes, int index, bool has)
 	say("%s: %s%s%s", hooks[index].name, way, reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
-/* Chooses a way for each hook.  False where nothing can be counted. */
+/* Chooses a way for each hook.  False if nothing can be counted. */
 static bool choose_ways(struct probes *probes)
 {
 	for (int i = 0; i < HOOKS; i++)
@@ -797,7 +797,7 @@ static __u32 first_place(const struct probes_options *options)
 	return options->layer == LAYER_IP ? PROCESS_KERNEL + 1 : ROW_OTHER + 1;
 }
 
-/* The kernel itself is a process and, where the process is the key, has a row. */
+/* The kernel itself is a process and, if the process is the key, has a row. */
 static int add_kernel(const struct probes *probes, const struct netmon_bpf *skeleton)
 {
 	const __u64 seq = 1 << SEQ_GENERATION | SEQ_OWNED;
@@ -965,7 +965,7 @@ failed:
 	return NULL;
 }
 
-/* Has the verifier write to `log`, where there is one. */
+/* Makes the verifier write to `log`, unless that is NULL. */
 static void select_programs(const struct probes *probes, const struct netmon_bpf *skeleton,
 			    char (*log)[LOG_SIZE])
 {
@@ -1164,7 +1164,7 @@ static int attach(struct probes *probes, struct netmon_bpf *skeleton)
 	return 0;
 }
 
-/* Finds the owners of the sockets that there are. */
+/* Finds the owners of existing sockets. */
 static int find_owners(const struct probes *probes, const struct netmon_bpf *skeleton)
 {
 	struct bpf_link *link;
@@ -1254,7 +1254,7 @@ static int start(struct probes *probes)
 	return error;
 }
 
-/* Nothing is open yet; NULL where memory is short. */
+/* Nothing is open yet; NULL if memory is short. */
 static struct probes *probes_new(const struct probes_options *options)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
@@ -1271,7 +1271,7 @@ static struct probes *probes_new(const struct probes_options *options)
 	return probes;
 }
 
-/* Whether the kernel loads any program for this process: where not, its reason is that of every
+/* Whether the kernel loads any program for this process; if not, the reason is that of every
  * hook. */
 static bool may_load(void)
 {
@@ -1363,7 +1363,7 @@ __u64 programs_missed(const int *programs, size_t count)
 	return missed;
 }
 
-/* In layer ip a call that is skipped loses no byte. */
+/* In layer ip, a skipped call loses no byte. */
 static bool counts(const struct probes *probes, enum role role)
 {
 	return role != PEER && (probes->options.layer == LAYER_SOCKET || role < SENDS);
