@@ -88,8 +88,8 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats parallel codespell jq bc miller csvkit datamash python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
 	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
-# Daemons, of which the tests run the programs only.
-UNPACKED_PACKAGES := prometheus prometheus-node-exporter
+# Daemons, of which the tests run the programs only; before Debian 13 promtool is in the package prometheus.
+UNPACKED_PACKAGES := promtool,prometheus prometheus-node-exporter
 LONG_PACKAGES := build-essential debhelper lintian
 # Whose probes must load on each kernel: those of them that the archive has.
 CLANGS := clang-14 clang-16 clang-19 clang-22
