@@ -38,7 +38,8 @@ struct netmon_owner {
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u32 passes;            /* the filters of pids and cgroups */
+	__u16 passes;            /* the filters of pids and cgroups */
+	__u16 is_mptcp;
 };
 
 struct {
@@ -62,7 +63,7 @@ struct {
 /* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
 static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
 {
-	struct netmon_owner none = { 0 };
+	struct netmon_owner none = { .is_mptcp = 1 };
 	__u64 cookie;
 
 	if (protocol != MPTCP)
@@ -187,10 +188,13 @@ static __always_inline struct netmon_owner *mptcp_owner(void *sk)
 
 static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol)
 {
-	struct netmon_owner *above = protocol == IPPROTO_TCP ? mptcp_owner(sk) : NULL, *owner;
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above = NULL;
 
+	if (protocol == IPPROTO_TCP && (!owner || owner->is_mptcp))
+		above = mptcp_owner(sk);
 	/* a copy for the subflows that a listening one accepts, until a process uses them */
-	owner = bpf_sk_storage_get(&owners, sk, above, above ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (above && !owner)
+		bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
 	owner = above ? above : owner;
 	return owner && owner->pid ? owner : NULL;
 }
