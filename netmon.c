@@ -572,7 +572,8 @@ static int check_parts(const struct options *options, __u32 parts)
 }
 
 /* The tables forget a process that has ended and, if room is short, an address or port that is idle.
- * So the total of a row that sums up several of these would fall from one reader to the next. */
+ * So the total of a row that sums up several of these would fall from one reader to the next.  A reader
+ * that insists on the pin and asks by name is only warned: it is mostly one that looks once. */
 static int check_totals(const struct options *options, __u32 parts)
 {
 	const __u32 forgotten = PART_PROCESS | PART_LADDR | PART_RADDR | PART_LPORT | PART_RPORT;
@@ -586,6 +587,13 @@ static int check_totals(const struct options *options, __u32 parts)
 	hidden = parts & forgotten & (view->total ? forgotten : ~shown);
 	if (!view_has(view, total) || !hidden)
 		return 0;
+	if (options->from && hidden == PART_PROCESS && view_has(view, "comm") && !view->total &&
+	    options->style.format != PROM) {
+		if (!options->quiet)
+			say("counting live processes only: the probes pinned in '%s' forget a process that has "
+			    "ended: '%s' of its name falls: add the column pid", options->pin.dir, total);
+		return 0;
+	}
 	parts_columns(hidden | PART_FAMILY, PART_FAMILY, names, sizeof(names));
 	snprintf(object, sizeof(object), view->total ? "%s' in the row '(total)" : "%s' without '%s", total,
 		 names);

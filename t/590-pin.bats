@@ -591,7 +591,7 @@ refuses_total() {
 	idle='an address or port that is idle'
 	for total in rx_total tx_total; do
 		refuses_total "'$total' without 'pid'" "$ended" "$again uid', or add --no-pin" -o user,$total
-		for column in comm cmd ppid kind; do
+		for column in cmd ppid kind; do
 			refuses_total "'$total' without 'pid'" "$ended" 'add the column pid, or --no-pin' \
 				-o $column,$total
 		done
@@ -599,7 +599,10 @@ refuses_total() {
 			-o pid,comm,$total --total
 		refuses_total "'$total' in the row '(total)'" "$ended" "$again $total', or add --no-pin" \
 			-o $total --total
+		run --separate-stderr -0 "$NETMON" --from "$pin" -n 1 -i 0.01 -o comm,$total
+		equal "$stderr" "netmon: counting live processes only: the probes pinned in '$pin' forget $ended: '$total' of its name falls: add the column pid"
 	done
+	refuses_total "'tx_total' without 'pid'" "$ended" 'add the column pid, or --no-pin' -f prom
 	for taken in user,tx_bytes pid,user,tx_total "pid,comm,tx_bytes --total" "pid,comm -s tx_total"; do
 		# shellcheck disable=SC2086	# a word for each option
 		"$NETMON" --from "$pin" -n 1 -i 0.01 -o $taken >/dev/null 2>&1
