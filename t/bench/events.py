@@ -18,6 +18,7 @@ KEYS = {
 BESIDE = os.environ.get("BESIDE")
 MOST_BESIDE = {"default": 1.25, "+proto,family": 1.25, "connections": 1.25}
 LAYER_IP = ["--layer", "ip"]
+MOST = {"layer ip": 1.5}
 TIMES = 4  # that all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
@@ -108,7 +109,7 @@ def report(table, rounds, keys, mode, threads):
         for column, key in enumerate(keys, len(rounds[0]) - len(keys)):
             more = added(rounds, column)
             table.add("event", f"{name}, {mode}, {key}, {many}",
-                      Spread([each / max(floor, 1) for each in more]), "x empty", most=2,
+                      Spread([each / max(floor, 1) for each in more]), "x empty", most=MOST.get(key, 2),
                       remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns, call {call:.0f} ns")
 
 
