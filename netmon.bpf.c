@@ -315,12 +315,15 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (!of && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
-		of = bpf_get_current_task_btf();
-	if (of)
-		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
-	else
+	/* before Linux 6.5, the verifier takes the typed task for one that can be NULL: no path from
+	 * there leads to the read by address, which lockdown refuses */
+	if (!of && !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
 		BPF_CORE_READ_INTO((char(*)[COMM_LEN])comm, task, group_leader, comm);
+		return;
+	}
+	if (!of)
+		of = bpf_get_current_task_btf();
+	__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
 }
 
 static __always_inline __u32 parent_pid(void)
