@@ -97,6 +97,7 @@ static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *
 	owner->uid = task->cred->euid.val;
 	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
 	owner->passes = pid_passes(pid) &&
+			(!(filter.kinds & FILTER_UID) || user_passes(&filter, owner->uid)) &&
 			(!(filter.kinds & FILTER_CGROUP) ||
 			 is_in_wanted_cgroup(task) != leaves_out(&filter, FILTER_CGROUP));
 	if (parts & PART_PROCESS && owner->passes && !process_get_or_add(pid, &place, of))
@@ -192,7 +193,7 @@ static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol)
 
 	if (protocol == IPPROTO_TCP && (!owner || owner->is_mptcp))
 		above = mptcp_owner(sk);
-	/* a copy for the subflows that a listening one accepts, until a process uses them */
+	/* a copy, also for the subflows that a listening one accepts, until a process uses them */
 	if (above && !owner)
 		bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
 	owner = above ? above : owner;
@@ -232,17 +233,22 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 
 	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
 		return NO_ROW;
-	if (owner && parts & PART_PROCESS) {
-		place = owner_place(owner);
-		owner = place.index == PROCESS_KERNEL ? NULL : owner;
-	}
 	key->uid = owner ? owner->uid : NO_UID;
 	key->cgroup = owner ? owner->cgroup : 0;
 	if (!peeks && owner)
 		key->netns = owner->netns;
 	if (!peeks && iface->index)
 		iface->netns = key->netns;
-	return filter.kinds && !key_passes(key) ? NO_ROW : row_of_place(key, &place);
+	if (filter.kinds && !key_passes(key))
+		return NO_ROW;
+	if (owner && parts & PART_PROCESS) {
+		place = owner_place(owner);
+		if (place.index == PROCESS_KERNEL) {
+			key->uid = NO_UID;
+			key->cgroup = 0;
+		}
+	}
+	return row_of_place(key, &place);
 }
 
 /* Packets */
@@ -267,7 +273,8 @@ static __always_inline __u32 find_transport(struct netmon_key *key, struct __sk_
 			break;
 		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			break;
-		offset += (extension.length + 1) * 8; /* the length in a fragment's header is 0 */
+		/* a fragment's header has no length, but a byte that the sender may set */
+		offset += byte == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
 		byte = extension.next;
 	}
 	key->proto = byte == ICMPV6 ? IPPROTO_ICMP : byte;
@@ -292,7 +299,8 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, __u16 proto, __u
 	return segments ? segments : 1;
 }
 
-/* The ends of a connected socket, whatever NAT makes of them, or those of the packet. */
+/* The ends of a connected socket, whatever NAT makes of them, or those of the packet.  SCTP sockets have
+ * several addresses, and do not tell which one is in use. */
 static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *skb, struct bpf_sock *sk,
 				      enum netmon_direction direction, __u32 transport)
 {
@@ -302,7 +310,7 @@ static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *
 
 	key->lport = sk->src_port; /* a closed socket has given it back */
 	key->rport = bpf_ntohs(sk->dst_port);
-	if (has_ports(key->proto) && key->lport && key->rport) {
+	if (has_ports(key->proto) && key->proto != IPPROTO_SCTP && key->lport && key->rport) {
 		key->laddr[0] = key->family == 4 ? sk->src_ip4 : sk->src_ip6[0];
 		key->raddr[0] = key->family == 4 ? sk->dst_ip4 : sk->dst_ip6[0];
 		if (key->family == 4)
