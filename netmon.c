@@ -308,7 +308,7 @@ static enum outcome replace_output(struct netmon *netmon)
 	else if (!unlink(path) || errno == ENOENT) /* whatever somebody has put there */
 		file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (file < 0 || dup3(file, netmon->output, O_CLOEXEC) < 0) {
-		cannot("replace", to, NULL, NULL);
+		cannot("write", path, NULL, NULL);
 		return FAILED;
 	}
 	close(file);

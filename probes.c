@@ -189,13 +189,15 @@ const char *seccomp_advice(void)
 {
 	enum { FILTERED = 2 }; /* SECCOMP_MODE_FILTER */
 
-	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != FILTERED)
+	/* the kernel itself has another reason to refuse a command that it does not know */
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != FILTERED ||
+	    syscall(__NR_bpf, -1, NULL, 0) != -1 || errno == EINVAL)
 		return NULL;
 	return "a seccomp filter may refuse bpf(2): in a container, add CAP_SYS_ADMIN, or use "
 	       "--security-opt seccomp=unconfined";
 }
 
-static const char *advice(int error, enum layer layer)
+static const char *advice_for(int error, enum layer layer)
 {
 	if (error == EPERM && !capable(layer))
 		return layer == LAYER_IP ? "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
@@ -205,6 +207,15 @@ static const char *advice(int error, enum layer layer)
 	if (error == EPERM && !seccomp_advice())
 		return "before Linux 5.11 it may take 'ulimit -l unlimited'";
 	return error == EPERM || error == ENOSYS ? seccomp_advice() : NULL;
+}
+
+/* Leaves errno as it is. */
+static const char *advice(int error, enum layer layer)
+{
+	const char *text = advice_for(error, layer);
+
+	errno = error;
+	return text;
 }
 
 /* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 if that is not known. */
