@@ -310,6 +310,7 @@ kretprobes() {
 	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
 	start --attach kprobe
 	killed=$netmon
+	! grep -q ': kprobe.multi' messages || skip "this kernel has kprobe.multi, which leaves nothing"
 	[ -n "$(kretprobes "$killed")" ]
 	kill -KILL "$netmon"
 	wait "$netmon" || true
