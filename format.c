@@ -100,11 +100,11 @@ static void put_text(struct text *text, enum format format, const char *bytes, s
 
 	if (quoted)
 		text_put_char(text, '"');
-	for (size_t i = 0, plain; i < length;) {
-		for (plain = i; plain < length && is_plain(bytes[plain]);)
-			plain++;
-		text_put(text, bytes + i, plain - i);
-		i = plain;
+	for (size_t i = 0, end; i < length;) {
+		for (end = i; end < length && is_plain(bytes[end]);)
+			end++;
+		text_put(text, bytes + i, end - i);
+		i = end;
 		if (i < length)
 			i += put_character(text, format, (const unsigned char *)bytes + i, length - i);
 	}

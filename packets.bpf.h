@@ -380,7 +380,7 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	struct netmon_key key = { .proto = IPPROTO_TCP };
 	struct netmon_peer peer = { 0 };
 	__u32 at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
-	struct netmon_row *its;
+	struct netmon_row *counters;
 
 	if (retransmit_has_error && ctx[2])
 		return 0;
@@ -389,8 +389,8 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	if (needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, sk->sk_dst_cache->dev, sk->sk_dst_cache->dev->ifindex);
 	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol));
-	its = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
-	if (its)
-		__sync_fetch_and_add(&its->tx_retrans, *(__u16 *)(skb->cb + at));
+	counters = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
+	if (counters)
+		__sync_fetch_and_add(&counters->tx_retrans, *(__u16 *)(skb->cb + at));
 	return 0;
 }

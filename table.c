@@ -22,7 +22,7 @@ enum {
 /* What was last seen of a row. */
 struct seen {
 	__u64 generation;         /* 0: it has not been used */
-	bool over;                /* the end of its process was reported */
+	bool final;               /* the end of its process was reported */
 	struct netmon_counters now;
 	__u64 tx_retrans;
 	struct entry entry;
@@ -395,7 +395,7 @@ static int read_processes(struct tables *tables)
 
 /* Whether nothing more can be counted for the process.  In layer ip, packets are charged to it
  * for less than QUARANTINE after its end. */
-static bool is_over(const struct tables *tables, const struct netmon_process *process)
+static bool is_final(const struct tables *tables, const struct netmon_process *process)
 {
 	return is_free(process->seq) && (!tables->layout.by_packet ||
 					 tables->started > process->freed_at + QUARANTINE);
@@ -408,12 +408,12 @@ static bool is_of(const struct netmon_process *process, const struct netmon_key 
 
 /* Fills in the process of the entry.  0 if another process took its element before it was ever
  * read, so that the process is unknown; -1 if memory is short. */
-static int find_process(struct tables *tables, struct entry *entry, bool known, bool *over)
+static int find_process(struct tables *tables, struct entry *entry, bool known, bool *final)
 {
 	const struct netmon_process *process;
 	size_t index = entry->key.process;
 
-	*over = false;
+	*final = false;
 	if (index >= tables->processes.limit)
 		return 0;
 	while (index >= tables->processes.mapped)
@@ -421,18 +421,18 @@ static int find_process(struct tables *tables, struct entry *entry, bool known, 
 			return -1;
 	process = seen_process(tables, index);
 	if (is_of(process, &entry->key))
-		*over = is_over(tables, process);
+		*final = is_final(tables, process);
 	else
 		look_at_process(tables, index);
 	if (is_of(process, &entry->key)) {
 		entry->pid = process->pid;
 		entry->ppid = process->ppid;
-		entry->ended = *over;
+		entry->ended = *final;
 		memcpy(entry->comm, process->comm, COMM_LEN);
 		return 1;
 	}
 	entry->ended = 1;
-	*over = known; /* its counters were read after it had ended */
+	*final = known; /* its counters were read after it had ended */
 	return known;
 }
 
@@ -482,7 +482,7 @@ static int hand_over(struct tables *tables, size_t index, struct seen *seen, con
 	const __u64 generation = generation_of(row->seq);
 	struct netmon_counters rest = minus(&row->base, &seen->now);
 
-	if (seen->generation && !seen->over && generation == seen->generation + 1) {
+	if (seen->generation && !seen->final && generation == seen->generation + 1) {
 		seen->entry.total = plus(&seen->entry.total, &rest);
 		seen->entry.tx_retrans += row->base_retrans - seen->tx_retrans;
 		seen->entry.ended = 1;
@@ -512,7 +512,7 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
 	if (!known && hand_over(tables, index, seen, row, found, context))
 		return -1;
 	if (by_process)
-		has_process = find_process(tables, &seen->entry, known && seen->entry.pid, &seen->over);
+		has_process = find_process(tables, &seen->entry, known && seen->entry.pid, &seen->final);
 	if (has_process < 0)
 		return -1;
 	if (!has_process) {
@@ -525,7 +525,7 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
 		seen->tx_retrans = row->tx_retrans;
 		return 0;
 	}
-	if (by_process && !seen->over && memcmp(&seen->now, now, sizeof(*now)))
+	if (by_process && !seen->final && memcmp(&seen->now, now, sizeof(*now)))
 		refresh_name(tables, &seen->entry);
 	seen->now = *now;
 	seen->tx_retrans = row->tx_retrans;
@@ -540,7 +540,7 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
 static int read_again(const struct tables *tables, size_t index, struct seen *seen,
 		      int (*found)(void *, const struct entry *), void *context)
 {
-	bool known = seen->generation && !seen->over && !is_zero(&seen->entry.total);
+	bool known = seen->generation && !seen->final && !is_zero(&seen->entry.total);
 
 	if (tables->pinned && !tables->read_before)
 		seen->now = sum_up(tables, index);
@@ -601,7 +601,7 @@ static int read_rows(struct tables *tables, int (*found)(void *, const struct en
 		seen = &((struct seen *)rows->seen)[i];
 		seq = read_seq(element(rows, i));
 		if (tables->layout.parts &&
-		    (unused || (generation_of(seq) == seen->generation && seen->over)))
+		    (unused || (generation_of(seq) == seen->generation && seen->final)))
 			continue;
 		if (copy_row(tables, i, &copy, &now)
 			    ? read_row(tables, i, seen, &copy, &now, found, context)
