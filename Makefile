@@ -30,7 +30,7 @@ PREFIX ?= /usr/local
 SYSTEMD := $(wildcard /usr/lib/systemd/system /lib/systemd/system)
 UNITDIR ?= $(if $(SYSTEMD),$(PREFIX)/lib/systemd/system)
 SYSUSERSDIR ?= $(if $(UNITDIR),$(PREFIX)/lib/sysusers.d)
-# What CC compiles for, and what make runs on, as the kernel's source calls it.
+# The architectures of CC's output and of this machine, as the kernel's source names them.
 AS_KERNEL := sed 's/-.*//; s/x86_64\|i.86/x86/; s/aarch64/arm64/; s/^arm[^6].*/arm/; s/s390x/s390/; $\
 	s/^ppc.*/powerpc/; s/\(powerpc\|riscv\|loongarch\|mips\).*/\1/'
 ARCH := $(shell $(CC) -dumpmachine | $(AS_KERNEL))
@@ -56,14 +56,14 @@ NETMON := $(or $(filter-out build/netmon,$(BUILD)/netmon),netmon)
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
 DEFINES := -D_GNU_SOURCE= -DNETMON_VERSION='"$(VERSION)"'
-# the same binary wherever the source lies
+# the binary must not depend on the source directory
 PREFIX_MAP := -ffile-prefix-map='$(CURDIR)'=.
-# generated headers are not ours to warn of
+# -isystem: no warnings about generated headers
 INCLUDES = -I. -isystem $(BUILD) $(shell $(PKG_CONFIG) --cflags libbpf)
 LIBS = $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs libbpf libelf zlib)
 COMPILE = $(CC) -std=gnu11 $(DEFINES) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(WARNINGS) $(SANITIZERS) \
 	$(PREFIX_MAP) $(CPPFLAGS) $(CFLAGS)
-# no columns: what the verifier may quote is in the binary
+# no columns: the binary contains the source lines that the verifier can quote
 # -fms-extensions: vmlinux.h has anonymous members of a named type since Linux 7.2
 BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) $(PREFIX_MAP) \
 	-fms-extensions -Wno-microsoft-anon-tag -Wall -Wextra -Wshadow -Wno-unused-parameter \
@@ -75,7 +75,7 @@ UNITS := $(patsubst systemd/%.in,%,$(wildcard systemd/*.in))
 SYSUSERS := $(wildcard systemd/*.conf)
 COMPLETIONS := $(BUILD)/completion/netmon.bash $(BUILD)/completion/netmon.zsh $(BUILD)/completion/netmon.fish
 SANITIZED_TESTS := 500-live 520-pipes 525-signals 540-key-columns 547-cgroups 550-command 570-layer-ip 590-pin
-# What the tables of options and columns are linked with.
+# The sources that the tables of options and columns need.
 TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit.c text.c
 RELEASES := amd64 arm64
 TRIPLET_amd64 := x86_64-linux-gnu
@@ -88,12 +88,12 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
 CHECK_PACKAGES := bats parallel codespell jq bc miller csvkit datamash python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
 	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
-# Daemons, of which the tests run the programs only; before Debian 13 promtool is in the package prometheus.
+# Packages with daemons, which the tests only unpack; before Debian 13, promtool is in the package prometheus.
 UNPACKED_PACKAGES := promtool,prometheus prometheus-node-exporter
 LONG_PACKAGES := build-essential debhelper lintian
-# Whose probes must load on each kernel: those of them that the archive has.
+# Compilers whose probes must load on each kernel, as far as the archive has them.
 CLANGS := clang-14 clang-16 clang-19 clang-22
-# Before Debian 13, virtiofsd is a part of QEMU's packages and has none of its own.
+# Before Debian 13, virtiofsd is in QEMU's packages.
 VM_PACKAGES := qemu-system-x86 qemu-system-arm busybox-static cpio kmod xz-utils zstd lz4 lld \
 	debian-archive-keyring $(CLANGS) \
 	$(if $(wildcard /usr/lib/qemu/virtiofsd),,virtiofsd)
@@ -102,7 +102,7 @@ BENCH_PACKAGES := python3 binutils util-linux redis-server redis-tools nginx-lig
 STATIC_PACKAGES := libc6-dev libzstd-dev
 SANITIZE_PACKAGES := libclang-rt-dev
 ANALYZE_PACKAGES := cppcheck clang-tidy
-# Each architecture's compiler and libraries; of this one's, the plain ones.
+# The compiler and libraries of each architecture; for this machine's, the native ones.
 HOST_DEBIAN := $(HOST_ARCH:x86=amd64)
 RELEASE_LIBRARIES := libc6-dev libbpf-dev libelf-dev zlib1g-dev libzstd-dev
 RELEASE_PACKAGES = gcc $(RELEASE_LIBRARIES) $(foreach arch,$(filter-out $(HOST_DEBIAN),$(RELEASES)),\
@@ -117,10 +117,10 @@ PACKAGES = $(BUILD_PACKAGES) \
 	$(if $(SANITIZE)$(filter check-long,$(MAKECMDGOALS)),$(SANITIZE_PACKAGES)) \
 	$(if $(filter release,$(MAKECMDGOALS)),$(RELEASE_PACKAGES))
 
-# seconds, where another one installs packages
+# seconds to wait while another process installs packages
 APT_WAITS := -o DPkg::Lock::Timeout=600
 
-# unix.Malloc would complain of the skeleton that bpftool generates
+# unix.Malloc reports false errors in the skeleton that bpftool generates
 TIDY_CHECKS := -*,clang-analyzer-core.*,clang-analyzer-deadcode.*,clang-analyzer-unix.*,$\
 	-clang-analyzer-unix.Malloc,bugprone-*,-bugprone-easily-swappable-parameters,$\
 	-bugprone-suspicious-string-compare,-bugprone-reserved-identifier
@@ -142,7 +142,7 @@ help:
 	@printf '\nVariables, as in make V=1:\n'
 	@awk '/^## [^ ]/ { target = $$2 == "make" } /^## / && !target { print substr($$0, 4) }' Makefile
 
-# Goals in the order in which they stand on the command line: 'make deps check'.
+# Goals run in the order of the command line: 'make deps check'.
 .NOTPARALLEL:
 
 $(NETMON): $(OBJECTS)
@@ -167,7 +167,7 @@ $(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h kernel.h $(VMLINUX_H)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
 
-# A source file like the others, unless it is asked for by name.
+# vmlinux.h is a source file, which make writes again only if it is a goal.
 ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
 .PHONY: vmlinux.h
 endif
@@ -177,7 +177,7 @@ vmlinux.h:
 	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $(VMLINUX_H).new
 	$(Q)mv $(VMLINUX_H).new $(VMLINUX_H)
 
-# The program runs here, whatever netmon is built for.
+# The program runs on this machine, for which netmon need not be built.
 $(BUILD)/completion/complete: completion/complete.c $(TABLES) $(wildcard *.h)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
@@ -192,7 +192,7 @@ $(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
 $(BUILD)/t/names: t/unit/names.c $(BUILD)/names.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/message.o $(BUILD)/text.o
 $(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/columns.o $(BUILD)/format.o $(BUILD)/prom.o $(BUILD)/block.o $(BUILD)/text.o
 $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
-# The generator is no part of netmon, and does what a leak sanitizer does not survive.
+# The generator is not part of netmon, and does not run with a leak sanitizer.
 $(BUILD)/t/traffic: SANITIZERS :=
 
 $(BUILD)/t/bpf-works: t/lib/bpf-works.c
@@ -211,7 +211,7 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -pthread -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
-# By sudo too, what is built is of the tree's owner, who can build again, and remove it.
+# Under sudo, the tree's owner still owns what is built, and so can rebuild and remove it.
 AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
 	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
 AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(if $(V),,-s)
@@ -241,13 +241,13 @@ bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 	$(Q)$(MAKE) --no-print-directory STATIC=1
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(ARGS)
 
-# The probes by each compiler, in programs of their own.
+# A netmon with the probes of each compiler.
 compilers:
 	$(Q)for clang in $(CLANGS); do \
 		! command -v $$clang >/dev/null || $(MAKE) --no-print-directory CLANG=$$clang \
 			BUILD=$(BUILD)/$$clang NETMON=$(BUILD)/$$clang/netmon || exit; done
 
-# The same for the virtual machines of arm64, with their libraries.
+# The same for arm64, with the libraries of its virtual machines.
 arm64:
 	$(Q)root=$$(t/vm/run --arm64-root) && $(MAKE) --no-print-directory LDFLAGS=-fuse-ld=lld \
 		CC="$(CLANG) --target=aarch64-linux-gnu --sysroot=$$root" PKG_CONFIG_SYSROOT_DIR=$$root \
@@ -273,7 +273,7 @@ analyze: $(BUILD)/netmon.skel.h
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' \
 		$(SOURCES) -- -std=gnu11 $(DEFINES) $(CPPFLAGS) $(INCLUDES)
 
-## make deps              installs what the targets named beside it need (Debian, Ubuntu)
+## make deps              installs what the other targets on the command line need (Debian, Ubuntu)
 deps:
 	$(Q)missing=; for package in $(PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || \
@@ -294,7 +294,7 @@ deps:
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_WAITS) install --yes --no-install-recommends $$wanted
 	$(Q)$(if $(filter check check-long,$(MAKECMDGOALS)),$(AS_OWNER) t/lib/unpack build/tools $(UNPACKED_PACKAGES))
 
-# All that make install writes, by the place; but for the files of systemd.
+# All that make install writes below PREFIX, except the files of systemd.
 INSTALLED = sbin/netmon share/man/man8/netmon.8 share/doc/netmon \
 	share/bash-completion/completions/netmon share/zsh/site-functions/_netmon \
 	share/fish/vendor_completions.d/netmon.fish
@@ -322,7 +322,7 @@ uninstall:
 	$(if $(SYSUSERSDIR),cd '$(DESTDIR)$(SYSUSERSDIR)' 2>/dev/null && rm -f $(notdir $(SYSUSERS)) || :)
 	$(if $(UNITDIR),cd '$(DESTDIR)$(UNITDIR)' 2>/dev/null && rm -f $(UNITS) || :)
 
-# The last commit's files, at its time.
+# The files of the last commit, with its time.
 ## make dist              writes build/release/netmon-VERSION.tar.gz, the source of the last commit
 dist:
 	$(Q)mkdir -p build/release

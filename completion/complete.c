@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Writes a shell's completion: copies a template from standard input, and in place of its lines
- * @options@ and @columns@ lists them from netmon's own tables.  The list has an element a line, quoted
- * as bash, zsh and fish all read it: LETTER:NAME:ARGUMENT:WORDS:HELP, and NAME:HELP.
+ * Writes a shell's completion: copies a template from standard input, and replaces its lines
+ * @options@ and @columns@ by lists from netmon's own tables.  Each line of a list is an element,
+ * quoted so that bash, zsh and fish can read it: LETTER:NAME:ARGUMENT:WORDS:HELP or NAME:HELP.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "../columns.h"
 #include "../options.h"
 
-/* A text on one line within single quotes. */
+/* Writes a text on one line, for single quotes. */
 static void print(const char *text)
 {
 	for (; *text; text++)

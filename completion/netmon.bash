@@ -11,7 +11,7 @@ _netmon_columns=( \
 @columns@
 )
 
-# Offers the words that begin with what is typed.
+# Offers the words that begin with the typed text.
 _netmon_words()
 {
 	mapfile -t COMPREPLY < <(compgen -W "$*" -- "$cur")
@@ -62,7 +62,7 @@ _netmon_argument()
 	esac
 }
 
-# Offers what can follow in the command behind '--', whose name is the word of that number.
+# Completes the command after '--'; the number is the index of its name.
 _netmon_command()
 {
 	if declare -F _comp_command_offset >/dev/null; then
@@ -97,7 +97,7 @@ _netmon()
 		options=("${options[@]%%:*}")
 		_netmon_words "${options[@]/#/--}" --
 	fi
-	# what stands before a character that divides words stays as it is
+	# bash replaces only the part after the last word break
 	COMPREPLY=("${COMPREPLY[@]/#/"$head"}")
 	COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*[$COMP_WORDBREAKS]}"}"}")
 }

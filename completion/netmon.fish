@@ -9,7 +9,7 @@ set -l options \
 set -g __netmon_columns \
 @columns@
 
-# The argument that is typed, also behind '='.
+# The typed argument, also after '='.
 function __netmon_argument
     commandline -ct | string replace -r -- '^--[a-z-]+=' ''
 end
@@ -19,12 +19,12 @@ function __netmon_list
     printf '%s\n' (string match -r -- '^(?:.*,)?[+!]?' (__netmon_argument))$argv
 end
 
-# The columns with what they are, each with the text behind its name.
+# The columns with their descriptions; the argument is put after each name.
 function __netmon_columns
     string replace : $argv[1]\t -- $__netmon_columns
 end
 
-# Completes the command behind '--'.
+# Completes the command after '--'.
 function __netmon_command
     set -l words (commandline -opc)
     set -e words[1..(contains -i -- -- $words)]

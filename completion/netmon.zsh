@@ -26,7 +26,7 @@ _netmon_order()
 	fi
 }
 
-# _netmon_element FUNCTION: what the function offers, with '!' before it too
+# _netmon_element FUNCTION: offers what the function does, also after '!'
 _netmon_element()
 {
 	local offer=$1

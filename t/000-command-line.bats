@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# The command line: what is taken, what is refused, with which status and message.
+# The command line: what is accepted, what is refused, with which status and message.
 load lib/common
 
-# refused OBJECT [ARGUMENT]...: status 2, a message that names the object and the way out,
-# nothing else.  Without privileges: what tried to load anything would say so.
+# refused OBJECT [ARGUMENT]...: status 2, and only a message that names the object and the way out.
+# Runs without privileges, so that any attempt to load a program would fail with another message.
 refused() {
 	local object=$1
 	shift
@@ -167,7 +167,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'0' for --interval: out of range" -i 0
 }
 
-@test "other options refuse what is not a number or out of range" {
+@test "other options refuse an argument that is not a number or out of range" {
 	local option
 	for option in count window top pid port max-processes max-entries; do
 		for number in -1 0 '' x 1x 1.5 1. ' 1' +1 1e3 0x10 99999999999999999999 \
@@ -364,7 +364,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'pid'" -o comm,rx_rate -s pid
 	refused "'pid'" -s pid -o comm,rx_rate
 	refused "'comm'" -o pid,rx_rate -s rx_rate,comm:desc
-	# what is no key is the row's own, shown or not
+	# measures can be sort columns even if they are not shown
 	taken -o comm -s rx_total,dt
 }
 

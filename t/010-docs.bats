@@ -15,19 +15,19 @@ section() {
 	awk -v name="$1" '/^\.Sh / { in_it = $0 == ".Sh " name; next } in_it' "$manual"
 }
 
-# The manual as it is read, on long lines without the overstrikes of bold type.
+# The rendered manual, in long lines without overstrikes.
 rendered() {
 	mandoc -T ascii -O width=1000 "$manual" | sed 's/.\x08//g'
 }
 
-# The same two sets of lines, and not none.
+# Fails unless both have the same set of lines, which is not empty.
 same() {
 	[ -s "$1" ]
 	diff -u "$1" "$2"
 }
 
-# From standard input, the commands of netmon, without sudo and what follows in a pipe:
-# one a line, each argument in single quotes.  $(...) becomes 1.
+# Prints the netmon commands on standard input, without sudo and without the rest of a pipe, one a
+# line, each argument in single quotes.  $(...) becomes 1.
 commands() {
 	python3 -c '
 import shlex, sys
@@ -51,7 +51,7 @@ for line in sys.stdin:
 '
 }
 
-# Has each command of the file parsed by netmon itself, up to a --version at its end.
+# Has netmon parse each command in the file, with --version added at the end.
 parse_commands() {
 	local command
 	[ -s "$1" ]
@@ -83,7 +83,7 @@ parse_commands() {
 	same in_help in_manual
 }
 
-# taken OPTION KIND: that the program takes the option, with an argument, without one, or both
+# taken OPTION KIND: the program accepts the option with an argument, without one, or both
 taken() {
 	case $2 in
 	required) "$NETMON" "$1" ;;
@@ -124,7 +124,7 @@ taken() {
 	grep -qx " *$columns" "$top/README.md"
 }
 
-# Which other manuals are installed is the machine's affair.
+# References to other manuals do not count: they might not be installed.
 @test "mandoc finds no fault in the manual" {
 	run mandoc -T lint "$manual"
 	[ -z "$(grep -vE 'referenced manual not found|outdated mandoc.db' <<<"$output")" ]
@@ -136,7 +136,7 @@ taken() {
 	parse_commands found
 }
 
-# The fenced blocks of documents, and lines of a run that begin with a dollar sign.
+# The commands in fenced blocks of documents, and on lines that begin with a dollar sign.
 blocks() {
 	awk '/^```/ { fenced = !fenced; next } fenced || /^    \$ /' "$@"
 }
@@ -166,9 +166,9 @@ blocks() {
 	done <variables
 }
 
-# Words in capitals stand for what the program fills in; the rest of a message is in a string of the
-# sources, or the text of an errno.
-@test "the messages that the manual quotes are those of the program" {
+# The program fills in words in capitals; the rest of a message is in a string of the sources, or is
+# the text of an errno.
+@test "the program has the messages that the manual quotes" {
 	python3 - "$manual" "$top"/*.c <<'END'
 import errno, os, re, sys
 
@@ -215,7 +215,7 @@ END
 	[[ $(sed -n 's/^ -- .*>  //p' "$top/debian/changelog" | head -1) == *" $(LC_ALL=C date -d "$date" '+%d %b %Y') "* ]]
 }
 
-# Of a heading as GitHub makes it: lower case, hyphens for spaces, without other punctuation.
+# The anchor that GitHub makes of a heading: lower case, hyphens for spaces, no other punctuation.
 @test "the documents' links lead to files and headings" {
 	python3 - "$top"/*.md "$top"/t/*.md <<'END'
 import os, re, sys
@@ -251,7 +251,7 @@ END
 	done <named
 }
 
-# What codespell takes for misspelt words: Nd is a macro of mdoc, caf the ASCII part of café in UTF-8.
+# Words that codespell must ignore: Nd is a macro of mdoc, caf the ASCII part of café in UTF-8.
 @test "the documents, sources and tests are spelt right" {
 	cd "$top"
 	run codespell --quiet-level 3 --skip '*/vmlinux.h,*/golden' --ignore-words-list nd,caf \

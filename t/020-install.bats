@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What make install installs, and make uninstall removes again.
+# What make install installs and make uninstall removes.
 
 load lib/common
 
@@ -8,12 +8,12 @@ setup() {
 	prefix=$PWD/usr
 }
 
-# make_target TARGET [VARIABLE=VALUE]...: in the source tree, without a build of its own
+# make_target TARGET [VARIABLE=VALUE]...: runs make in the source tree, without building anything
 make_target() {
 	make -C "$here/.." -o netmon NETMON="$NETMON" PREFIX="$prefix" "$@"
 }
 
-# The files below usr, but for those of systemd.
+# The files below usr, except those of systemd.
 plain_files() {
 	printf './%s\n' sbin/netmon share/bash-completion/completions/netmon share/doc/netmon/CHANGELOG.md \
 		share/doc/netmon/README.md share/fish/vendor_completions.d/netmon.fish share/man/man8/netmon.8 \
@@ -51,8 +51,8 @@ systemd_files() {
 	for unit in usr/lib/systemd/system/*.service; do
 		run -0 systemd-analyze verify --man=no "$unit"
 		equal "$output" ''
-		most=10 # 1.0 of 10
-		[[ $unit == *log* ]] || most=18 # they are root, and load programs
+		most=10 # an exposure of 1.0 of 10
+		[[ $unit == *log* ]] || most=18 # the others run as root, and load programs
 		systemd-analyze security --offline=true --threshold=$most --no-pager "$unit" >said 2>&1 ||
 			fail "$(cat said)"
 	done
@@ -61,7 +61,7 @@ systemd_files() {
 @test "netmon accepts the command lines of the units" {
 	for unit in "$here"/../systemd/*.in; do
 		words=$(sed -n 's/^Environment="[A-Z_]*=\(.*\)"$/\1/p' "$unit")
-		# nobody has made the group here
+		# the group does not exist here
 		sed -n 's/^ExecSt[a-z]*=@sbindir@.netmon //p' "$unit" | sed 's/--pin-group netmon/--pin-group root/' | while read -r line; do
 			# shellcheck disable=SC2086	# options are words
 			run -0 "$NETMON" ${line//\$NETMON_*_OPTIONS/$words} --version

@@ -8,19 +8,19 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
-# clone DIRECTORY: the source tree without what was built
+# clone DIRECTORY: copies the source tree without built files
 clone() {
 	mkdir -p "$1"
 	tar -C "$top" -c --exclude=./build --exclude=./netmon --exclude=./.git . | tar -C "$1" -x
 }
 
-# build DIRECTORY [ARGUMENT]...: without a warning
+# build DIRECTORY [ARGUMENT]...: runs make; fails on a warning
 build() {
 	run -0 make -C "$1" --no-print-directory "${@:2}"
 	[[ $output != *warning:* ]] || fail "$output"
 }
 
-# compile [VARIABLE=VALUE]...: all objects of the program, without a warning
+# compile [VARIABLE=VALUE]...: compiles all objects of the program; fails on a warning
 compile() {
 	local objects
 	objects=$(make -s -C "$top" --eval 'objects: ; @echo $(OBJECTS:$(BUILD)/%=%)' objects)
@@ -36,7 +36,7 @@ compile() {
 	cmp one/netmon two/deeper/netmon
 }
 
-@test "after 'make run' by root nothing in the tree belongs to root, and its owner can build and clean it" {
+@test "after 'make run' by root, root owns nothing in the tree, and its owner can build and clean it" {
 	[ "$(id -u)" = 0 ] || skip 'not root'
 	clone tree
 	chown -R 65534:65534 tree
@@ -81,7 +81,7 @@ compile() {
 }
 
 @test "make help names every target that is meant for users, once, and no other" {
-	# those of parts: of the build, of the virtual machines
+	# except targets for parts: of the build, of the virtual machines
 	targets=$(sed -n 's/^\.PHONY: //p' "$top/Makefile" | sed 's/^vmlinux\.h$//' | tr ' ' '\n' |
 		grep -vxE 'all|compilers|arm64|test-programs|FORCE|')
 	[ "$(wc -l <<<"$targets")" -gt 10 ]

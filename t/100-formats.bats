@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
-# csv, tsv and jsonl: byte for byte, and through readers that are not netmon's.
+# csv, tsv and jsonl: byte for byte, and through independent readers.
 load lib/common
 
-# Every column of the table: one that is new has no golden file yet, and fails here.
+# All columns of the table: a new column fails the tests until the golden files have it.
 all_columns() {
 	column_names | paste -sd ,
 }
 
-# golden FORMAT: that the names of the fixture come out as in its golden file
+# golden FORMAT: the output for the fixture of names equals the golden file
 golden() {
 	replay --layer ip -f "$1" -s pid -o "$(all_columns)" <"$golden/names.ticks" >"$BATS_TEST_TMPDIR/out"
 	cmp "$BATS_TEST_TMPDIR/out" "$golden/names.$1"

@@ -4,7 +4,7 @@ load lib/common
 
 export TZ=UTC0
 
-# scaled UNITS NUMBER WANTED...: that a table writes each number so
+# scaled UNITS NUMBER WANTED...: a table writes each NUMBER as WANTED
 scaled() {
 	local units=$1 fixture='tick 0 0
 tick 1000000000 1000' wanted=rx_bytes pid=0 number
@@ -123,7 +123,7 @@ short             sh                ann          2
 	WIDTH=34 replayed 'comm      cmd       user  rx_bytes
 short     sh        ann          2
 0123456…  /usr/bi…  bob          1' -f table --time none -o comm,cmd,user,rx_bytes
-	# it can be no narrower
+	# the minimum width
 	WIDTH=10 replayed 'comm      cmd       user  rx_bytes
 short     sh        ann          2
 0123456…  /usr/bi…  bob          1' -f table --time none -o comm,cmd,user,rx_bytes
@@ -181,13 +181,13 @@ assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-
 			$1 * 7919, $1 * 104729, $1, $1, $1 % 50, $1 % 50
 		  printf "lport=%d raddr=192.0.2.%d rport=443 cmd=\"/usr/bin/foo --bar=%d\"\n", $1, $1 % 256, $1 }' \
 		>"$BATS_TEST_TMPDIR/rows.ticks"
-	for i in 1 2 3 4 5; do # the quickest: others may have the CPU's caches
+	for i in 1 2 3 4 5; do # take the fastest: other programs might evict the CPU's caches
 		COST=1 replay -f table -o +cmd,user,proto,lport,raddr,rport,rx_total,tx_total \
 			<"$BATS_TEST_TMPDIR/rows.ticks" 2>&1 >"$BATS_TEST_TMPDIR/out"
 	done | sort -n | head -n 1 >"$BATS_TEST_TMPDIR/cost"
 	equal "$(wc -l <"$BATS_TEST_TMPDIR/out")" 10002
 	case $BUILD in
-	*/sanitize) ;; # the sanitizers' own work is far more
+	*/sanitize) ;; # the sanitizers take far longer
 	*) [ "$(cut -d ' ' -f 1 "$BATS_TEST_TMPDIR/cost")" -lt 20000 ] ;;
 	esac
 }

@@ -2,8 +2,8 @@
 # -f prom: Prometheus' text format.
 load lib/common
 
-# Standard input must be that format, each series once.  Prints each metric, the number of its series
-# and their sum.
+# Fails unless standard input is in that format, with each series once.  Prints each metric, the number
+# of its series and their sum.
 sums() {
 	python3 -c '
 import re, sys
@@ -117,13 +117,13 @@ netmon_transmit_interval_bytes $rows"
 	seq 10000 | awk 'BEGIN { print "tick 0 0\ntick 1000000000 1700000000000" }
 		{ printf "%d 1 \"proc-%d\" %d %d 1 1 uid=%d user=\"user%d\"\n", $1, $1, $1, $1, $1 % 50, $1 % 50 }' \
 		>"$BATS_TEST_TMPDIR/rows.ticks"
-	for i in 1 2 3 4 5; do # the quickest: others may have the CPU's caches
+	for i in 1 2 3 4 5; do # take the fastest: other programs might evict the CPU's caches
 		COST=1 replay -f prom -o pid,comm,user,rx_total,tx_total,rx_rate,tx_rate \
 			<"$BATS_TEST_TMPDIR/rows.ticks" 2>&1 >"$BATS_TEST_TMPDIR/out"
 	done | sort -n | head -n 1 >"$BATS_TEST_TMPDIR/cost"
 	equal "$(grep -c '^netmon_receive_bytes_total' "$BATS_TEST_TMPDIR/out")" 10000
 	case $BUILD in
-	*/sanitize) ;; # the sanitizers' own work is far more
+	*/sanitize) ;; # the sanitizers take far longer
 	*) [ "$(cut -d ' ' -f 1 "$BATS_TEST_TMPDIR/cost")" -lt 20000 ] ;;
 	esac
 }

@@ -10,12 +10,12 @@ setup() {
 	touch log.csv
 }
 
-# What bash offers for a command line, a word a line.
+# The words that bash offers for a command line, one a line.
 bash_offers() {
 	bash -c '
 		. /usr/share/bash-completion/bash_completion
 		. "$1"
-		compopt() { :; } # bash has it only while it completes
+		compopt() { :; } # it fails outside of a completion
 		COMP_LINE=$2 COMP_POINT=${#2}
 		mapfile -t COMP_WORDS < <(grep -oE "[^ =:]+|[=:]+" <<<"$2")
 		[[ $2 != *\  ]] || COMP_WORDS+=("")
@@ -24,18 +24,18 @@ bash_offers() {
 		printf "%s\n" "${COMPREPLY[@]}"' bash "$scripts/netmon.bash" "$1"
 }
 
-# The same of fish, which offers whole arguments and says what they are.
+# The same for fish, which offers whole arguments, with descriptions that cut removes.
 fish_offers() {
 	fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$scripts/netmon.fish" "$1" | cut -f 1
 }
 
-# What a Tab makes of command lines.
+# The command lines after a Tab in zsh.
 zsh_completes() {
 	cp "$scripts/netmon.zsh" site/_netmon
 	"$here/lib/complete-in-zsh" site "$@"
 }
 
-# Beginnings of command lines, and what the only word is that goes on so.
+# Beginnings of command lines, and the only word that completes each.
 beginnings='--appen|--append
 -f js|jsonl
 --format js|jsonl
@@ -88,7 +88,7 @@ beginnings='--appen|--append
 @test "zsh completes options and their arguments" {
 	local lines=() wanted=() beginning word
 	while IFS='|' read -r beginning word; do
-		[[ $beginning != *'!'* ]] || continue # of the history
+		[[ $beginning != *'!'* ]] || continue # zsh would expand the history
 		lines+=("netmon $beginning")
 		word=${word/#uid/pid,uid}
 		wanted+=("netmon ${beginning% *}${beginning:+ }$word")
@@ -96,7 +96,7 @@ beginnings='--appen|--append
 	lines+=("netmon --format=js" "netmon --user '!roo" "netmon --pin=./pi")
 	wanted[0]='netmon --append'
 	wanted+=("netmon --format=jsonl" "netmon --user '!root" "netmon --pin=./pins")
-	# behind what is complete zsh puts a space, a comma or a slash, which go when something else follows
+	# zsh appends a space, a comma or a slash, which it removes if another character follows
 	equal "$(zsh_completes "${lines[@]}" | sed 's|[ ,/]$||')" "$(printf '%s\n' "${wanted[@]}")"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Programs that read netmon's output get an hour's log whole, whatever the names in it.
+# Programs that read netmon's output get all of an hour's log, with any names in it.
 load lib/common
 
 setup_file() {
@@ -11,7 +11,7 @@ setup_file() {
 	done
 }
 
-# found FORMAT: from standard input, one JSON object for each name, with its sum: must be what was moved
+# found FORMAT: standard input, a JSON object for each name with its sum, must equal what was moved
 found() {
 	jq -r '"\(.sum)\t\(.comm | @base64)"' | LC_ALL=C sort >"$BATS_TEST_TMPDIR/got"
 	python3 "$here/unit/hour.py" sums "$1" | LC_ALL=C sort | diff "$BATS_TEST_TMPDIR/got" -

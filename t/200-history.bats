@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# From ticks to rows: rates, windows, totals, order, groups; through the real code, with
-# ticks at known times.
+# From ticks to rows: rates, windows, totals, order, groups.  Runs netmon's own code on ticks at known
+# times.
 load lib/common
 
-# burst COUNT: as many ticks, a second apart; 1000 bytes received in every fifth interval,
-# the first included, and one sent in each
+# burst COUNT: that many ticks, a second apart; each interval sends one byte, and every fifth interval,
+# from the first on, receives 1000 bytes
 burst() {
 	local i
 	echo 'tick 0 0'

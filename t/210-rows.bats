@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
-# Rows by their keys: added up, filtered, summed; through the real code, with entries at hand.
+# Rows by their keys: grouped, filtered, summed.  Runs netmon's own code on given entries.
 load lib/common
 
-# Two users' processes, on four connections and a raw socket; and what found no room.
+# Processes of two users, four connections, a raw socket, and an entry for (other).
 keys='tick 0 0
 tick 1000000000 1700000000000
 5 1 "curl" 100 10 4 3 ppid=1 proto=6 uid=1000 user="bob" netns=1 laddr=10.0.0.1 lport=4001 raddr=192.0.2.1 rport=443
@@ -144,7 +144,7 @@ dig' -o comm --comm '?i[!n]'
 }
 
 @test "a reader's filters select rows, alone and together" {
-	fixture=$keys # what found no room may be anybody's: it passes none
+	fixture=$keys # (other) can have traffic of any process, so it passes no filter
 	replayed 'pid
 8
 7' -o pid -p 7,8,9
@@ -169,7 +169,7 @@ curl,40' -o comm,tx_bytes --proto udp
 	replayed 'pid' -o pid --user 1000 --proto icmp
 }
 
-@test "filters take lists; '!' leaves out the list, but not what is unknown" {
+@test "filters take lists; '!' leaves out the list, but not unknown values" {
 	fixture=$keys
 	replayed 'comm
 ping
@@ -243,7 +243,7 @@ tick 1000000000 1000
 	replayed '{"comm":"(total)","uid":null,"rx_bytes":0}' -f jsonl -o comm,uid,rx_bytes --comm none --total
 }
 
-@test "kind tells rows that no process owns from processes of the same name" {
+@test "kind distinguishes rows without a process from processes of the same name" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "(total)" 1 0 1 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The main job on the running kernel: known bytes, compared exactly.
+# netmon on the running kernel: compares known bytes exactly.
 
 load lib/common
 load lib/live
@@ -74,7 +74,7 @@ teardown() {
 	traffic bursty -r 1000000 -s 5 --log sending
 	stop_stamped
 	exact jsonl
-	# five intervals are one period, of which four are a pause
+	# a period has five intervals, four of them a pause
 	rates_hold 5
 	equal "$(reported 'map(select('"$(sender)"')) | map(select(.tx_bytes == 0 and .tx_rate > 0)) | length > 0')" true
 }
@@ -111,7 +111,7 @@ teardown() {
 	equal "$(cat reports)" ''
 }
 
-# The lengths of the reports are those between their times, which are in milliseconds.
+# Each dt is the difference of two times, which are in milliseconds.
 true_lengths() {
 	equal "$(reported 'map(select(.comm == "(total)") | [.time, .dt]) | [.[1:], .[:-1]] | transpose
 		| all(.[0][0] - .[1][0] - .[0][1] | fabs < 0.0021)')" true
@@ -120,13 +120,13 @@ true_lengths() {
 @test "reports stay on a fixed grid, and dt is their true length" {
 	start -f jsonl -i 0.1 -n 80 --total
 	for _ in {1..8}; do
-		kill -STOP "$netmon" || break # late reports move none of those that follow
+		kill -STOP "$netmon" || break # a late report does not shift the next ones
 		sleep 0.15
 		kill -CONT "$netmon"
 		sleep 0.5
 	done
 	finish
-	# no drift: there is a grid that some reports of each quarter lie on; the others came late
+	# no drift: some reports of each quarter are on a common grid; the others are late
 	reported '.[] | select(.comm == "(total)").time' >times
 	python3 - <<-'END'
 		times = [float(line) for line in open("times")]
@@ -139,7 +139,7 @@ true_lengths() {
 		    hits = [on_grid(start, time) for time in times[i:i + 20]]
 		    assert sum(hits) >= 5, (start, times[i:i + 20])
 	END
-	# after one that came late the next one is back there
+	# the report after a late one is on the grid again
 	equal "$(reported 'map(select(.comm == "(total)" and .dt < 0.09)) | length >= 2')" true
 	true_lengths
 }
@@ -172,7 +172,7 @@ true_lengths() {
 		! reports_with 200 '"(total)"' || break
 		kill -STOP "$netmon"
 		sleep 0.02
-		kill -CONT "$netmon" # a late report, and the next one on the grid at any distance
+		kill -CONT "$netmon" # a late report, and the next one on the grid, at any distance
 		sleep 0.02
 	done
 	stop
@@ -206,7 +206,7 @@ true_lengths() {
 	kill -KILL "$netmon"
 	wait "$netmon" || true
 	wait
-	for _ in $(seq 50); do # the kernel frees them a grace period later
+	for _ in $(seq 50); do # the kernel frees the programs a grace period later
 		left=$(objects | comm -12 ours -)
 		[ "$left" ] || return 0
 		sleep 0.1
@@ -214,7 +214,7 @@ true_lengths() {
 	fail "left: $left"
 }
 
-# cpu PID: nanoseconds that it ran
+# cpu PID: its CPU time in nanoseconds
 cpu() {
 	cut -d ' ' -f 1 "/proc/$1/schedstat"
 }
@@ -224,7 +224,7 @@ slept() {
 	sed -n 's/^voluntary_ctxt_switches:\s*//p' "/proc/$1/status"
 }
 
-# sleeps_more_than NUMBER: whether netmon has
+# sleeps_more_than NUMBER: whether netmon went to sleep more often
 sleeps_more_than() {
 	[ "$(slept "$netmon")" -gt "$1" ]
 }
@@ -235,9 +235,9 @@ memory() {
 }
 
 @test "netmon uses no measurable CPU if there is no traffic, and less than 8 MB" {
-	start -i 1 -p $$ # whatever others do meanwhile
-	# less than a clock tick in five reports; by the cheapest of some, since on a virtual machine
-	# the time in which it had no CPU counts too
+	start -i 1 -p $$ # without the rows of other programs
+	# less than a clock tick in five reports.  Takes the cheapest of several: in a virtual machine, CPU
+	# time includes time stolen by the host.
 	least=2000000
 	for ((reports = 0; reports < 20 && least == 2000000; reports++)); do
 		before=$(cpu "$netmon") times=$(slept "$netmon")
@@ -246,12 +246,12 @@ memory() {
 		[ $used -ge $least ] || least=$used
 	done
 	[ $least -lt 2000000 ]
-	# nothing but its reports wakes it up
+	# it wakes up for its reports only
 	begin=${EPOCHREALTIME/./} times=$(slept "$netmon")
 	sleep 3
 	[ $((($(slept "$netmon") - times) * 1000000)) -le $((${EPOCHREALTIME/./} - begin + 1000000)) ]
 	case $NETMON in
-	*/sanitize/*) ;; # the sanitizers' own memory is far more
+	*/sanitize/*) ;; # the sanitizers take far more memory
 	*) [ "$(memory "$netmon")" -lt 8192 ] ;;
 	esac
 	stop

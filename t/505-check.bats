@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# --check: what it says of this kernel is what a netmon that counts finds.
+# --check reports the same of this kernel as a netmon that counts.
 load lib/common
 load lib/live
 
@@ -11,7 +11,7 @@ teardown() {
 	live_teardown
 }
 
-# check STATUS [COMMAND]...: runs netmon --check, by the command; its lines go to ./check
+# check STATUS [COMMAND]...: runs [COMMAND] netmon --check; its lines go to ./check
 check() {
 	run "-$1" --separate-stderr "${@:2}" "$NETMON" --check
 	equal "$stderr" ''
@@ -20,7 +20,7 @@ check() {
 	contains "$output" "kernel: Linux $(uname -r) $(uname -m)"
 }
 
-# of_layer LAYER: the lines of ./check about it
+# of_layer LAYER: the lines of ./check about the layer
 of_layer() {
 	sed -n "/^--layer $1:/,/^\$/s/^  //p" check
 }
@@ -33,7 +33,7 @@ found() {
 @test "--check names the way of each probe, and what is not seen, as a start says them" {
 	local status=3 layer
 	for layer in socket ip; do
-		# what reports need that have every column; a command is followed too
+		# with every column, to have every probe; --check also includes those that follow a command
 		"$NETMON" --no-pin --layer $layer -v -o all -n 1 -i 0.01 2>&1 >reports |
 			sed -n '/^netmon: counting$/d; s/^netmon: \([a-z0-9_]*: \|counting; \)/\1/p' >"$layer" || true
 	done
@@ -56,7 +56,7 @@ found() {
 }
 
 @test "--check names the capability that is missing, and ends with 3" {
-	# the kernel takes CAP_SYS_ADMIN for it too
+	# the kernel also accepts CAP_SYS_ADMIN instead
 	check 3 setpriv --bounding-set -net_admin,-sys_admin --inh-caps -net_admin,-sys_admin
 	contains "$output" 'capabilities: without CAP_NET_ADMIN, CAP_SYS_ADMIN'
 	equal "$(found socket)" 'a part'

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # Every way to move bytes is counted exactly, for each process, at both ends.  t/compare/every-case
-# runs the cases; each test here looks at what it found for one.  A title has the name of the case, and
-# what it does.
+# runs the cases; each test here checks the result of one.  A title names the case and describes it.
 
 load lib/common
 load lib/live
@@ -14,7 +13,7 @@ setup_file() {
 
 setup() { needs_live; }
 
-# is_exact CASE: so are all its IP versions.  A kernel without the feature is a skip.
+# is_exact CASE: the case is exact over each IP version.  If the kernel lacks the feature, skips the test.
 is_exact() {
 	local wanted results
 	wanted=$("$BUILD/t/traffic" --list | awk -F '\t' -v name="$1" '$1 == name { print length($2) }')
@@ -27,7 +26,7 @@ is_exact() {
 		fail "$results"
 		;;
 	*"not counted"*)
-		# only as netmon said when it started, where the kernel leaves no way
+		# allowed only if netmon said at its start that this kernel has no way
 		grep -Evqx 'exact|not counted: .*' <<<"$results" && fail "$results"
 		skip "$(grep -m 1 '^not counted' <<<"$results")"
 		;;

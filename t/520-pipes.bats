@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netmon as a filter: what a Unix user expects of it in a pipe.
+# netmon as a Unix filter, in a pipe.
 
 load lib/common
 load lib/live
@@ -38,7 +38,7 @@ teardown() {
 @test "netmon flushes each report at once" {
 	start -i 2 -f jsonl -t 1
 	eventually [ -s reports ]
-	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer
+	[ "$(stat -c %s reports)" -lt 4096 ] # less than a buffer of stdio
 }
 
 @test "netmon ends quietly if its reader ends" {
@@ -113,7 +113,7 @@ teardown() {
 @test "netmon with a closed standard output fails and says why" {
 	run -1 --separate-stderr bash -c '"$0" --no-pin -i 3600 -f jsonl >&-' "$NETMON"
 	equal "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
-	# and a closed standard error, where the rows of a command go
+	# the same for standard error, where rows go if there is a command
 	run -1 bash -c '"$0" -- touch ran 2>&-' "$NETMON"
 	[ ! -e ran ]
 }
@@ -122,7 +122,7 @@ teardown() {
 	bash -c '"$0" --no-pin -v -i 0.05 -n 2 --total -o dt --to rows 2>&-' "$NETMON"
 	equal "$(grep -vxc '[0-9.]*' rows)" 1
 	equal "$(head -1 rows)" dt
-	# a command has it closed too
+	# standard error is closed for a command too
 	run -7 bash -c '"$0" --to rows -- bash -c ": >&2 || exit 7" 2>&-' "$NETMON"
 }
 
@@ -138,7 +138,7 @@ teardown() {
 	done
 }
 
-@test "-f prom writes its new file to no pipe and no link that somebody has put there" {
+@test "-f prom does not write its new file to a pipe or link that another user has put there" {
 	echo kept >outside
 	for make in 'mkfifo rows.new' 'ln -s outside rows.new' 'ln outside rows.new' true; do
 		rm -f rows rows.new

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # shellcheck disable=SC2154,SC2016,SC2086	# what helpers set; the other shell's; options are words
-# Signals, whoever starts netmon, and the file of --to that is rotated under it.
+# Signals, with different starters of netmon, and rotation of the file of --to.
 
 load lib/common
 load lib/live
@@ -15,12 +15,12 @@ teardown() {
 	[ -z "$bpf" ] || { umount -l "$bpf" && rmdir "$bpf"; }
 }
 
-# rows FILE: how many lines of it are rows of all traffic
+# rows FILE: the number of rows (total) in it
 rows() {
 	grep -c '(total)' "$1" 2>/dev/null || true
 }
 
-# rows_in FILE NUMBER: whether it has as many
+# rows_in FILE NUMBER: whether it has at least that many rows (total)
 rows_in() {
 	[ "$(rows "$1")" -ge "$2" ]
 }
@@ -49,7 +49,7 @@ rows_in() {
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	chmod 755 "$bpf"
 	mount -t bpf bpf "$bpf"
-	# before Linux 5.19 nobody can, whatever the signals: with the same words
+	# before Linux 5.19 this fails, with the same message in both runs
 	"$NETMON" -q --pin "$bpf/netmon" --pin-group root >said 2>&1 || touch refused
 	"$NETMON" --unpin "$bpf/netmon" >/dev/null
 	run env --ignore-signal=CHLD "$NETMON" -q --pin "$bpf/netmon" --pin-group root
@@ -61,7 +61,7 @@ rows_in() {
 	local signal
 	for signal in TERM INT; do
 		stalled_reader
-		# filled by another process: netmon's first message finds no room
+		# another process fills the pipe, so netmon's first message does not fit
 		timeout 1 cat /dev/zero >fifo || true
 		"$NETMON" --no-pin -v -i 0.1 --total -f jsonl >reports 2>fifo 3>&- &
 		netmon=$!
@@ -91,7 +91,7 @@ rows_in() {
 	local signal
 	for signal in HUP INT QUIT TERM USR1 USR2 WINCH PWR VTALRM IO RTMIN RTMAX-1; do
 		rm -f ready
-		# in the background of a script INT and QUIT are ignored, which is inherited
+		# a script's background processes inherit that INT and QUIT are ignored
 		env --default-signal "$NETMON" -n 1 -i 0.1 --to reports -- bash -c \
 			'trap "exit 9" "$1"; : >ready; while :; do sleep 0.05; done' - "$signal" 3>&- &
 		netmon=$!
@@ -129,7 +129,7 @@ rows_in() {
 	# the same file again
 	kill -HUP "$netmon"
 	eventually rows_in log "$(($(rows log) + 3))"
-	# and one that has something
+	# a file that has content
 	mv log log.2
 	echo before >log
 	kill -HUP "$netmon"
@@ -256,7 +256,7 @@ rows_in() {
 		run -1 --separate-stderr bash -c 'ulimit -n "$1"; "$0" -q --no-pin -n 1 -i 0.01' "$NETMON" $limit
 		equal "$stderr" "netmon: cannot load 'probes': Too many open files: raise 'ulimit -n' to 256"
 	done
-	# as many as it asks for are enough
+	# the number that the message names is enough
 	run -0 --separate-stderr bash -c 'ulimit -n 136; "$0" -q --no-pin -n 1 -i 0.01 -o +laddr,raddr' "$NETMON"
 	equal "$stderr" ''
 }

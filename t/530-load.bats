@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Nothing is lost: under load, in a full table, across late ticks.
+# No byte is lost: under load, in a full table, across late ticks.
 
 load lib/common
 load lib/live
@@ -10,8 +10,8 @@ teardown() {
 	live_teardown
 }
 
-# split_rows FILE: bytes received and sent, over all rows of the processes in the account and
-# (other), and over those of others
+# split_rows FILE: bytes received and sent by the processes in the account and (other), and the bytes
+# of all other rows
 split_rows() {
 	jq -r '[.pid, .comm, .rx_bytes, .tx_bytes] | @tsv' "$1" | awk -F '\t' '
 		NR == FNR { ours[$1, $2] = 1; next }
@@ -20,19 +20,19 @@ split_rows() {
 		END { printf "%.0f\t%.0f\t%.0f\n", rx, tx, others }' account -
 }
 
-# add_up FOREIGN: the rows of the account and (other) have the account's bytes, and nothing else but
-# so many bytes that others moved
+# add_up FOREIGN: the rows of the account's processes and (other) have at least the account's bytes, and
+# at most FOREIGN more, of other processes
 add_up() {
 	paste <(split_rows reports) <(accounted) | awk -v foreign="$1" '
 		$1 < $4 || $2 < $5 || $1 + $2 > $4 + $5 + foreign { bad = 1; print } END { exit !NR || bad }'
 }
 
-# accounted: the same by the generator
+# accounted: bytes received and sent in the account
 accounted() {
 	awk '{ rx += $(NF - 3); tx += $(NF - 2) } END { printf "%d\t%d\n", rx, tx }' account
 }
 
-# The cases with each IP version, but those that netmon said it cannot count here.
+# The cases with each IP version, without those that netmon said it cannot count here.
 countable() {
 	local without=^$
 	! grep -Eq 'not seen: .*(splice out|TCP_ZEROCOPY)' messages || without='-splice-out |^tcp-zerocopy-recv '
@@ -46,7 +46,7 @@ countable() {
 	mapfile -t cases < <(countable)
 	[ "${#cases[@]}" -gt 100 ]
 	[ "${ROUNDS:-2}" = 1 ] || cases+=("${cases[@]}")
-	for ((worker = 0; worker < 18; worker++)); do # each case has two processes at the least
+	for ((worker = 0; worker < 18; worker++)); do # each case has at least two processes
 		(for ((i = worker; i < ${#cases[@]}; i += 18)); do
 			# shellcheck disable=SC2086	# a name and an option
 			"$BUILD/t/traffic" ${cases[i]} || [ $? = 77 ]
@@ -56,7 +56,7 @@ countable() {
 	for worker in "${workers[@]}"; do wait "$worker"; done
 	stop
 	grep -hv '^not on this kernel' account.* >account
-	# of fexit programs, which are all there is for splice, the kernel may skip some
+	# splice is counted by fexit programs only, of which the kernel might skip some calls
 	skipped=$(awk '/^netmon: cannot count [0-9]+ calls/ { sum += $4 } END { print sum + 0 }' messages)
 	exact jsonl --skipped="$skipped"
 }
@@ -81,7 +81,7 @@ countable() {
 	until grep -qx 'netmon: counting' started; do sleep 0.05; done
 	start -f jsonl -i 0.5 --max-processes 64
 	for seen in 1 2; do
-		kill -STOP "$netmon" # all of these come and go in one interval
+		kill -STOP "$netmon" # all processes come and go in one interval
 		traffic short -P 2500
 		kill -CONT "$netmon"
 		eventually reports_with $seen '"(other)"'
@@ -89,7 +89,7 @@ countable() {
 	stop
 	kill $everything
 	wait $everything
-	# exact, unless others use the network too: they may be in (other) as well
+	# exact, except for other users of the network, who can be in (other) too
 	add_up "$(split_rows everything | cut -f 3)"
 	equal "$(grep -c "full with 64 processes.*--max-processes" messages)" 1
 }
@@ -152,8 +152,7 @@ countable() {
 	stop_stamped
 	exact jsonl
 	rates_hold
-	# one long interval, which takes at least ten ticks; no burst of reports to make up for them: each
-	# but the last takes one
+	# the long interval replaces at least ten ticks, with no burst of reports to make up for them
 	equal "$(reported 'map(select(.comm == "(total)").dt) | max > 4.5 and length <= (add / 0.5 | floor) - 8')" true
 }
 
@@ -165,7 +164,7 @@ countable() {
 	"$NETMON" --no-pin -v -o "$columns" $roomy -f jsonl -i 0.01 -a >fifo 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
-	# processes that stay have rows until the pipe is full
+	# lingering processes have rows, which fill the pipe
 	"$BUILD/t/traffic" up -b 1000 --linger <hold >account.held 3>&- &
 	held=$!
 	exec 8>hold
@@ -180,12 +179,12 @@ countable() {
 	wait $reader
 	cat account.held >>account
 	exact jsonl
-	# it did stall, and the report that came late tells its true length
+	# it did stall, and the late report has its true length
 	equal "$(reported '[.[].dt] | max > 5')" true
 }
 
 @test "no rate changes if the clock is set back" {
-	# a time step needs a machine of its own: the virtual machines of check-vm
+	# only the virtual machines of check-vm may set the clock
 	grep -q '^QEMU' /sys/class/dmi/id/sys_vendor 2>/dev/null ||
 		skip "not in a virtual machine: CLOCK_REALTIME is not ours to set"
 	read -r begin _ </proc/uptime
@@ -198,19 +197,19 @@ countable() {
 	stop
 	read -r end _ </proc/uptime
 	exact jsonl
-	# the clock went back between two reports, and nothing else did
+	# the time went back between two reports, but no dt is negative
 	reports='[.[] | [.time, .dt]] | reduce .[] as $r ([]; if .[-1] == $r then . else . + [$r] end)'
 	equal "$(reported "$reports | [.[1:], .[:-1]] | transpose
 		| map(select(.[0][0] - .[1][0] < -3500)) | length")" 1
 	equal "$(reported "$reports | map(select(.[1] <= 0)) | length")" 0
 	equal "$(reported 'all((.tx_rate * .dt - .tx_bytes | fabs) <= 1 + .dt + .tx_rate / 1000000)')" true
-	# all intervals together, but for those without traffic, are not longer than it took
+	# all intervals with traffic together are not longer than the test
 	equal "$(reported "$reports | map(.[1]) | add | . > 4 and . < $end - $begin + 0.02")" true
 }
 
-# as_nobody CAPABILITIES: netmon with these and no other right
+# as_nobody CAPABILITIES: makes $NETMON run as nobody, with only these capabilities
 as_nobody() {
-	chmod 755 . # the files here are root's
+	chmod 755 .
 	cat >as-nobody <<-END
 		#!/bin/sh
 		exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$1 \
@@ -222,7 +221,7 @@ as_nobody() {
 
 @test "netmon counts with CAP_BPF and CAP_PERFMON alone" {
 	case $(uname -r) in
-	5.*) ulimit -l unlimited ;; # the manual says so
+	5.*) ulimit -l unlimited ;; # as the manual requires
 	esac
 	as_nobody +bpf,+perfmon
 	start -f jsonl -i 0.2
@@ -231,7 +230,7 @@ as_nobody() {
 	traffic udp-sendto
 	stop
 	exact jsonl
-	# what it cannot have it says, and what that may lead to
+	# it reports the way that it cannot use, and the consequence
 	if grep -q ': tracepoint$' messages && [ "$(uname -r | cut -d . -f 1)" -ge 7 ]; then
 		contains "$(cat messages)" "under load this kernel may skip calls: netmon will report how many: is tracefs mounted and readable?"
 	fi
@@ -241,7 +240,7 @@ as_nobody() {
 	case $(uname -r) in
 	[56].*) skip "before Linux 7.0 the other tracepoints are taken" ;;
 	esac
-	paranoid=$(cat /proc/sys/kernel/perf_event_paranoid) # perf is asked: Debian's default says no
+	paranoid=$(cat /proc/sys/kernel/perf_event_paranoid) # perf_event_open(2) is used, which Debian's default of 3 forbids
 	[ "$paranoid" -le 2 ] || echo 2 >/proc/sys/kernel/perf_event_paranoid
 	as_nobody +bpf,+perfmon,+dac_read_search
 	start -f jsonl -i 0.2
@@ -266,13 +265,13 @@ as_nobody() {
 	exact jsonl
 }
 
-# kretprobes PID: the names of those in tracefs that this netmon has made
+# kretprobes PID: the names of the kretprobes in tracefs that this netmon has made
 kretprobes() {
 	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
 		sed -n "s/.*:\\(netmon\\/[^ ]*_$1\\) .*/\\1/p" | sort -u
 }
 
-@test "40 receivers that wait keep no receive from being counted by kprobes" {
+@test "kprobes count every receive, even if 40 receivers wait" {
 	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
 	start --attach kprobe -f jsonl -i 0.2 --comm waiters
 	python3 - <<-'END'

@@ -5,12 +5,12 @@
 load lib/common
 load lib/live
 
-export KEYS_CGROUP=netmon-keys-${BATS_RUN_TMPDIR##*/} # another run of the tests has others
+export KEYS_CGROUP=netmon-keys-${BATS_RUN_TMPDIR##*/} # unique to this run of the tests
 
 keys=pid,comm,proto,family,uid,user,cgroup,netns,laddr,lport,raddr,rport,ppid
 measures=rx_bytes,tx_bytes,rx_calls,tx_calls
 all_filters=(comm user cgroup proto port net not-net no-loopback)
-# Each selects some of the lines of the account, and so do any two of them.
+# Each filter, and each pair of them, selects some lines of the account, but not all.
 declare -gA filter=(
 	[comm]='--comm key-*-[1-5]'
 	[user]='--user nobody'
@@ -22,7 +22,7 @@ declare -gA filter=(
 	[no-loopback]='--no-loopback'
 )
 
-# The cgroups of t/compare/key-columns: --cgroup wants one that is there when netmon starts.
+# The cgroups of t/compare/key-columns: --cgroup needs a cgroup that exists when netmon starts.
 setup_file() {
 	[ -z "$(why_not_live)" ] || return 0
 	mkdir -p "$(cgroups)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP-too"}
@@ -55,7 +55,7 @@ cgroups() {
 	findmnt --first-only --noheadings --types cgroup2 --output TARGET
 }
 
-# words NAME...: the words of these filters
+# words NAME...: sets words to the arguments of these filters
 words() {
 	local name parts
 	words=()
@@ -65,7 +65,7 @@ words() {
 	done
 }
 
-# check [OPTION]... FORMAT: whether ./reports have what ./account has
+# check [OPTION]... FORMAT: whether ./reports equal ./account
 check() {
 	"$here/compare/key-columns" check "$@" reports account
 }
@@ -83,20 +83,20 @@ cut_to() {
 		esac
 }
 
-# accounted MEASURE: its sum over all lines of ./account
+# accounted MEASURE: the sum over all lines of ./account
 accounted() {
 	cut_to "$1" tsv <account | awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 
-# watch COMMAND...: ./reports of the command by netmon with these options before it
+# watch [OPTION]... -- COMMAND...: runs netmon with the options and the command
 watch() {
 	rm -f reports
 	# shellcheck disable=SC2086	# options are words
 	"$NETMON" $NETMON_OPTIONS "$@" 2>messages || fail "exit status $?: netmon $*" "$(cat messages)"
 }
 
-# exact_together SPEC...: netmons that count the same traffic, one of them inside another, each with
-# what a SPEC says, "FORMAT COLUMNS [NAME...]": what it reports with these filters is the account
+# exact_together SPEC...: netmons that count the same traffic, each as the command of another, are exact.
+# A SPEC is "FORMAT COLUMNS [NAME...]", with names of filters.
 exact_together() {
 	local format columns names number=0
 	local command=("$here/compare/key-columns" run $ask account)
@@ -118,7 +118,7 @@ exact_together() {
 	done
 }
 
-# The apparatus, without netmon
+# The test tools, without netmon
 
 @test "the account has as many processes, users and ends as were started, and what was sent was received" {
 	cp "$BATS_FILE_TMPDIR/account" .
@@ -127,8 +127,8 @@ exact_together() {
 			"$column: ${column#*,}"
 	done
 	equal "$(accounted tx_bytes)" "$(accounted rx_bytes)"
-	# the sockets of the clients: a TCP one by both ends, since two may share a port; one that
-	# is bound to no address has two rows if it speaks both IPv4 and IPv6
+	# the sockets of the clients: TCP sockets by both ends, since two can share a port; a socket that
+	# is bound to no address has two rows if it uses both IPv4 and IPv6
 	equal "$(cut_to comm,proto,laddr,lport,raddr,rport tsv <account | awk -F '\t' '/^key-client/ {
 		print $1, $2, $3 == "0.0.0.0" ? "::" : $3, $4, $2 == "tcp" ? $5 " " $6 : "" }' |
 		sort -u | wc -l)" 208
@@ -150,7 +150,7 @@ exact_together() {
 	check tsv
 }
 
-# rejected [OPTION]...: check finds something wrong, and says so
+# rejected [OPTION]...: check fails with a message
 rejected() {
 	local status=0
 	check "$@" tsv >said 2>&1 || status=$?
@@ -254,7 +254,7 @@ rejected() {
 	equal "$status" 1
 	exec 8>&-
 	contains "$(cat said)" 'told to end'
-	for _ in {1..100}; do # they end with their parent, but a moment later
+	for _ in {1..100}; do # they end a moment after their parent
 		left=$(cut -f 1 pids | while read -r pid; do ls -d "/proc/$pid" 2>/dev/null || true; done)
 		[ -n "$left" ] || break
 		sleep 0.05
@@ -299,7 +299,7 @@ rejected() {
 	done
 }
 
-# Filters, most of them beside columns that the filter does not look at
+# Filters, most of them with columns that the filter does not need
 
 @test "-p in another pid namespace says that it means the initial namespace's numbers" {
 	start -f jsonl -i 0.2 -p 1
@@ -350,8 +350,8 @@ rejected() {
 		"jsonl time,pid,comm,$measures not-net" "jsonl time,pid,comm,$measures no-loopback"
 }
 
-# Three filters each time: each pair of the eight is in one of these.  Most are beside columns that
-# the filters do not look at.
+# Groups of three filters that include each pair of the eight, most of them with columns that the
+# filters do not need.
 @test "several filters select the rows that pass all of them" {
 	exact_together "jsonl time,pid,comm,$measures comm cgroup net" "csv proto,raddr,$measures port net not-net" \
 		"tsv user,lport,$measures proto not-net no-loopback" "jsonl family,$measures comm user not-net"
@@ -374,7 +374,7 @@ rejected() {
 	done <account
 }
 
-# nine_netmons [OPTION]...: one with -p alone, and one with each other filter as well, at once
+# nine_netmons [OPTION]...: at once, a netmon with -p alone, and one with -p and each other filter
 nine_netmons() {
 	filter[cgroup]="--cgroup ./$KEYS_CGROUP//"
 	mkfifo go
@@ -408,7 +408,7 @@ nine_netmons() {
 		# shellcheck disable=SC2086	# a name or none
 		words pid $name
 		mv "reports.$name" reports
-		# a process that reuses one of the pids when all have ended has another name
+		# without later processes that reuse one of the pids: they have other names
 		jq -c 'select(.comm | startswith("key-"))' reports >ours
 		mv ours reports
 		check --where "${words[@]}" -- jsonl || fail "${words[*]}"
@@ -426,10 +426,10 @@ nine_netmons() {
 	nine_netmons --from "$bpf/netmon"
 }
 
-# Sockets whose key is another one later
+# Sockets that change their key
 
-# sent_by PROGRAM [OPTION]...: Python that sends by send(SOCKET, BYTES) to those that listen at
-# `ports`; what netmon has of it for each process and port, beside what was sent
+# sent_by PROGRAM [OPTION]...: runs a Python program that sends by send(SOCKET, BYTES) to the listeners at
+# `ports`; compares what netmon has for each process and port with what was sent
 sent_by() {
 	cat >program <<-END
 		import ctypes, os, socket, struct, time
@@ -488,7 +488,7 @@ for number in range(1, 40):
 		        other, _ = server.accept()
 		        assert not other.recv(1)
 		        other.send(bytes(size))
-		        other.close() # the client is in TIME_WAIT, without its socket, and has not read yet
+		        other.close() # the connection is in TIME_WAIT, without its socket; the client has not read yet
 		        for _ in range(10000):
 		            if open("/proc/net/tcp").read().count(f":{port:04X} ") <= 1:
 		                break
@@ -523,7 +523,7 @@ else:
 	equal "$(awk -F '\t' '$2 == "before" || $2 == "after" { print $1 }' got | sort | uniq -d | wc -l)" 1
 }
 
-@test "a process that takes the row of an ended one has its own bytes, even on the same socket" {
+@test "a process that takes the row of an ended process has its own bytes, even on the same socket" {
 	sent_by '
 client = connection(ports[0])
 for number in range(1, 20):
@@ -555,24 +555,24 @@ for number in range(1, 20):
 		reports | sort)" "$(sort account)"
 }
 
-@test "the bytes of connections that lose their row, and come again, are all counted" {
+@test "all bytes of connections that lose their row and send again are counted" {
 	sent_by '
 clients = [connection(port) for port in ports]
 for amount in 7, 10, 100:
     for client in clients:
         for _ in range(3):
             send(client, bytes(amount))
-        time.sleep(0.05) # in all for longer than an entry may be idle where the table is almost full' \
+        time.sleep(0.05) # in total longer than an entry can stay idle in an almost full table' \
 		--max-entries 16
 	equal "$(awk -F '\t' '{ sum += $4 } END { print sum }' got)" $((3 * 40 * (7 + 10 + 100)))
-	# no entry has more than was sent there, and some have all
+	# no entry has more bytes than were sent there, and some have all of them
 	awk -F '\t' 'NR == FNR { sent[$1, $2, $3] = $4; next }
 		$2 != "(other)" && $4 > sent[$1, $2, $3] { print "too much: " $0; bad = 1 }
 		$4 == sent[$1, $2, $3] { all++ } END { exit bad || !all }' wanted got
 }
 
-# Keys that differ in one part only, of sockets that take turns: the row of one must not be taken for
-# that of another, even if both have the same hash
+# Sockets that send in turn, with keys that differ in one part: no row may be taken for another, even if
+# both keys have the same hash
 
 # differ_in PART
 differ_in() {
@@ -581,7 +581,7 @@ differ_in() {
 		def addresses(form, *parts):
 		    return [form % numbers for numbers in itertools.product(*parts)]
 		near = addresses("127.0.0.%d", range(1, 100))
-		random.seed(1) # 4000 of these are enough for a hundred with the hash of another
+		random.seed(1) # of these 4000, about a hundred have the same hash as another
 		peers = random.sample(addresses("127.1.%d.%d", range(256), range(1, 255)), 4000)
 		ports = random.sample(range(10000, 65536), 4000)
 		six = addresses("2001:db8:%x:%x::1", range(8), range(8))
@@ -597,7 +597,7 @@ differ_in() {
 		    "lport": [("127.0.0.1", port, "127.0.0.1", 6000) for port in ports],
 		    "rport": [("127.0.0.1", 5000, "127.0.0.1", port) for port in ports],
 		}[sys.argv[1]]
-		# a datagram to a mapped address has a peer of its own, as if it were not connected
+		# a datagram to a mapped address carries its own peer, like one from an unconnected socket
 		kind = socket.SOCK_STREAM if "mapped" in sys.argv[1] else socket.SOCK_DGRAM
 		server = socket.create_server(("::", 6000), family=socket.AF_INET6, dualstack_ipv6=True)
 		with open("account", "w") as account:

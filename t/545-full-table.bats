@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What fits in the table of rows, and what happens when it is full.
+# How much fits in the table of rows, and what happens when it is full.
 # shellcheck disable=SC2086,SC2154	# options are words; what the helpers set
 
 load lib/common
@@ -8,28 +8,28 @@ load lib/live
 setup() { live_setup; }
 teardown() { live_teardown; }
 
-# moved [OPTION]...: netmon with these options beside t/compare/key-columns, which moves all that it moves
+# moved [OPTION]...: runs t/compare/key-columns under netmon with these options
 moved() {
 	"$NETMON" $NETMON_OPTIONS -i 86400 -f jsonl --to reports "$@" -- \
 		"$here/compare/key-columns" run $(ask) account 2>messages || fail "$(cat messages)"
 	[ "$(wc -l <account)" -gt 700 ]
 }
 
-# distinct COLUMN...: how many combinations of these the account has
+# distinct COLUMN...: the number of different combinations in the account
 distinct() {
 	awk -F '\t' -v names="$*" 'NR == 1 { split(names, name, " "); for (i = 1; i <= NF; i++) at[$i] = i; next }
 		{ key = ""; for (i = 1; i in name; i++) key = key FS $at[name[i]]; seen[key] }
 		END { for (key in seen) n++; print n }' account
 }
 
-# has_room [OPTION]...: a table of that size is not full
+# has_room [OPTION]...: with these options, the table is not full, and all rows are exact
 has_room() {
 	moved "$@"
 	"$here/compare/key-columns" check jsonl reports account
 	! grep full messages || fail "$(cat messages)"
 }
 
-# is_full [OPTION]...: one of that size is, and (other) has the rest
+# is_full [OPTION]...: with these options, the table is full, and (other) has the rest
 is_full() {
 	moved "$@"
 	"$here/compare/key-columns" check --sums jsonl reports account
@@ -75,7 +75,7 @@ for port in range(20000, 20080):
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	"$NETMON" $NETMON_OPTIONS -i 0.3 -f jsonl -o cgroup,tx_bytes --to reports -- python3 - "$root" 2>messages <<-'END'
 		import os, socket, sys, time
-		parent = os.getpid() # another run of the tests has other cgroups
+		parent = os.getpid() # the names are unique to this run of the tests
 		def start(name, wait, count):
 		    if os.fork():
 		        return
@@ -92,7 +92,7 @@ for port in range(20000, 20080):
 		    start("/netmon-late-%d-%d" % (parent, number), wait, count)
 		for _ in range(3):
 		    os.wait()
-		for _ in range(600):  # in a report before they go
+		for _ in range(600):  # wait for a report before they end
 		    if len({line for line in open("reports").read().split('"') if "/netmon-late-%d" % parent in line}) == 3:
 		        break
 		    time.sleep(0.05)

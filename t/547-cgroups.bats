@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Paths of cgroups: however deep, from inside a namespace, beside cgroup v1; what they say.
+# Paths of cgroups of any depth, from inside a namespace, beside cgroup v1; units and containers.
 # shellcheck disable=SC2016,SC2086,SC2154	# what other shells expand; options are words; what common.bash sets
 
 load lib/common
@@ -8,7 +8,7 @@ load lib/live
 setup() {
 	live_setup
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
-	export in=/netmon-in-$$ out=/netmon-out-$$ # another run of the tests has others
+	export in=/netmon-in-$$ out=/netmon-out-$$ # unique to this run of the tests
 	mkdir "$root$in" "$root$out"
 }
 
@@ -18,16 +18,16 @@ teardown() {
 	[ -z "${root-}" ] || find "$root$in" "$root$out" -depth -type d -exec rmdir {} + || true
 }
 
-# send CGROUP BYTES: a process sends them from that directory
+# send CGROUP BYTES: prints a command that sends the bytes from the cgroup
 send() {
 	printf '%s\n' "sh -c 'echo \$\$ >\"$1/cgroup.procs\"; exec python3 -c \"import socket
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\\\"x\\\" * $2, (\\\"127.0.0.1\\\", 9))\"'"
 }
 
-# Without the capabilities that reach out of a namespace, and that open by handle.
+# Without the capabilities to leave a namespace, and to open a file by handle.
 without_handles=(setpriv --bounding-set=-dac_read_search,-sys_ptrace)
 
-# inside COMMAND...: in a cgroup namespace that begins at $in, whose tree is mounted
+# inside COMMAND...: in a cgroup namespace with the root $in, whose tree is mounted
 inside() {
 	sh -c 'echo $$ >"$1$in/cgroup.procs"; shift; exec "$@"' sh "$root" \
 		unshare --mount --cgroup --propagation private \
@@ -64,7 +64,7 @@ inside() {
 		receiver.bind(("127.0.0.1", 0))
 		for _ in range(1000):
 		    sender.sendto(b"x" * 1000, receiver.getsockname())
-		    receiver.recvfrom(2000) # with the peer, which some kernels show only to a receiver that asks
+		    receiver.recvfrom(2000) # asks for the peer, which some kernels need to show it
 	END
 	inside "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o raddr,rx_bytes,tx_bytes --net 127.0.0.0/8 \
 		--to reports -- sh -c 'echo $$ >"/proc/self/fd/7$out/cgroup.procs"; exec python3 program' 2>messages
@@ -110,7 +110,7 @@ inside() {
 ,3fb6a1c2d4e5,100'
 }
 
-# passing CGROUP BYTES: a cgroup that is removed as soon as a process has sent from it
+# passing CGROUP BYTES: makes a cgroup, and removes it as soon as a process has sent from it
 passing() {
 	printf 'mkdir "%s"\n' "$1"
 	send "$1" "$2"

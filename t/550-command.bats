@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netmon -- COMMAND: exactly what it and its descendants move, and its exit status.
+# netmon -- COMMAND reports exactly what it and its descendants move, and passes on its exit status.
 load lib/common
 load lib/live
 
@@ -10,7 +10,7 @@ teardown() {
 	live_teardown
 }
 
-# serve BYTES: an HTTP server of a file `data` of that length on $port
+# serve BYTES: an HTTP server on $port, with a file `data` of that length
 serve() {
 	head -c "$1" /dev/urandom >data
 	python3 -u - >port <<-'END' 3>&- &
@@ -36,7 +36,7 @@ serve() {
 	read -r header download request <sizes
 	equal "$(reported '.[] | select(.comm == "curl") | [.rx_bytes, .tx_bytes] | @tsv')" \
 		"$((header + download))"$'\t'"$request"
-	# its totals are the last row, and there is nothing else
+	# the last row has its totals, and there are no other rows
 	equal "$(reported '[.[].comm] | join(" ")')" 'curl (total)'
 	equal "$(reported '.[1] | [.rx_total, .tx_total] | @tsv')" \
 		"$((header + download))"$'\t'"$request"
@@ -48,7 +48,7 @@ serve() {
 	"$NETMON" -i 0.1 -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		sh -c '"$0" up -b 5000000; "$0" short -P 50; "$0" udp-sendto -6' "$BUILD/t/traffic" >account
 	exact jsonl
-	# of all rows, not only of those in the account
+	# all rows, not only those in the account
 	equal "$(reported 'map(select(.comm != "(total)")) | [map(.rx_bytes), map(.tx_bytes)] | map(add) | @tsv')" \
 		"$(awk '{ rx += $3; tx += $4 } END { printf "%d\t%d\n", rx, tx }' account)"
 }
@@ -65,11 +65,11 @@ serve() {
 		run -"$status" --separate-stderr "$NETMON" --to reports -- sh -c "exit $status"
 	done
 	for signal in TERM:143 KILL:137 INT:130 SEGV:139; do
-		# in the background of a script SIGINT is ignored, which is inherited
+		# a script's background processes inherit that SIGINT is ignored
 		run -"${signal#*:}" --separate-stderr env --default-signal=INT bash -c '"$0" --to reports -- sh -c "kill -$1 \$\$"' \
 			"$NETMON" "${signal%:*}"
 	done
-	# a real signal, not a number like one
+	# a real signal, not an exit status that looks like one
 	run -0 python3 - "$NETMON" <<-'END'
 		import signal, subprocess, sys
 		command = [sys.argv[1], "--to", "reports", "--", "sh", "-c", "kill -TERM $$"]
@@ -101,7 +101,7 @@ serve() {
 	timeout 20 "$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		sh -c '"$0" up -b 1000000 >account; setsid sleep 60 </dev/null >/dev/null 2>&1 3>&- & echo $! >daemon' \
 		"$BUILD/t/traffic"
-	kill "$(cat daemon)" # it lives
+	kill "$(cat daemon)" # fails unless it is alive
 	exact jsonl
 }
 
@@ -147,7 +147,7 @@ serve() {
 		import os, pty, signal, sys, time
 		pid, terminal = pty.fork()
 		if not pid:
-		    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a terminal's processes have it
+		    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the default, as in a terminal
 		    os.execv(sys.argv[1], [sys.argv[1], "--to", "reports", "--", "sh", "-c",
 		                           "echo ready; exec sleep 60"])
 		seen = b""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# The examples of the README and of the manual, as they are written, beside traffic; netmon
-# and sudo are scripts that shorten the times and leave out nothing else but --pin-group where the
-# kernel lets no group read what is pinned.
+# The examples of the README and the manual, as they are written, beside traffic.  Scripts replace
+# netmon and sudo: they shorten the times, and omit --pin-group if the kernel does not let a group
+# read pinned tables.
 
 load lib/common
 load lib/live
@@ -57,7 +57,7 @@ setup() {
 	END
 	background+=($!)
 	until [ -s port ]; do sleep 0.05; done
-	# a client that never pauses, as one that limits its own rate does
+	# a client that never pauses, unlike one that limits its own rate
 	curl -s -o /dev/null "http://127.0.0.1:$(cat port)/steady" 3>&- &
 	background+=($!)
 }
@@ -67,8 +67,8 @@ teardown() {
 	live_teardown
 }
 
-# run_all FILE: runs each of the examples in it, which end in a line with a form feed, in a
-# folder of its own: ex-1, ex-2 ...; four at a time, since they mostly wait
+# run_all FILE: runs the examples in it, each followed by a line with a form feed, in their own
+# folders ex-1, ex-2 ...; four at a time, since they mostly wait
 run_all() {
 	python3 - "$1" <<-'END'
 		import concurrent.futures, os, subprocess, sys
@@ -84,7 +84,7 @@ run_all() {
 		        makefile.write("all:\n\tcurl -s -r 0-99999 -o /dev/null %s\n" % url)
 		    with open(folder + "/command", "w") as file:
 		        file.write(example)
-		    # a BPF file system that nobody else sees
+		    # a private BPF file system
 		    shell = ["unshare", "-m", "bash", "-euo", "pipefail", "-c",
 		             "mount -t bpf bpf /sys/fs/bpf\n"
 		             # a netmon in the background takes a moment to make its file
@@ -104,15 +104,15 @@ run_all() {
 	END
 }
 
-# of PATTERN: the folders of the examples that have it in their command
+# of PATTERN: the folders of the examples whose command contains it
 of() {
 	grep -l -e "$1" ex-*/command | sed 's,/command$,,'
 }
 
-# What those of the README must have made.
+# Checks the results of the README's examples.
 look_at_readme() {
 	local found
-	found=$(of 'netmon -n 1 -t 5\b') # whichever they are beside other traffic
+	found=$(of 'netmon -n 1 -t 5\b') # the names depend on other traffic
 	[[ $(grep -cE '^ *[0-9]+ .*[1-9]' "$found/out") = [1-5] ]]
 	found=$(of 'time,user,') && grep -q ',root,' "$found/out"
 	found=$(of '-- make$')
@@ -128,7 +128,7 @@ look_at_readme() {
 	found=$(of '-f prom') && grep -q '^netmon_receive_bytes_total{unit=' "$found/netmon.prom"
 }
 
-# What those of the manual must have made.
+# Checks the results of the manual's examples.
 look_at_results() {
 	local folder found
 	found=$(of 'netmon -n 1 -t 5\b')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # shellcheck disable=SC2154,SC2086,SC2016	# what lib/common sets; options are words; programs in quotes
-# Layer ip: rows against the counters of interfaces and of nftables, and against TCP_INFO.
+# Layer ip: compares rows with the counters of interfaces and nftables, and with TCP_INFO.
 
 load lib/common
 load lib/live
@@ -14,7 +14,7 @@ setup() {
 	[[ $BATS_TEST_DESCRIPTION == *5.11* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
 }
 
-# is_too_old: whether netmon says so, and it is true
+# is_too_old: whether netmon says that the kernel is too old, and is right
 is_too_old() {
 	"$NETMON" --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.11' || return 1
 	case $(uname -rm) in
@@ -35,7 +35,7 @@ teardown() {
 
 packets() { "$here/compare/layer-ip" "$@"; }
 
-# Against the counters of interfaces, offloads off
+# Compared with the counters of interfaces, offloads off
 
 @test "bulk over IPv4: rows add up to the interfaces' counters" { packets interface bulk4; }
 @test "bulk over IPv6: rows add up to the interfaces' counters" { packets interface bulk6; }
@@ -45,14 +45,14 @@ packets() { "$here/compare/layer-ip" "$@"; }
 @test "2,000 short connections, IPv6: rows add up to the interfaces' counters" { packets interface short6; }
 @test "datagrams: rows add up to the interfaces' counters" { packets interface datagrams4 datagrams6; }
 
-# Against what the sockets know, offloads on
+# Compared with TCP_INFO, offloads on
 
 @test "a bundle of segments counts as the segments and headers that TCP_INFO has" {
 	packets sockets bulk4 bulk6 bytes4 bytes6
 }
 @test "a bundle of datagrams (UDP_SEGMENT) counts as datagrams" { packets datagrams 1200 200 10; }
 @test "a fragmented datagram counts as one packet" { packets datagrams 9000 300 0; }
-@test "of 12,000 packets in a row none is missing, also where softirqs are preempted (PREEMPT_RT)" {
+@test "12,000 packets in a row are all counted, even if softirqs are preempted (PREEMPT_RT)" {
 	packets datagrams 100 6000 0
 }
 @test "retransmits are in layer ip and in tx_retrans, as TCP_INFO has them, and not in layer socket" {
@@ -68,7 +68,7 @@ packets() { "$here/compare/layer-ip" "$@"; }
 		subprocess.run(["ip", "link", "set", "tun", "up"], check=True)
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		s.settimeout(20)
-		s.setsockopt(socket.IPPROTO_UDP, 104, 1)  # UDP_GRO: the bundle comes whole
+		s.setsockopt(socket.IPPROTO_UDP, 104, 1)  # UDP_GRO: receive the bundle whole
 		s.bind(("10.79.3.1", 7))
 		ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 3528, 1, 0, 64, 17, 0, socket.inet_aton("10.79.3.2"),
 		                 socket.inet_aton("10.79.3.1"))
@@ -88,7 +88,7 @@ packets() { "$here/compare/layer-ip" "$@"; }
 	equal "$(reported 'map([.comm, .rx_bytes, .rx_calls]) | @json')" "[[\"python3\",$((3500 + 4 * 28)),4]]"
 }
 
-@test "neither a retransmit that fails nor a SYN-ACK that is sent again is in tx_retrans" {
+@test "a failed retransmit and a repeated SYN-ACK are not in tx_retrans" {
 	look --proto tcp --net 10.79.3.1 -o pid,comm,netns,tx_calls,tx_retrans
 	charged bash -c 'ip addr add 10.79.3.1/32 dev lo; with_names "$1"' - '
 import subprocess, struct
@@ -135,9 +135,9 @@ os.waitpid(process("client", ask), 0)
 	reported 'map(select(.comm == "server") | .tx_calls) | add >= 2' | grep -qx true
 }
 
-# Which process they are charged to
+# Which process packets are charged to
 
-# look [OPTION]...: netmon in the background, of one network namespace later
+# look [OPTION]...: starts netmon; charged() selects the rows of a network namespace
 look() {
 	"$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl $roomy \
 		-o pid,comm,netns,iface,rx_bytes,rx_calls,tx_bytes,tx_calls "$@" >all 2>messages 3>&- &
@@ -148,7 +148,7 @@ look() {
 	done
 }
 
-# alone COMMAND...: over a loopback of its own that sends nothing twice, with headers of one length
+# alone COMMAND...: in a network namespace, without retransmits and with TCP headers of a fixed length
 alone() {
 	unshare --net bash -euc '
 		ip link set lo up
@@ -163,16 +163,16 @@ alone() {
 		exit $status' - "$@"
 }
 
-# charged COMMAND...: ./reports has the rows of what the command moves over a loopback of its own
+# charged COMMAND...: runs it in a network namespace; ./reports has the rows of its traffic
 charged() {
 	alone timeout 60 "$@" >account
-	sleep 0.7 # the last packets, and what is charged to a process after its end
+	sleep 0.7 # the last packets can come, and be charged to a process, after its end
 	stop
 	! grep full messages || fail "$(cat messages)"
 	jq -c "select(.netns == $(cat namespace))" all >reports
 }
 
-# with_names PROGRAM: python3 with a few words more; `process(NAME, WORK)` forks
+# with_names PROGRAM: runs python3 with a few more functions; process(NAME, WORK) forks
 with_names() {
 	python3 -c 'import os, socket, sys, time
 def name(text):
@@ -191,18 +191,19 @@ def wait_for(end): assert os.read(end, 1)
 }
 export -f with_names
 
-# packets_of NAME: received and sent
+# packets_of NAME: packets received and sent
 packets_of() {
 	reported "map(select(.comm == \"$1\")) | [(map(.rx_calls) | add // 0), (map(.tx_calls) | add // 0)] | @csv"
 }
 
-# payload_of NAME: received and sent by TCP over IPv4, with headers of 52 bytes, 8 more in a SYN
+# payload_of NAME: bytes received and sent by TCP over IPv4, without 52 bytes of headers per packet; a SYN
+# has 8 more
 payload_of() {
 	reported "map(select(.comm == \"$1\")) |
 		[(map(.rx_bytes - 52 * .rx_calls) | add // 0), (map(.tx_bytes - 52 * .tx_calls) | add // 0)] | @csv"
 }
 
-@test "a process that is handed a socket has its packets once its first call has returned" {
+@test "a process that is passed a socket is charged for its packets after its first call" {
 	look --proto udp
 	charged bash -c 'with_names "$1"' - '
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -221,7 +222,7 @@ def take():
 for pid in process("giver", give), process("taker", take):
     os.waitpid(pid, 0)
 '
-	# the first one passes before the call returns
+	# the first packet is sent before the call returns
 	equal "$(packets_of giver)" 0,11
 	equal "$(packets_of taker)" 0,9
 	equal "$(packets_of python3)" 20,0
@@ -249,7 +250,7 @@ os.waitpid(process("child", use), 0)
 	equal "$(packets_of child)" 5,5
 }
 
-@test "workers that accept on one socket have their connections, the listener what came before" {
+@test "workers that accept on one socket have the packets of their connections, the listener the earlier ones" {
 	look --proto tcp
 	charged bash -c 'with_names "$1"' - '
 name("listener")
@@ -281,7 +282,7 @@ for pid in [process("worker%d" % i, work) for i in range(3)] + [process("client"
 	equal "$(payload_of client)" $((15 * (8 + 1000))),$((15 * (8 + 300)))
 }
 
-@test "processes that live for milliseconds have their packets, those after their end included" {
+@test "processes that live for milliseconds have their packets, including those after their end" {
 	look --proto tcp
 	charged bash -c 'with_names "$1"' - '
 name("sink")
@@ -379,7 +380,7 @@ for _ in range(10):
 	exec 8>&-
 	stop
 	jq -c "select(.netns == $(cat namespace))" all >reports
-	# the first one too, before any call is seen
+	# even the first packet, before any call is seen
 	equal "$(packets_of before)" 10,10
 	equal "$(reported length)" 1
 }
@@ -416,14 +417,14 @@ os.waitpid(worker, 0)
 		reported "map(select(.comm == \"$client\"))[0] | .rx_bytes > 1000 and .tx_bytes > 100100" | grep -qx true
 	done
 	reported 'map(select(.comm == "worker"))[0] | .rx_bytes > 200000 and .tx_bytes > 2000' | grep -qx true
-	# the handshakes and requests; what closes a connection may be the kernel's
+	# the handshakes and requests; the kernel can send the packets that close a connection
 	reported 'map(select(.comm == "listener"))[0] | .rx_bytes < 2000 and .rx_calls >= 4' | grep -qx true
 	reported 'map(select(.comm == "(kernel)") | .rx_bytes + .tx_bytes) | add // 0 | . < 1000' | grep -qx true
 }
 
 # Keys and filters
 
-# pings NUMBER: as many datagrams of 100 bytes, each with its answer, over a loopback of its own
+# pings NUMBER: that many datagrams of 100 bytes, with an answer to each, in a network namespace
 pings() {
 	alone python3 -c '
 import socket, sys
@@ -464,7 +465,7 @@ for _ in range(10):
 	done
 }
 
-@test "a packet that the kernel itself sends is in the row (kernel), and one for no socket is in no row" {
+@test "a packet that the kernel itself sends is in the row (kernel), and a packet for no socket is in no row" {
 	"$NETMON" --no-pin --layer ip -v -f jsonl --proto tcp --port 19 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
@@ -476,7 +477,7 @@ for _ in range(5):
     except ConnectionRefusedError:
         pass'
 	stop
-	# the SYN goes to no socket, the RST comes from the kernel's
+	# the SYN has no socket, the RST comes from the kernel's socket
 	equal "$(jq -sc 'map(select(.comm == "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add),
 		(map(.uid) | unique)]' all)" '[0,5,[null]]'
 	equal "$(jq -sc 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)]' all)" '[5,5]'
@@ -487,8 +488,8 @@ is_up() {
 	ip -n "$1" link show "$2" | grep -q 'state UP'
 }
 
-# exchange NUMBER A B: as many datagrams of 100 bytes from the one namespace to 10.79.2.2 in the other, each
-# with its answer
+# exchange NUMBER A B: that many datagrams of 100 bytes from namespace A to 10.79.2.2 in namespace B, with an
+# answer to each
 exchange() {
 	ip netns exec "$3" python3 -c '
 import socket, sys
@@ -547,7 +548,7 @@ for _ in range(int(sys.argv[1])):
 		'[["end",200,200]]'
 }
 
-# has_no_names: whether this kernel lets no name of an interface be read
+# has_no_names: whether this kernel forbids reading names of interfaces (lockdown before Linux 6.2)
 has_no_names() {
 	grep -qsF '[confidentiality]' /sys/kernel/security/lockdown && [[ $(uname -r) == 5.* || $(uname -r) == 6.[01].* ]]
 }
@@ -574,12 +575,12 @@ has_no_names() {
 	! has_no_names || far=if88
 	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' all)" "[[\"$far\",10,10],[\"near\",10,10]]"
 	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' allnear)" '[["near",10,10]]'
-	# the namespace is known of both
+	# the namespace is known for both
 	equal "$(jq -sc 'map(.netns) | sort' all)" \
 		"$(stat -Lc %i "/run/netns/$a" "/run/netns/$b" | sort -n | jq -sc .)"
 }
 
-@test "a tunnel's packets count at its device, and not wrapped at the one below" {
+@test "a tunnel's packets are counted at its device, and not wrapped at the device below" {
 	local a=$$-a b=$$-b
 	namespaces="$a $b"
 	ip netns add "$a"
@@ -625,7 +626,7 @@ for _ in range(5):
 	equal "$(reported 'map([.lport, .rport, .rx_calls, .tx_calls]) | sort | @json')" '[[7,8,5,0],[8,80,5,5],[80,8,0,5]]'
 }
 
-# Faults of before
+# Former faults
 
 @test "a frame that is not IP is in no row, whatever it looks like" {
 	look
@@ -639,7 +640,7 @@ for _ in range(10):
 	equal "$(cat reports)" ""
 }
 
-@test "lone fragments take no packets from others" {
+@test "lone fragments do not keep other packets from being counted" {
 	look --proto udp
 	charged python3 -c '
 import socket, struct, threading
@@ -696,7 +697,7 @@ for number in range(200):
 	contains "$stderr" "cannot attach to 'skb_egress': Operation not permitted: another program is attached"
 }
 
-# Beside others
+# Beside other programs
 
 @test "other programs at the root of cgroup v2 keep working" {
 	cat >other.bpf.c <<-'END'
@@ -732,7 +733,7 @@ for number in range(200):
 	done
 }
 
-@test "layer ip counts where no cgroup v2 is mounted" {
+@test "layer ip counts if no cgroup v2 is mounted" {
 	unshare --mount bash -euc '
 		umount --all --types cgroup2
 		[ -z "$(findmnt --types cgroup2)" ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The benchmark runs, on a small scale, and the static binary is one: the numbers are not looked at,
-# which takes a quiet machine.
+# The benchmark runs on a small scale, and the static binary is static.  The numbers are not checked: that
+# needs a quiet machine.
 
 load lib/common
 load lib/live
@@ -20,7 +20,7 @@ teardown() { live_teardown; }
 
 @test "make STATIC=1 makes a binary without libraries that counts exactly, and the plain one is under 1 MB" {
 	[ "${BUILD##*/}" = build ] || skip "only of the plain build"
-	strip -o stripped "$NETMON" # a static one is as large as this system's libraries make it
+	strip -o stripped "$NETMON" # not the static one, whose size depends on this system's libraries
 	[ "$(stat -c %s stripped)" -lt 1000000 ]
 	run --separate-stderr in_tree STATIC=1
 	if [ "$status" != 0 ]; then
@@ -41,7 +41,7 @@ teardown() { live_teardown; }
 @test "the benchmark attaches programs of its own netmon only" {
 	in_tree "${BUILD#"${here%/*}/"}/t/bench/turns"
 	start -f jsonl -i 86400
-	# the programs of a second netmon, that the benchmark has started
+	# the programs of a second netmon, started by the benchmark
 	"$NETMON" --no-pin -v -i 86400 >/dev/null 2>others 3>&- &
 	other=$!
 	until grep -qx 'netmon: counting' others; do kill -0 $other; sleep 0.05; done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The units of systemd, under a real one.
+# The units, under a real systemd.
 
 load lib/common
 load lib/live
@@ -10,7 +10,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
-# under_systemd: runs ./script as a service of it, with netmon and its units installed
+# under_systemd: runs a script from standard input as a service, with netmon and its units installed
 under_systemd() {
 	make -C "$here/.." -o netmon NETMON="$NETMON" install DESTDIR="$PWD/installed" PREFIX=/usr \
 		UNITDIR=/etc/systemd/system >/dev/null
@@ -63,17 +63,17 @@ under_systemd() {
 		server=$(awk '$3 == 12345 { print $1 }' account)
 		eventually logged '"comm":"up-server","rx_bytes":12345}'
 		logged '"comm":"up-server"' | jq -s 'length == 1' | grep -x true
-		# an upgrade
+		# upgrade to another build
 		sed 's/rows_stride\x00/rows_strixx\x00/g' /usr/sbin/netmon >other
 		cmp -s other /usr/sbin/netmon && exit 1
 		chmod 755 other
 		mv other /usr/sbin/netmon
 		systemctl restart netmon-pin
 		eventually has_changed $log
-		sleep 1 # until it has read what was counted before
+		sleep 1 # until it has read the earlier counts
 		/mnt/traffic up -b 54321 >account
 		eventually logged '"comm":"up-server","rx_bytes":54321}'
-		# killed, it is started again
+		# if it is killed, systemd starts it again
 		log=$(main_pid)
 		kill -KILL $log
 		eventually has_changed $log
@@ -94,8 +94,8 @@ under_systemd() {
 		directory=/var/lib/prometheus/node-exporter
 		mkdir -p $directory
 		echo 'NETMON_PROM_OPTIONS="-i 0.2 -o unit,rx_total,tx_total"' >/etc/default/netmon
-		systemctl enable --quiet --now netmon-prom # as the manual has it
-		# moves UNIT BYTES: in a unit that stays: the path of one that has gone is that outside of here
+		systemctl enable --quiet --now netmon-prom # as in the manual
+		# moves UNIT BYTES: in a unit that stays, since a removed cgroup has its path outside of this namespace
 		moves() {
 			printf '[Service]\nType=oneshot\nExecStart=/mnt/traffic up -b %s\nExecStart=sleep 600\n' $2 \
 				>/run/systemd/system/$1.service

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154	# what helper.bash sets
-# Probes that stay: pinned once, read from anywhere.
+# shellcheck disable=SC2154	# what the helpers set
+# Pins: probes that are attached once, for any number of readers.
 
 load lib/common
 load lib/live
 
-# A BPF file system of our own, where anybody may look for it.
+# Our own BPF file system, which all users can reach.
 setup() {
 	readers=()
 	bpf=
@@ -24,14 +24,14 @@ teardown() {
 	rmdir "$bpf"
 }
 
-# pin [OPTION]...: by a shell that ends
+# pin [OPTION]...: pins from a shell that ends
 pin() {
 	# shellcheck disable=SC2086,SC2016	# options are words; the other shell's
 	bash -c '"$@"' - "$NETMON" --pin "$pin" $NETMON_OPTIONS "$@" 2>pin-messages ||
 		fail "netmon --pin: exit status $?" "$(cat pin-messages)"
 }
 
-# reader NAME [OPTION]...: a netmon that reads, to reports.NAME; returns when it does
+# reader NAME [OPTION]...: starts a reader with output to reports.NAME; returns when it reads
 reader() {
 	: >"messages.$1"
 	"$NETMON" -v -o "$columns" -f jsonl --from "$pin" "${@:2}" >"reports.$1" 2>"messages.$1" 3>&- &
@@ -43,7 +43,7 @@ reader() {
 	date +%s.%N >"began.$1"
 }
 
-# end_readers STATUS: all of them, which end with it
+# end_readers STATUS: waits for all readers, which must end with STATUS; 0: ends them first
 end_readers() {
 	local pid status
 	[ "$1" != 0 ] || kill "${readers[@]}"
@@ -55,17 +55,17 @@ end_readers() {
 	readers=()
 }
 
-# pinned: what is there, but for the files that some kernels make
+# pinned: the files in $bpf, except those that some kernels make
 pinned() {
 	ls "$bpf" | grep -v '\.debug$' || true
 }
 
-# status_of FIELD...: what --status says of these
+# status_of FIELD...: the values of these fields in --status
 status_of() {
 	"$NETMON" --status "$pin" -f jsonl 2>/dev/null | jq -r "[.$(sed 's/ /, ./g' <<<"$*")] | @tsv"
 }
 
-# refused STATUS MESSAGE [OPTION]...: netmon ends so and says, besides what it can't count, only that
+# refused STATUS MESSAGE [OPTION]...: netmon ends with STATUS, and only MESSAGE and what it cannot count
 refused() {
 	run "-$1" --separate-stderr "$NETMON" "${@:3}"
 	equal "$output" ''
@@ -89,20 +89,20 @@ refused() {
 	for interval in 0.05 0.3 1; do
 		cp reports.$interval reports
 		exact jsonl
-		# what was before has no rows
+		# processes that ended before have no rows
 		while IFS=$'\t' read -r pid comm _; do
 			equal "$(reported "[.[] | select(.pid == $pid and .comm == \"$comm\")] | length")" 0
 		done <account.before
 		equal "$(reported "map(select($sender)) | [last.tx_total, first.tx_total - first.tx_bytes
 			+ (map(.tx_bytes) | add)] | @csv")" "$total,$total"
-		# when it began to read, as much was counted as the sender had sent by then
+		# at the start of the reader, the total is what the sender had sent by then
 		reported "map(select($sender)) | first | [.time - .dt, .tx_total - .tx_bytes] | @tsv" |
 			awk -v began="$(cat began.$interval)" 'NR == FNR { begin = $1; counted = $2; next }
 				$2 <= begin - 0.001 { least = $3 } $1 <= began { most = $3 }
 				END { if (!(counted > 0 && least <= counted && counted <= most)) {
 					print counted " bytes counted, of " least " to " most; exit 1 } }' - sending
 	done
-	# the sums of all since the pin
+	# --status sums all traffic since the pin
 	sum=$(cat account.before account.steady account | awk '{ sum += $4 } END { print sum }')
 	[ "$(status_of tx_bytes)" -ge "$sum" ]
 }
@@ -204,12 +204,12 @@ refused() {
 	end_readers 0
 }
 
-# as_member COMMAND...: as a member of group 4242, without any right else
+# as_member COMMAND...: as a member of group 4242, without any other right
 as_member() {
 	setpriv --reuid=65534 --regid=65534 --groups=4242 -- "$@"
 }
 
-# no_kernel_address FILE...: in the tables that a member can read, of which there are some
+# no_kernel_address FILE...: tables that a member can read have no kernel addresses
 no_kernel_address() {
 	as_member "$(PATH=/usr/bin:/bin command -v python3)" - "$@" <<-'END'
 		import ctypes, mmap, os, platform, struct, sys
@@ -240,7 +240,7 @@ no_kernel_address() {
 
 @test "members of --pin-group can read, but neither write nor unpin; others cannot read" {
 	if ! "$NETMON" --pin "$pin" --pin-group 4242 2>pin-messages; then
-		# Linux 5.19 lets them
+		# allowed since Linux 5.19
 		grep -q "cannot let the group read '$pin': Operation not permitted: before Linux 5.19" pin-messages ||
 			fail "$(cat pin-messages)"
 		[ "$(printf '%s\n' 5.19 "$(uname -r)" | sort -V | head -1)" != 5.19 ]
@@ -259,19 +259,19 @@ no_kernel_address() {
 	done <account
 	equal "$(as_member /proc/self/fd/9 --status "$pin" -f jsonl 9<"$NETMON" | jq -c .missed_calls)" null
 	equal "$(status_of missed_calls | grep -c '^[0-9][0-9]*$')" 1
-	# the tables, and nothing that could be attached once more
+	# members can open tables, but no programs and links
 	equal "$(cd "$pin" && find . -type f ! -perm 600 | sort | xargs)" './map_about ./map_gone_cgroups ./map_packet_stats ./map_processes ./map_rows ./map_status'
 	for file in "$pin"/prog_* "$pin"/link_*; do
 		run ! as_member bpftool "$(basename "$file" | sed 's/_.*//')" show pinned "$file"
 	done
 	no_kernel_address "$pin"/map_*
-	as_member cat /dev/null # what follows fails for want of rights, not of this
+	as_member cat /dev/null # as_member itself works, so the commands below fail for lack of rights
 	run ! as_member bpftool map update pinned "$pin/map_packet_stats" key 0 0 0 0 value zeroes
 	run ! as_member rm -f "$pin"/link_*
 	run -1 --separate-stderr as_member /proc/self/fd/9 --unpin "$pin" 9<"$NETMON"
 	contains "$stderr" "cannot remove '$pin/link_"
 	contains "$stderr" 'Permission denied'
-	# nobody writes, not even root
+	# not even root can write
 	run ! bpftool map update pinned "$pin/map_processes" key 0 0 0 0 value 0
 	run -1 --separate-stderr setpriv --reuid=65534 --regid=65534 --clear-groups -- \
 		/proc/self/fd/9 --status "$pin" 9<"$NETMON"
@@ -291,7 +291,7 @@ no_kernel_address() {
 	sleep 2
 	pin --replace -o +proto
 	end_readers 1
-	reader new -i 0.1 # which has the bytes of processes that live
+	reader new -i 0.1 # has the bytes of live processes
 	sleep 1
 	pkill -TERM -P $traffic -x steady-send
 	wait $traffic
@@ -347,7 +347,7 @@ no_kernel_address() {
 		equal "$stderr$output" ''
 		[ ! -e "$pin" ]
 	done
-	# map_about is made first and removed last: what lacks it is not netmon's
+	# map_about is made first and removed last: a directory without it is not netmon's
 	pin
 	rm "$pin/map_about"
 	refused 1 "cannot read the pin '$pin': what is pinned there is not netmon's" --from "$pin"
@@ -355,7 +355,7 @@ no_kernel_address() {
 	rm -r "$pin"
 }
 
-# kill_pin DELAY [OPTION]...: a --pin that is killed so soon
+# kill_pin DELAY [OPTION]...: runs --pin, and kills it after DELAY
 kill_pin() {
 	"$NETMON" --pin "$pin" "${@:2}" 2>/dev/null 3>&- &
 	sleep "$1"
@@ -374,7 +374,7 @@ kill_pin() {
 		pin --replace
 		equal "$(pinned)" netmon
 	done
-	# the same at a known moment: half made, and the old one that waits to be removed
+	# the same at a known moment: the new pin is half made, and the old one not yet removed
 	for i in 1 2; do
 		mv "$pin" "$bpf/$i"
 		pin
@@ -437,7 +437,7 @@ kill_pin() {
 	done
 }
 
-@test "a member of the group is told once that it cannot know how many calls were skipped" {
+@test "netmon says once to a member of the group that it cannot know how many calls were skipped" {
 	"$NETMON" --pin "$pin" --pin-group 4242 --attach fexit 2>pin-messages ||
 		skip "no fexit here, or nobody without CAP_BPF reads: $(cat pin-messages)"
 	as_member /proc/self/fd/9 --from "$pin" -n 3 -i 0.05 9<"$NETMON" >reports 2>said
@@ -446,12 +446,12 @@ kill_pin() {
 	equal "$(cat said)" ''
 }
 
-# by_user COMMAND...: as somebody who has nothing to do with any pin
+# by_user COMMAND...: as a user without rights to any pin
 by_user() {
 	setpriv --reuid=12345 --regid=12345 --clear-groups -- "$@"
 }
 
-@test "no symbolic link is followed, and none keeps root from pinning" {
+@test "symbolic links are not followed, and do not keep root from pinning" {
 	chmod 1777 "$bpf"
 	pin
 	files=$(ls "$pin")
@@ -521,7 +521,7 @@ by_user() {
 	done
 }
 
-# at_usual_place SCRIPT: in a mount namespace with a BPF file system of its own there
+# at_usual_place SCRIPT: in a mount namespace with its own BPF file system at the usual place
 at_usual_place() {
 	unshare -m --propagation private bash -euc "mount -t bpf -o mode=1777 bpf /sys/fs/bpf; $1"
 }
@@ -584,7 +584,7 @@ refuses_total() {
 	refused 1 "cannot show $1: the probes pinned in '$pin' forget $2: $3" --from "$pin" "${@:4}"
 }
 
-@test "a total that would fall is refused with the command that pins for it" {
+@test "a total that would fall is refused with the command for a suitable pin" {
 	pin -o +user
 	again="pin them again with 'netmon --pin $pin --replace -o"
 	ended='a process that has ended'
@@ -674,13 +674,13 @@ refuses_total() {
 		--pin "$bpf/file"
 	mount -o remount,ro "$bpf"
 	refused 1 "cannot pin to '$pin': Read-only file system: 'mount -o remount,rw' it first" --pin "$pin"
-	# without a BPF file system where it usually is
+	# no BPF file system at the usual place
 	unshare -m bash -c 'while umount -l /sys/fs/bpf 2>/dev/null; do :; done; exec "$@"' - "$NETMON" --pin 2>said && false
 	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': not in a BPF file system: mount one"
 }
 
 @test "a pin at the usual place is read without being named, except with --no-pin or a command" {
-	umount "$bpf" # and one at the usual place, that nobody else sees
+	umount "$bpf" # the script mounts a private one at the usual place
 	unshare -m bash -euc '
 		mount -t bpf bpf /sys/fs/bpf
 		"$NETMON" --pin
@@ -734,7 +734,7 @@ refuses_total() {
 	done
 }
 
-@test "a reader that starts while a pin is replaced reads one of the two whole, or says why not" {
+@test "a reader that starts while a pin is replaced reads either pin whole, or says why not" {
 	pin
 	for _ in 1 2 3; do
 		for keys in +proto +family; do

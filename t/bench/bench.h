@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the programs of the benchmark share. */
+/* Shared by the programs of the benchmark. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Ends with what errno says of `what`, unless that was good. */
+/* If `good` is false, ends with a message: `what` and errno. */
 static inline void must(bool good, const char *what)
 {
 	if (good)
@@ -17,7 +17,7 @@ static inline void must(bool good, const char *what)
 	exit(EXIT_FAILURE);
 }
 
-/* The monotonic clock: nanoseconds. */
+/* The monotonic clock, in nanoseconds. */
 static inline double now(void)
 {
 	struct timespec time;

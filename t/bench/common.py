@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What all parts of the benchmark use: programs that run beside each other, what they cost,
-and the table of results."""
+"""Shared by all parts of the benchmark: background programs, their cost, and the table of results."""
 import os
 import signal
 import statistics
@@ -15,12 +14,12 @@ CPUS = os.cpu_count()
 
 
 def several(rounds):
-    """How often to measure: in pairs, in turn, for the median of their ratios."""
+    """The number of pairs to measure."""
     return 2 if QUICK else rounds
 
 
 class Program:
-    """A program beside what is measured; it is ready when it says so on one of its outputs."""
+    """A program in the background; it is ready when it writes `ready` to the output `on`."""
 
     def __init__(self, command, ready, on="stdout", output=subprocess.DEVNULL):
         outputs = {"stdout": output, "stderr": subprocess.DEVNULL, on: subprocess.PIPE}
@@ -37,17 +36,17 @@ class Program:
         raise RuntimeError(f"{command[0]} does not start: {''.join(self.lines[-2:])}")
 
     def ask(self, line=""):
-        """Has it do what it does for a line of input; returns the line that it answers."""
+        """Writes a line to its standard input; returns its answer."""
         self.process.stdin.write(line + "\n")
         return self.output.readline()
 
     def read_all(self, take):
-        """From now on, has `take` have each line of its output."""
+        """Calls `take` for each further line of its output, in a thread."""
         self.reader = threading.Thread(target=lambda: [take(line) for line in self.output], daemon=True)
         self.reader.start()
 
     def cpu(self):
-        """Seconds of CPU that it has used."""
+        """CPU seconds used so far, by all threads."""
         nanoseconds = 0
         for thread in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{thread}/schedstat") as file:
@@ -60,12 +59,12 @@ class Program:
             return next(int(line.split()[1]) for line in file if line.startswith(kind + ":"))
 
     def writes(self):
-        """How many calls of write(2) it has made."""
+        """Calls of write(2) so far."""
         with open(f"/proc/{self.pid}/io") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("syscw:"))
 
     def stop(self, how=signal.SIGTERM):
-        """Ends it, by force where that does not help; returns what it wrote and nobody has read."""
+        """Ends it, after 3 s by SIGKILL; returns its unread output."""
         force = threading.Timer(3, os.killpg, (self.pid, signal.SIGKILL))
         force.start()
         os.killpg(self.pid, how)
@@ -115,7 +114,7 @@ class Spread:
 
 
 class Table:
-    """Results, written as they come: a table in Markdown to standard output, csv to a file."""
+    """Results, written at once: a Markdown table to standard output, csv to a file."""
 
     def __init__(self, path):
         self.csv = open(path, "w")
@@ -145,8 +144,7 @@ class Table:
         self.csv.write(f'{part},"{what}",,,,,,,"{remark}"\n')
 
     def quote(self, line, tool, text):
-        """A cell of the comparison, which is written at the end: its lines are this table's, a column for
-        each tool."""
+        """Sets a cell of the comparison of tools, which end() writes."""
         self.quotes.setdefault(line, {})[tool] = text
 
     def end(self):

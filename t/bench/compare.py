@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""netmon beside what people use instead, where that runs: throughput that busy programs keep, CPU and
-memory of the tool, and what it reports of traffic whose amount is known."""
+"""Compares netmon with similar tools that run here: throughput that busy programs keep, CPU and memory of
+the tool, and the share of a known amount of traffic that it reports."""
 import contextlib
 import statistics
 import subprocess
@@ -15,7 +15,7 @@ QUOTED = {"redis, one at a time": "redis, one request at a time", "iperf3, bulk"
 
 
 def part_seen(tool, it):
-    """What it reports of 40 MB that were sent, 20,000 bytes at a time."""
+    """The share that the tool reports of 40 MB, sent 20,000 bytes at a time."""
     seen = tool.watch(it)
     time.sleep(LINGER)
     account = subprocess.run([f"{BUILD}/t/traffic", "steady", "-r", "20000000", "-s", "2"],
@@ -46,7 +46,7 @@ def exactness(table, tools):
 
 
 def metered(tool, used):
-    """What starts it and adds to `used` the part of a core that it took."""
+    """Returns a context that runs the tool, and appends to `used` the share of a core that it took."""
     @contextlib.contextmanager
     def run_it():
         with tool.start() as it:
@@ -57,7 +57,7 @@ def metered(tool, used):
 
 
 def run(table):
-    """Whole programs, which come and go: netmon with its reports."""
+    """Starts and ends whole tools, so netmon's cost includes its reports."""
     tools = exactness(table, installed(table, "compare"))
     worst = {tool.name: [] for tool in tools}
     cpu = {tool.name: [] for tool in tools}

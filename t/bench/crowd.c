@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Many that move a byte each: what netmon has to tell apart.
+ * Many processes or sockets that send a byte each: many rows for netmon.
  *
  *     crowd KIND COUNT
  *
- *     processes    so many that live on
- *     short        so many new ones at each round, one after the other
- *     users        the same, each of a user of its own
- *     sockets      so many, connected, of one process
- *     peers        so many of one socket
+ *     processes    COUNT processes that stay alive
+ *     short        COUNT new processes in each round, one after the other
+ *     users        the same, each with its own user id
+ *     sockets      COUNT connected sockets of one process
+ *     peers        COUNT peers of one socket
  *
- * For each line on standard input a round, in which each sends one datagram; then a line
- * tells how many nanoseconds that took for each.
+ * Each line on standard input starts a round, in which each of them sends one datagram.  The
+ * answer is a line with the nanoseconds per datagram.
  */
 #include <arpa/inet.h>
 #include <linux/futex.h>
@@ -31,8 +31,8 @@
 enum { FIRST_USER = 1000000, STACK = 16 << 10, SHARED = CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD };
 
 static long count;
-static int sink;                  /* receives nothing: its buffer is full for ever */
-static struct sockaddr_in where;  /* it listens */
+static int sink;                  /* never read, so its buffer is full after the first datagrams */
+static struct sockaddr_in where;  /* the address of `sink` */
 static int *sockets;
 static unsigned round_number, done;
 
@@ -60,7 +60,7 @@ static void send_to(int fd, struct sockaddr_in to)
 	sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to));
 }
 
-/* Processes share all memory, so that ten thousand fit; each has its own stack. */
+/* The processes share all memory, so that ten thousand fit; each needs its own stack. */
 static char *stack(void)
 {
 	char *bottom = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -98,7 +98,7 @@ static void all_send(void)
 		wait_while(&done, seen);
 }
 
-/* By the system call: setuid(3) has all threads change, as which it takes the other processes. */
+/* The bare system call: setuid(3) would change the other processes too, which it takes for threads. */
 static int send_and_end(void *user)
 {
 	if (user)
@@ -129,7 +129,7 @@ static void users_send(void)
 	start_short_ones(FIRST_USER);
 }
 
-/* At an address of this program's own, for its ports: those of one do not suffice for many. */
+/* Each program has its own address: one address has too few ports for several crowds. */
 static void open_sockets(void)
 {
 	struct sockaddr_in own = { .sin_family = AF_INET };
@@ -180,7 +180,6 @@ static const struct kind *find(const char *name)
 	return kind;
 }
 
-/* As many descriptors as there can be, and a place to send to. */
 static void prepare(void)
 {
 	socklen_t size = sizeof(where);
@@ -221,6 +220,6 @@ int main(int argc, char **argv)
 		printf("%.1f\n", (now() - start) / (double)count);
 		fflush(stdout);
 	}
-	kill(0, SIGTERM); /* all of its group */
+	kill(0, SIGTERM); /* the process group */
 	return EXIT_SUCCESS;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Programs that do nothing, on the hooks where netmon counts, by each way: the floor of what
- * a probe costs. */
+/* Empty programs on netmon's hooks, for each way to attach: the least that any probe costs. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 

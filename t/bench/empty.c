@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attaches programs that do nothing where netmon counts, until its standard input ends; says
- * "attached" when they are.
+ * Attaches empty programs to netmon's hooks, and writes "attached".  Ends when its standard
+ * input does.
  *
  *     empty OBJECT PROGRAM...     of empty.bpf.c
  */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How the cost of an event grows with the number of sockets and of processes, and that of a row with the
+"""How the cost of an event grows with the number of sockets and processes, and the cost of a row with the
 number of rows."""
 import contextlib
 import os
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from common import BUILD, QUICK, Spread, crowd, netmon, several
 
-OF_ONE = 15000  # sockets: as many as descriptors are allowed
+OF_ONE = 15000  # sockets of one process, limited by its descriptors
 CONNECTIONS = ["-o", "pid,laddr,lport,raddr,rport,tx_rate", "--max-entries", "200000"]
 
 
@@ -17,7 +17,7 @@ def parts(count):
 
 
 def nanoseconds(crowds, count):
-    """Of a send, over rounds of at least 2,000."""
+    """The median time of a send, over at least 2,000 sends."""
     times = []
     for _ in range(max(1, 2000 // count)):
         times.append(sum(float(many.ask()) * share for many, share in zip(crowds, parts(count))))
@@ -25,14 +25,14 @@ def nanoseconds(crowds, count):
 
 
 def more(kind, count, options):
-    """How much longer an event takes with netmon, in nanoseconds, and as a ratio."""
+    """The time that netmon adds to an event, in nanoseconds, and the ratio with to without netmon."""
     added, ratios = [], []
     with contextlib.ExitStack() as stack:
         crowds = [stack.enter_context(crowd(kind, part)) for part in parts(count)]
         for _ in range(several(6)):
             without = nanoseconds(crowds, count)
             with netmon("-i", "86400", *options):
-                nanoseconds(crowds, count)  # the first finds no entries
+                nanoseconds(crowds, count)  # the first round creates the entries
                 counted = nanoseconds(crowds, count)
             added.append(counted - without)
             ratios.append(counted / without)
@@ -40,14 +40,14 @@ def more(kind, count, options):
 
 
 def most_processes():
-    """As many as leave pids for others."""
+    """Leaves 10,000 pids for other programs."""
     with open("/proc/sys/kernel/pid_max") as file:
         return int(file.read()) - 10000
 
 
 def row_cost(count):
-    """Nanoseconds of CPU of a row, from the tick to its text: of the last of four reports, when memory is
-    there."""
+    """CPU nanoseconds per row, from the tick to its text.  Takes the last of four reports, which allocates
+    no memory."""
     with tempfile.TemporaryFile("w+") as ticks:
         for tick in range(5):
             ticks.write(f"tick {tick}000000000 {tick}000\n")

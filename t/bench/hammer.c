@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls that cost as little as any that move bytes, so that what a probe adds to them shows:
- * each thread sends a byte at a time on a TCP connection of its own, which the kernel keeps
- * (MSG_MORE), and receives the bytes again one by one.
+ * The cheapest calls that move bytes, to show best what a probe adds.  Each thread sends single
+ * bytes on its own TCP connection, which the kernel holds back (MSG_MORE), and receives them one
+ * by one.
  *
  *     hammer calls|messages THREADS
  *
- * By send() and recv(), or by sendmmsg() and recvmmsg(): one system call for many messages,
- * each of which passes the hooks.
+ * "calls" uses send() and recv(); "messages" uses sendmmsg() and recvmmsg(), with one system call
+ * for many messages, each of which passes the hooks.
  *
- * For each line on standard input, a number of milliseconds, all threads do so for that
- * long, each on its CPU, and a line tells how many nanoseconds a send and a receive took:
- * the median of all rounds of all threads.
+ * For each number of milliseconds on standard input, all threads do so for that long, each on its
+ * own CPU.  The answer is a line with the nanoseconds of a send and of a receive, each the median
+ * of all rounds of all threads.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -86,7 +86,7 @@ static void receive_round(struct hammer *hammer)
 	}
 }
 
-/* What the last send sends off is not in the time of the round. */
+/* The send between the two rounds transmits the held bytes; its time is not counted. */
 static void hit(struct hammer *hammer)
 {
 	double start = now(), sent;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What redis loses to layer ip, more than to programs that do nothing on the same hooks."""
+"""How much throughput redis loses to layer ip, relative to empty programs on the same hooks."""
 from common import Spread
 from events import LAYER_IP, counting, doing_nothing, empty
 from workloads import WHOLE, WORKLOADS, kept_beside, loading, servers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What netmon itself takes: for a report, to start, to live, on the disk."""
+"""What netmon itself uses: for a report, at start, when idle, on disk."""
 import contextlib
 import os
 import re
@@ -19,7 +19,7 @@ USERS = ["-o", "time,user,rx_rate,tx_rate"]
 
 
 class Reader:
-    """Takes netmon's rows as they come, and notes when."""
+    """Reads netmon's rows from a pipe."""
 
     def __init__(self):
         self.end, self.output = os.pipe()
@@ -38,27 +38,27 @@ class Reader:
         os.close(self.end)
 
     def tick(self):
-        """When the last report was made; None if what came is of several."""
+        """The time of the report that was read; None if more than one was."""
         first, last = self.first.split(b",")[0], self.last.split(b"\n")[-2].split(b",")[0]
         return float(last) if first == last else None
 
 
 def warm_memory():
-    """Has the host of a virtual machine hand over its memory, which it does where a page is first
-    used: that takes ten times as long as the page fault, and is not netmon's cost."""
+    """Touches memory, so that the host of a virtual machine provides it.  At the first use of a page, that
+    takes ten times as long as the page fault, and is not netmon's cost."""
     subprocess.run([sys.executable, "-c", "b'-' * (1 << 29)"], check=True)
 
 
 def report_costs(options, round, count, samples, before=0):
-    """CPU and wall milliseconds of a report of the rows that a round makes, and its writes; after so many
-    rounds before.  None where each report has many rows of others."""
+    """CPU milliseconds, wall milliseconds and writes of a report with the `count` rows of a round, after
+    `before` rounds that are not measured.  None if each report has many rows of other programs."""
     cpu, wall, writes = [], [], []
     reader = Reader()
-    if QUICK:  # on a machine that does other things too
+    if QUICK:  # the machine might be busy
         options = [*options, "--comm", "crowd*"]
     start = time.monotonic()
     round()
-    interval = max(0.5, 3 * (time.monotonic() - start))  # for a round to be in one
+    interval = max(0.5, 3 * (time.monotonic() - start))  # long enough to hold a round
     warm_memory()
     with netmon("-i", f"{interval:.3f}", "--no-header", *options, output=reader.output) as it:
         os.close(reader.output)
@@ -97,8 +97,8 @@ def add_reports(table, kind, name, options, counts, targets, before=0):
 
 
 def replayed(window, rows, ticks):
-    """netmon's own code on ticks that are made up, where nothing else moves: CPU microseconds of each report,
-    and the most memory in bytes."""
+    """Runs netmon's own code on made-up ticks: returns the CPU microseconds of each report, and the peak
+    memory in bytes."""
     process = subprocess.Popen([f"{BUILD}/t/replay", "-w", str(window)], stdin=subprocess.PIPE, text=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "COST": "1"})
     said = []
@@ -118,7 +118,7 @@ def replayed(window, rows, ticks):
 
 
 def add_window(table):
-    """Once the window is full, a report costs what it costs without one."""
+    """Compares the cost of a report with a full window and without a window."""
     rows, window, last = (100, 20, 20) if QUICK else (1000, 600, 200)
     (short, before), (long, after) = (replayed(each, rows, window + last) for each in (1, window))
     short, long = (Spread(costs[-last:]) for costs in (short, long))
@@ -140,7 +140,7 @@ def cgroup_root():
 
 
 def send_from(cgroup):
-    """A process in that cgroup sends a datagram and ends."""
+    """Has a new process in the cgroup send a datagram."""
     child = os.fork()
     if not child:
         with open(f"{cgroup}/cgroup.procs", "w") as file:
@@ -164,7 +164,7 @@ def idle_cgroups(base, count):
 
 
 def opened_while(program, do):
-    """How often it opened a file meanwhile, by strace(1); None where that is not installed."""
+    """How often the program opened a file during do(), by strace(1); None if strace is not installed."""
     if not shutil.which("strace"):
         do()
         return None
@@ -180,7 +180,7 @@ def opened_while(program, do):
 
 
 def cgroup_cost(base, short, count_calls):
-    """Of the reports beside cgroups that come and go: CPU milliseconds, or files opened."""
+    """CPU milliseconds, or files opened, of the reports while cgroups come and go."""
     def come_and_go():
         for i in range(short):
             os.mkdir(f"{base}/short-{i}")
@@ -237,7 +237,7 @@ def first_tick(options):
 
 
 def idle():
-    """Percent of a core, with nothing to report."""
+    """Percent of a core without traffic."""
     seconds = 2 if QUICK else 20
     with netmon("-i", "1") as it:
         time.sleep(0.5)

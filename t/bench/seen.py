@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What each tool sees: beside every way to move bytes of t/traffic, what it reports against what the
-calls returned.  This takes no quiet machine.
+"""What each tool sees: for every case of t/traffic, compares its report with what the calls returned.
+The machine need not be quiet.
 
-Of a tool that looks at packets, which charges those on loopback to one end, only the processes that
-sent are judged, by what it reported both ways."""
+A tool that looks at packets charges packets on loopback to one end only.  Such a tool is judged by the
+senders only, by the sum of what it reported received and sent."""
 import contextlib
 import os
 import select
@@ -12,13 +12,13 @@ import time
 from common import BUILD, NETMON, QUICK
 from tools import installed
 
-NOT_ALONE = ("before", "idle-sockets", "churn")  # they wait for somebody, or have no account
+NOT_ALONE = ("before", "idle-sockets", "churn")  # they wait for input, or have no account
 ALSO_IPV6 = ("tcp-rw", "udp-sendto")
 SOME = ("tcp-rw", "udp-sendto", "short")
 NEAR = 0.1
-# What netmon may say that this kernel keeps from it, and which cases that is.
+# Parts of netmon's messages on what it cannot count here, and the cases concerned.
 KEPT_FROM_NETMON = {"splice out of TCP sockets": "splice-out", "TCP_ZEROCOPY_RECEIVE": "zerocopy-recv"}
-# Seconds that processes live on, and that reports are waited for: bandwhich has each second in five of them.
+# Seconds that processes stay alive, to wait for reports: bandwhich shows a second in the next five reports.
 LINGER = float(os.environ.get("LINGER", 1.2 if QUICK else 6))
 
 
@@ -34,7 +34,7 @@ def cases():
 
 
 def account_of(process):
-    """What it writes until it ends, or lingers."""
+    """The process's output until it ends or lingers."""
     text, wait = b"", None
     while select.select([process.stdout], [], [], wait)[0]:
         block = os.read(process.stdout.fileno(), 1 << 16)
@@ -45,8 +45,8 @@ def account_of(process):
 
 
 def traffic(name, options):
-    """Has it move bytes; its account, and what is reported while it lives on.  An empty one where this
-    kernel cannot do it."""
+    """Runs the case; yields its account while its processes stay alive.  The account is empty if this kernel
+    lacks the feature."""
     if name in ("up", "down"):
         options = [*options, "-b", "20000000"]
     with subprocess.Popen([f"{BUILD}/t/traffic", name, *options, "--linger"], stdin=subprocess.PIPE,
@@ -58,7 +58,7 @@ def traffic(name, options):
 
 
 def wanted(tool, rows):
-    """Bytes received and sent by key; of those that only send where it looks at packets."""
+    """Bytes received and sent by key; for a tool that looks at packets, those of the senders only."""
     sums = {}
     for pid, name, received, sent in (row[:4] for row in rows):
         each = sums.setdefault(name if tool.by_name else int(pid), [0, 0])
@@ -81,7 +81,7 @@ def verdict(tool, wanted_bytes, got):
 
 
 def judge(table):
-    """For each tool the cases by verdict."""
+    """Returns for each tool the cases by verdict."""
     watched, results = [], {}
     with contextlib.ExitStack() as stack:
         for tool in installed(table, "seen"):
@@ -103,7 +103,7 @@ def judge(table):
 
 
 def said_unseen():
-    """Parts of the names of cases of which netmon says that it cannot count them here."""
+    """Parts of the names of the cases that netmon says it cannot count here."""
     text = subprocess.run([NETMON, "--no-pin", "-n", "1", "-i", "0.01"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True, check=True).stderr
     return [part for what, part in KEPT_FROM_NETMON.items() if what in text]
@@ -126,6 +126,6 @@ def add(table, name, results):
 
 
 def run(table):
-    os.environ.setdefault("BPFTRACE_MAP_KEYS_MAX", "65536")  # others on the machine fill the default of 4096
+    os.environ.setdefault("BPFTRACE_MAP_KEYS_MAX", "65536")  # other programs on the machine would fill the default of 4096
     for name, results in judge(table).items():
         add(table, name, results)

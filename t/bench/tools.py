@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""netmon, and what people use instead of it: how each is started, and what its lines say."""
+"""netmon and similar tools: how to start each, and how to parse its output."""
 import collections
 import os
 import re
@@ -12,7 +12,7 @@ tracepoint:sock:sock_send_length /args->ret > 0/ { @tx[pid] = sum(args->ret); }
 tracepoint:sock:sock_recv_length /args->ret > 0/ { @rx[pid] = sum(args->ret); }"""
 EACH_SECOND = "interval:s:1 { print(@tx); print(@rx); }"
 
-# What bpftrace needs is not mounted everywhere; where it is missing, it is mounted for it alone.
+# bpftrace needs tracefs: if it is not mounted, it is mounted in a namespace for bpftrace only.
 WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'test -d /sys/kernel/tracing/events || '
                 'mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"', "sh"]
 
@@ -21,7 +21,7 @@ LINE_BY_LINE = ["stdbuf", "-oL"]
 
 
 class Seen:
-    """What a tool has reported so far: bytes received and sent, by pid, or by name where it has none."""
+    """What a tool has reported so far: bytes received and sent, by pid, or by name if it shows no pids."""
 
     def __init__(self):
         self.bytes = collections.defaultdict(lambda: [0, 0])
@@ -31,7 +31,7 @@ class Seen:
         self.bytes[key][1] += int(sent)
 
     def since(self, before, key):
-        """Received and sent; a smaller number than before is of another process."""
+        """Bytes received and sent since; a number that has fallen is another process's."""
         now, then = self.bytes.get(key, [0, 0]), before.get(key, (0, 0))
         return [new - old if new >= old else new for new, old in zip(now, then)]
 
@@ -59,22 +59,22 @@ def nethogs_line(seen, line):
 
 
 def bandwhich_line(seen, line):
-    """Of each second."""
+    """Increments per second."""
     match = re.match(r'process: <\d+> "(.*)" up/down Bps: (\d+)/(\d+)', line)
     if match:
         seen.add(match[1], match[3], match[2])
 
 
 def tcptop_line(seen, line):
-    """KiB, of each second."""
+    """Increments per second, in KiB."""
     match = re.match(r" *(\d+) .* (\d+) +(\d+) *$", line)
     if match:
         seen.add(int(match[1]), 1024 * int(match[2]), 1024 * int(match[3]))
 
 
 class Tool:
-    """`by_name`: it has no pid.  `packets`: it looks at packets, of which it charges those on loopback to
-    one end.  `more` is what it needs to report as it goes."""
+    """`by_name`: it shows no pids.  `packets`: it looks at packets, and charges those on loopback to one end.
+    `more`: arguments with which it reports while it runs."""
 
     def __init__(self, name, command, ready, line, by_name=False, packets=False, more=()):
         self.name, self.command, self.ready, self.line = name, command, ready, line
@@ -85,17 +85,17 @@ class Tool:
 
     def start(self, *more):
         program = Program([*self.command[:-1], " ".join([self.command[-1], *more])], self.ready)
-        time.sleep(0.3)  # bpftrace says so before it has attached all
+        time.sleep(0.3)  # bpftrace says it is ready before all probes are attached
         return program
 
     def watch(self, program):
-        """What it reports from now on."""
+        """Returns a Seen with what it reports from now on."""
         seen = Seen()
         program.read_all(lambda line: self.line(seen, line))
         return seen
 
 
-# netmon has some reports in each window of a workload
+# several netmon reports fall in each window of a workload
 TOOLS = [
     Tool("netmon", [NETMON, "--no-pin", "-v", "-i", "0.1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes",
          netmon_line),
@@ -111,7 +111,7 @@ TOOLS = [
 
 
 def installed(table, part):
-    """Those that are; of them those whose name has one of the words of TOOLS, where that is set."""
+    """The installed tools.  If TOOLS is set, only those whose name contains one of its words."""
     words = os.environ.get("TOOLS", "").split() or [""]
     found = []
     for tool in TOOLS:

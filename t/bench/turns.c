@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attaches programs in turn, for some milliseconds each, that took far longer to load.  On standard
- * input, each answered by a line:
+ * Attaches sets of programs in turn, for milliseconds each, without loading them again.  Commands
+ * on standard input, each answered by a line:
  *
- *     hold PID   keeps the programs of tp_btf and fexit that this process has attached; it may end
- *     NUMBER     attaches those of that "hold", from 0 on, in place of the ones before; -1: none
+ *     hold PID   keeps the tp_btf and fexit programs that the process has attached; it can end then
+ *     NUMBER     replaces the attached set by that of the NUMBERth "hold", from 0; -1: by none
  */
 #include <dirent.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static int sets_count;
 static int links[MOST_PROGRAMS];
 static int links_count;
 
-/* The id of the program that a descriptor of a process attaches so, by its fdinfo; 0: none. */
+/* The id of the tp_btf or fexit program that a link descriptor of a process attaches, from its
+ * fdinfo; 0: none. */
 static unsigned attached_by(const char *path)
 {
 	FILE *file = fopen(path, "r");

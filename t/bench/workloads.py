@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What busy programs lose to netmon's probes, and to programs that do nothing: throughput kept."""
+"""The throughput that busy programs keep beside netmon's probes, and beside empty programs."""
 import contextlib
 import shutil
 import socket
@@ -10,9 +10,8 @@ from common import CPUS, QUICK, Spread, several, wait_until
 from events import IN_TURNS, Turns, counting, doing_nothing, empty
 
 PORTS = {"redis": "16379", "iperf": "15201", "nginx": "18080"}
-# Seconds that throughput is taken over, and how long after what it is taken beside has come or gone: a
-# program that starts and ends, or programs that are only attached.  The shorter, the less of what else
-# the host does comes between two windows.
+# The window of a throughput, and the wait before it, in seconds: for whole programs, which start and end,
+# and for programs that are only attached.  The shorter, the less the host's other work disturbs a pair.
 WHOLE = (0.3, 0.1)
 ATTACHED = (0.04, 0.005)
 
@@ -29,7 +28,7 @@ def wrk(*options):
     return ["wrk", "-t", "1", "-c", "16", "-d", "24h", *options, f"http://127.0.0.1:{PORTS['nginx']}/"]
 
 
-# name, what runs, the least that must be kept
+# name, command, the least share of throughput to keep
 WORKLOADS = [
     ("redis, one at a time", redis(), 0.97),
     ("redis, 16 in a row", redis("-P", "16"), 0.99),
@@ -47,8 +46,7 @@ server {{ listen 127.0.0.1:{nginx}; location / {{ return 200 "{body}"; }} }} }}"
 
 
 def on_cpu(number, command):
-    """Servers and their clients each have a CPU: where the scheduler puts them makes a greater difference
-    than any tool."""
+    """Pins servers and clients to CPUs: the scheduler's choice makes a greater difference than any tool."""
     return ["taskset", "-c", str(number % CPUS), *command]
 
 
@@ -59,7 +57,7 @@ def answers(port):
 
 @contextlib.contextmanager
 def servers():
-    """Those that are installed; they end with this."""
+    """Runs the installed servers."""
     processes = []
     with tempfile.TemporaryDirectory() as place:
         with open(f"{place}/nginx.conf", "w") as file:
@@ -82,13 +80,13 @@ def servers():
 
 
 def moved():
-    """Bytes over loopback so far."""
+    """Bytes sent over loopback so far."""
     with open("/sys/class/net/lo/statistics/tx_bytes") as file:
         return int(file.read())
 
 
 def throughput(window, settled):
-    """Bytes per second over loopback, where nothing else moves: each request has as many."""
+    """Bytes per second over loopback: proportional to requests, if nothing else uses it."""
     time.sleep(settled)
     begin, before = time.monotonic(), moved()
     time.sleep(window)
@@ -97,7 +95,7 @@ def throughput(window, settled):
 
 @contextlib.contextmanager
 def loading(command):
-    """Runs it meanwhile; again where the server was not ready for it."""
+    """Runs the command meanwhile; starts it again if the server was not ready."""
     def run():
         return subprocess.Popen(on_cpu(1, command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -118,8 +116,8 @@ def loading(command):
 
 
 def kept_beside(starts, rounds, times):
-    """For each of these what is kept of the throughput: in turn without, with the first, without, with the
-    second ..., without; each beside the two windows around it."""
+    """Returns for each of `starts` the shares of throughput kept.  Measures without, with the first, without,
+    with the second ..., without; divides each by the mean of the two windows around it."""
     kept = [[] for _ in starts]
     before = throughput(*times)
     for _ in range(several(rounds)):
@@ -133,8 +131,8 @@ def kept_beside(starts, rounds, times):
 
 
 def floor(table, name, least, kind, starts):
-    """netmon's programs and those that do nothing, which are near to one another: attached in turn where
-    that can be had, without netmon's reports, whose cost the reader's lines have."""
+    """Compares netmon's programs with empty ones, which cost nearly as much.  If possible they are only
+    attached in turn, without netmon's reports, whose cost reader.py measures."""
     rounds, times = (400, ATTACHED) if kind in IN_TURNS else (60, WHOLE)
     counting_kept, floor_kept = kept_beside(starts, rounds, times)
     table.add("workload", f"{name}: kept with netmon's programs", Spread(counting_kept), "x without", ".3f",
@@ -144,7 +142,7 @@ def floor(table, name, least, kind, starts):
 
 
 def each_workload(table, part):
-    """Name, and the least that must be kept, of each workload; it runs meanwhile."""
+    """Yields the name of each workload and the least share to keep, while the workload runs."""
     with servers():
         for name, load, least in WORKLOADS[:1] if QUICK else WORKLOADS:
             if not shutil.which(load[0]):

@@ -1,13 +1,13 @@
 # Common to the tests of the benchmark.
 
-# in_tree ARGUMENT...: make, where the sources are
+# in_tree ARGUMENT...: make in the source tree
 in_tree() {
-	# what is built is of the tree's owner, as in the Makefile; by one run of the tests at a time
+	# as the tree's owner, who must own what is built; one run of the tests at a time
 	flock "$here" setpriv --reuid="$(stat -c %u "$here")" --regid="$(stat -c %g "$here")" --clear-groups -- \
 		env -u MAKEFLAGS -u MAKELEVEL make -s -C "$here/.." "$@" >&2
 }
 
-# bench PART...: the table that it makes of them, quickly
+# bench PART...: runs them with QUICK=1
 bench() {
 	local build
 	build=$(realpath --relative-to="$here/.." "$BUILD")
@@ -17,7 +17,7 @@ bench() {
 	QUICK=1 RESULTS=bench.csv timeout 300 "$here/bench/bench" "$@" 3>&-
 }
 
-# whole CSV: all lines have as many fields, and each target its verdict
+# whole CSV: all lines have the same number of fields, and each target has a verdict
 whole() {
 	python3 - "$1" <<'PYTHON'
 import csv, sys

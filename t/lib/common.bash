@@ -1,4 +1,4 @@
-# Common to all tests.  NETMON and BUILD come from `make check`; by hand, the plain build.
+# Common to all tests.  NETMON and BUILD come from `make check`; the default is the normal build.
 # shellcheck disable=SC2034,SC2154  # bats and the tests set and use them
 bats_require_minimum_version 1.5.0
 
@@ -9,13 +9,13 @@ export NETMON BUILD
 # what `make deps check` unpacked there
 for tools in "${here%/*}"/build/tools/*/usr/bin; do PATH=$PATH:$tools; done
 
-# needs_tool PROGRAM: if it is not here, skips the test; fails it if all must be
+# needs_tool PROGRAM: if it is missing, skips the test; with CI=true, fails it
 needs_tool() {
 	! command -v "$1" >/dev/null || return 0
 	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"
 	skip "$1 is not here: 'make deps check' gets it"
 }
-# 1 in make check-long: what takes long is done at full size.
+# 1 in make check-long: slow tests run at full size.
 : "${LONG:=0}"
 golden=$here/unit/golden
 
@@ -38,12 +38,12 @@ contains() {
 	esac
 }
 
-# netmon by its options, on the ticks of standard input instead of a kernel's
+# netmon with these options, on ticks from standard input instead of a kernel
 replay() {
 	"$BUILD/t/replay" "$@"
 }
 
-# replayed WANTED [OPTION]...: what the options make of the ticks in $fixture
+# replayed WANTED [OPTION]...: the output for the ticks in $fixture
 replayed() {
 	local wanted=$1
 	shift
@@ -52,8 +52,8 @@ replayed() {
 	equal "$output" "$wanted"
 }
 
-# netmon without any privilege.  By a descriptor: the tree may lie in a home directory
-# that is closed to others.  In a container root may have no privilege to give up.
+# netmon without any privilege.  Run by a descriptor: the tree might be in a home directory that is
+# closed to others.  In a container, root might have no privilege to give up.
 unprivileged() {
 	if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups true 2>/dev/null; then
 		setpriv --reuid=65534 --clear-groups -- /proc/self/fd/9 "$@" 9<"$NETMON"

@@ -1,9 +1,9 @@
-# Common to the live tests: netmon beside traffic.  Needs root.
+# Common to the live tests, which run netmon beside traffic.  Needs root.
 
 # Options for every netmon here, such as '--attach fexit'.
 : "${NETMON_OPTIONS:=}"
 
-# The columns that compare/processes needs, and those that tests look at.
+# The columns that compare/processes and the tests need.
 columns=time,dt,pid,comm,rx_rate,tx_rate,rx_bytes,tx_bytes,rx_calls,tx_calls,rx_total,tx_total
 
 # The root of cgroup v2.
@@ -11,17 +11,17 @@ cgroup_root() {
 	findmnt --first-only --noheadings --types cgroup2 --output TARGET
 }
 
-# beside_layer_ip [OPTION OF FLOCK]: until the test ends, no test of this or another run of the tests has
-# the hooks of layer ip for itself; with --exclusive, no other such test runs
+# beside_layer_ip [OPTION OF FLOCK]: takes a lock on the hooks of layer ip until the test ends, shared with
+# other tests, also of other runs; with --exclusive, alone
 beside_layer_ip() {
 	exec 6<"$(cgroup_root)"
 	flock --wait 300 "${1---shared}" 6
 }
 
-# Room for all processes that others start in one interval, however long it gets.
+# Room for all processes that other programs start in one interval, even a late one.
 roomy='--max-processes 65536'
 
-# Prints why no live test can run here; nothing if they can.
+# Prints why live tests cannot run here; nothing if they can.
 why_not_live() {
 	if [ "$(id -u)" != 0 ]; then
 		echo "not root"
@@ -62,13 +62,12 @@ eventually() {
 	fail "never: $*"
 }
 
-# reports_with NUMBER TEXT: whether as many lines of ./reports have it
+# reports_with NUMBER TEXT: whether at least that many lines of ./reports contain TEXT
 reports_with() {
 	[ "$(grep -cF "$2" reports)" -ge "$1" ]
 }
 
-# start [OPTION]...: netmon in the background; its reports go to ./reports.  Returns when
-# the probes count.
+# start [OPTION]...: starts netmon, with its reports in ./reports.  Returns when the probes count.
 start() {
 	: >messages
 	# shellcheck disable=SC2086	# options are words
@@ -81,7 +80,7 @@ start() {
 	done
 }
 
-# start_stamped [OPTION]...: the same in jsonl; each row has in ./stamped when it arrived as well
+# start_stamped [OPTION]...: the same in jsonl; rows go to ./stamped, with the time of their arrival
 start_stamped() {
 	mkfifo rows
 	python3 "$here/compare/rates" stamp 3>&- <rows >stamped &
@@ -89,7 +88,7 @@ start_stamped() {
 	start -f jsonl --to rows "$@"
 }
 
-# stop_stamped: ends it, with what arrived in ./reports
+# stop_stamped: ends it; ./stamped becomes ./reports
 stop_stamped() {
 	stop
 	wait $stamping
@@ -97,12 +96,12 @@ stop_stamped() {
 	mv stamped reports
 }
 
-# sender [FILE]: as a condition of jq, that a row is of the process that sent, by the account
+# sender [FILE]: a jq condition for the rows of the account's sender
 sender() {
 	awk -F '\t' '$4 > 0 { printf "(.pid == %d and .comm == \"%s\")", $1, $2 }' "${1-account}"
 }
 
-# rates_hold [WINDOW]: of the process that has sent, by its log `sending`
+# rates_hold [WINDOW]: the sender's rates are right, by its log `sending`
 rates_hold() {
 	jq -c "select($(sender))" reports | python3 "$here/compare/rates" check sending "${1-1}"
 }
@@ -121,7 +120,7 @@ time.sleep(600)' >reading 3>&- &
 	until [ -s reading ]; do sleep 0.05; done
 }
 
-# stalled PID: returns when netmon, which counts, can write no more for two seconds
+# stalled PID: returns when netmon has been unable to write for two seconds
 stalled() {
 	local before now=0
 	until grep -qx 'netmon: counting' messages; do sleep 0.05; done
@@ -133,13 +132,13 @@ stalled() {
 	done
 }
 
-# stop [SIGNAL]: ends netmon, which must write its last report and exit with 0.
+# stop [SIGNAL]: ends netmon, which must exit with 0
 stop() {
 	kill "-${1:-TERM}" "$netmon"
 	finish
 }
 
-# Waits for the end of a netmon that ends by itself.
+# Waits for a netmon that ends by itself.
 finish() {
 	local status=0
 	wait "$netmon" || status=$?
@@ -147,23 +146,23 @@ finish() {
 	equal "$status" 0
 }
 
-# traffic CASE [OPTION]...: moves bytes; the account goes to ./account
+# traffic CASE [OPTION]...: runs the case; its account goes to ./account
 traffic() {
 	"$BUILD/t/traffic" "$@" >>account
 }
 
-# exact FORMAT [--rows]: what was reported equals the account
+# exact FORMAT [--rows]: ./reports equal the account
 exact() {
 	"$here/compare/processes" "$1" reports account "${@:2}"
 }
 
-# reported QUERY: what jq makes of all rows together, for reports in jsonl
+# reported QUERY: runs jq on the array of all rows, for reports in jsonl
 reported() {
 	jq -rs "$1" reports
 }
 
-# ask: what t/compare/key-columns must be told where this kernel lets nobody see the peer of a
-# datagram unless the receiver asks for it, as netmon says
+# ask: the option of t/compare/key-columns for a kernel on which, as netmon says, the peer of a
+# datagram is visible only if the receiver asks for it
 ask() {
 	# shellcheck disable=SC2086	# options are words
 	if "$NETMON" --no-pin $NETMON_OPTIONS -o raddr -n 1 -i 0.01 2>&1 >/dev/null |

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* t/renames DIR USER TARGET... - as that user, exchanges whatever is in DIR, and links to the targets,
- * until it is killed. */
+/* t/renames DIR USER TARGET... - as that user, keeps exchanging the entries of DIR with links to the
+ * targets, until it is killed. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* short-processes [RATE [SECONDS]] - starts RATE processes a second (1600), each of which sends a
- * datagram of 100 bytes over loopback and ends: what else a busy machine does beside the tests. */
+ * datagram of 100 bytes over loopback and ends, like the other work of a busy machine. */
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>

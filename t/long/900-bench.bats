@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The benchmark of all that t/580-bench.bats leaves out, on a small scale.
+# The parts of the benchmark that t/580-bench.bats leaves out, on a small scale.
 
 load ../lib/common
 load ../lib/live

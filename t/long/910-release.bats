@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# What a release is made of.
+# The files of a release.
 
 load ../lib/common
 
-# clone DIRECTORY: the source tree without what was built
+# clone DIRECTORY: copies the source tree without built files
 clone() {
 	mkdir -p "$1"
 	tar -C "$here/.." -c --exclude=./build --exclude=./netmon --exclude=./.git . | tar -C "$1" -x
@@ -11,7 +11,7 @@ clone() {
 
 @test "two clones give the same make release for each architecture whose libraries are here" {
 	cd "$BATS_TEST_TMPDIR"
-	# another architecture's come by make deps release
+	# 'make deps release' installs those of other architectures
 	architectures=$(for arch in amd64:x86_64 arm64:aarch64; do
 		[ ! -e "/usr/lib/${arch#*:}-linux-gnu/libbpf.a" ] || echo "${arch%:*}"
 	done)
@@ -32,17 +32,17 @@ clone() {
 	equal "$(./netmon-*-"$(dpkg --print-architecture)" --version)" "$("$NETMON" --version)"
 }
 
-@test "dpkg-buildpackage makes a package about which lintian has nothing to say" {
+@test "dpkg-buildpackage makes a package that passes lintian" {
 	cd "$BATS_TEST_TMPDIR"
 	clone netmon
 	(cd netmon && DEB_BUILD_PROFILES=nocheck DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b)
-	# Debian 12 wants scripts for sysvinit beside units; Debian 13 no longer does
+	# lintian of Debian 12 wants sysvinit scripts beside units
 	run -0 lintian --allow-root --display-info --pedantic netmon_*.changes \
 		--suppress-tags package-supports-alternative-init-but-no-init.d-script
 	equal "$output" ''
 	dpkg-deb --extract netmon_*.deb root
 	equal "$(root/usr/sbin/netmon --version)" "$("$NETMON" --version)"
-	# what make install installs; debhelper compresses documents, and before Debian 13 units are not below /usr
+	# the files of make install; debhelper compresses documents, and before Debian 13 units are not below /usr
 	make -s -C netmon install DESTDIR="$PWD/plain" PREFIX=/usr UNITDIR=/usr/lib/systemd/system >said
 	equal "$(cd root && find . -type f ! -path '*/share/doc/*' ! -path '*/lintian/*' | sed 's/\.gz$//; s|^\./lib/|./usr/lib/|' | sort)" \
 		"$(cd plain && find . -type f ! -path '*/share/doc/*' | sort)"

@@ -12,7 +12,7 @@ setup_file() {
 		>"$BATS_FILE_TMPDIR/rows.ticks"
 }
 
-# wanted FORMAT: the rows of the fixture by pid, as that format writes them
+# wanted FORMAT: the rows of the fixture in that format, by pid
 wanted() {
 	local row
 	case $1 in
@@ -34,7 +34,7 @@ rows() {
 	done
 }
 
-@test "a million rows of a table and of prom are all there" {
+@test "a table and prom have all of a million rows" {
 	equal "$(rows -f table --time none -o pid,rx_bytes --units none | awk '{ rows++; sum += $2 } END { printf "%d %.0f", rows, sum }')" \
 		"$ROWS $((ROWS * (ROWS + 1) / 2))"
 	equal "$(rows -f prom -o pid,rx_total | awk '{ rows++; sum += $2 } END { printf "%d %.0f", rows, sum }')" \

@@ -10,13 +10,13 @@ load ../lib/live
 setup() {
 	bpf=
 	live_setup
-	# the last of the ways that this kernel has
+	# the last way that this kernel has
 	for way in kprobe fexit tracepoint; do
 		! "$NETMON" -q --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>&1 || break
 	done
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	mount -t bpf bpf "$bpf"
-	# programs know the user who loaded them: one of this test's own
+	# a user for this test only, to find the programs that it loaded
 	user=$((1000000000 + BASHPID))
 }
 
@@ -25,18 +25,18 @@ teardown() {
 	[ -z "$bpf" ] || { umount -l "$bpf" && rmdir "$bpf"; }
 }
 
-# as_user COMMAND...: with all of root's rights that netmon can use
+# as_user COMMAND...: as that user, with all capabilities that netmon can use
 as_user() {
 	local rights=+bpf,+perfmon,+net_admin,+sys_admin,+dac_override
 	exec setpriv --reuid="$user" --clear-groups --inh-caps=$rights --ambient-caps=$rights -- "$@"
 }
 
-# objects_of PID: what the process has open, "prog 17"
+# objects_of PID: the BPF objects that the process has open, such as "prog 17"
 objects_of() {
 	sed -n 's/^\(prog\|map\|link\)_id:\s*/\1 /p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u
 }
 
-# existing: what the kernel has, by the same names
+# existing: the BPF objects of the kernel, in the same form
 existing() {
 	local kind
 	for kind in prog map link; do
@@ -49,7 +49,7 @@ loaded() {
 	bpftool -j prog show | jq -r --argjson uid "$user" '.[] | select(.uid == $uid) | "prog \(.id)"'
 }
 
-# gone FILE: whether nothing of what FILE lists exists, and no program of the user's
+# gone FILE: whether no object in FILE and no program of the user exists
 gone() {
 	[ -z "$(existing | comm -12 "$1" -)$(loaded)" ]
 }
@@ -71,11 +71,11 @@ gone() {
 		(as_user "$NETMON" -q -i 0.01 "${options[@]}") >/dev/null 2>&1 3>&- &
 		netmon=$!
 		sleep "0.$(printf '%03d' $((RANDOM % 250)))"
-		# every other one is held before, to see all that it has
+		# every second netmon is stopped before the kill, to list all its objects
 		[ $((i / 6 % 2)) = 0 ] || kill -STOP "$netmon" 2>/dev/null || true
 		objects_of "$netmon" >>seen
 		! grep -q '^link' <(objects_of "$netmon") || counting=$((counting + 1))
-		# a command of netmon's is no part of it
+		# end the command of netmon too, which would outlive it
 		pkill -KILL -P "$netmon" -x sleep || true
 		kill -KILL "$netmon" 2>/dev/null || true
 		wait "$netmon" || true

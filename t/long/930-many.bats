@@ -19,7 +19,7 @@ teardown() {
 	[ -z "$bpf" ] || { umount -l "$bpf" && rmdir "$bpf"; }
 }
 
-# all_exact OPTION...: as many netmons with these options, with intervals and formats in turn, count the same
+# all_exact OPTION...: $NETMONS netmons with these options, with different intervals and formats, are exact
 all_exact() {
 	local formats=(csv tsv jsonl) intervals=(0.1 0.25 1 3600) i
 	for ((i = 0; i < NETMONS; i++)); do
@@ -32,7 +32,7 @@ all_exact() {
 		eventually grep -qx 'netmon: counting' "messages.$i"
 	done
 	cases=("up -b 20000000" "down -6 -b 20000000" udp-sendto "udp-connected -6" "short -P 500" threads)
-	# where a kernel has fexit, it has 38 of them on a function: the others count by kprobes
+	# a kernel allows 38 fexit programs on a function: further netmons count by kprobes
 	cat messages.* | grep -q 'not seen: .*splice out' || cases+=(tcp-splice-out)
 	for case in "${cases[@]}"; do
 		# shellcheck disable=SC2086	# a name and options

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Processes that come and go for long.
+# Processes that come and go for ten minutes.
 # shellcheck disable=SC2154	# what the helpers set
 
 load ../lib/common
@@ -16,7 +16,7 @@ memory() {
 }
 
 @test "ten minutes of 100,000 processes a minute are exact, and netmon's memory does not grow" {
-	# in a network namespace of their own, which tells their rows from others'
+	# in their own network namespace, which identifies their rows
 	mkfifo begin end
 	unshare --net sh -c 'ip link set lo up; stat -Lc %i /proc/self/ns/net >namespace; cat begin
 		"$1" "$2" "$3" >started; cat end' - "$BUILD/t/short-processes" $((PROCESSES_A_MINUTE / 60)) \
@@ -25,7 +25,7 @@ memory() {
 	exec 8>begin
 	start -f csv -i 1 -o pid,comm,netns,tx_bytes,tx_calls --max-processes 65536 --max-entries 65536 8>&-
 	exec 8>&-
-	# one interval with more processes than any later one, which takes as much memory as is ever needed
+	# the first interval has more processes than any later one, so it needs the most memory
 	kill -STOP "$netmon"
 	sleep 10
 	kill -CONT "$netmon"
@@ -41,7 +41,7 @@ memory() {
 		bytes += $4; calls += $5 }
 		END { print bytes, calls }' reports)" "$(awk '{ print $1 * 100, $1 }' started)"
 	[ "$(awk '{ print $1 }' started)" -ge $((PROCESSES_A_MINUTE * SECONDS_OF_SOAK / 60 * 9 / 10)) ]
-	# what it has after a fifth of the time is enough to the end; a hundredth for malloc(3)'s own
+	# memory must not grow after a fifth of the time; 1 % is for malloc(3)'s overhead
 	awk '{ resident[NR] = $1 } END { warm = int(NR / 5) + 1
 		for (i = 1; i <= warm; i++) if (resident[i] > most) most = resident[i]
 		for (i = warm + 1; i <= NR; i++)

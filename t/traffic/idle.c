@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What must not be counted: bytes that are no network traffic, and sockets that move none.
- * None of these calls keeps account. */
+/* What must not be counted: bytes that are no network traffic, and idle sockets.  These calls
+ * are not in any account. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/netlink.h>
@@ -17,7 +17,6 @@
 
 enum { STREAM, DATAGRAMS, KINDS };
 
-/* Both ends of each kind. */
 static int pairs[KINDS][2];
 
 static void send_local(int fd)
@@ -71,7 +70,7 @@ void idle_nothing(void)
 	start("nothing-send", send_nothing, NULL);
 }
 
-/* nothing-vsock: by the transport for one's own, which is a module to be loaded before */
+/* nothing-vsock: over the loopback transport, whose module must be loaded */
 
 static void send_to_vsock(void *listener)
 {

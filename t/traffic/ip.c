@@ -17,7 +17,7 @@
 
 enum { EXPERIMENTAL = 253 };    /* protocol number, RFC 3692 */
 
-/* The Internet checksum of parts that have an even size, but for the last. */
+/* The Internet checksum.  All parts but the last must have an even size. */
 static uint32_t add_up(const void *data, size_t size, uint32_t sum)
 {
 	const unsigned char *bytes = data;
@@ -34,7 +34,7 @@ static uint16_t checksum(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* ping: ICMP and ICMPv6 have the same layout of an echo */
+/* ping: ICMP and ICMPv6 echoes have the same layout */
 
 enum { ECHO_SIZE = 1000, PINGS = 100 };
 
@@ -53,7 +53,7 @@ static bool is_answer(const char *packet, ssize_t size, const struct icmphdr *as
 	       (!raw || header.un.echo.id == asked_for->un.echo.id);
 }
 
-/* A raw socket receives the request too, and whatever ICMP others have going on. */
+/* A raw socket also receives the request, and the ICMP traffic of other programs. */
 static void ping(int fd, unsigned sequence, bool raw)
 {
 	size_t size = asked(options.bytes, ECHO_SIZE);
@@ -68,7 +68,7 @@ static void ping(int fd, unsigned sequence, bool raw)
 	memset(buffer, 0, size);
 	memcpy(buffer, &header, sizeof(header));
 	header.checksum = checksum(add_up(buffer, size, 0));
-	if (options.family == AF_INET)          /* the kernel fills in that of ICMPv6 */
+	if (options.family == AF_INET)          /* the kernel computes that of ICMPv6 */
 		memcpy(buffer, &header, sizeof(header));
 	must(by_send(fd, size), "send", "an echo request");
 	while (!is_answer(buffer, must(by_recv(fd, BUFFER_SIZE), "receive", "an echo"), &header,
@@ -169,7 +169,7 @@ struct frame {
 	} packet;
 } __attribute__((packed));
 
-/* The sum of the pseudo header is the same for both versions, but for the addresses. */
+/* The pseudo headers of both IP versions differ in the addresses only. */
 static struct udphdr udp_header(uint32_t addresses, in_port_t port, size_t payload)
 {
 	struct udphdr header = { .source = htons(9), .dest = port,
@@ -240,7 +240,7 @@ static void send_frames(int udp)
 	}
 }
 
-/* IPv4 takes a packet from loopback that it has not sent itself only if told so. */
+/* By default IPv4 drops packets on loopback that it has not sent itself. */
 void ip_packet(void)
 {
 	own_network();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A thread of the kernel's that uses sockets: that of the NFS server, in a network namespace
- * of its own, asked by a process for nothing but an answer. */
+/* A kernel thread that uses sockets: the NFS server's, in its own network namespace.  A process
+ * sends it null requests. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -21,10 +21,10 @@ enum { MOST_BEFORE = 64 };
 
 #define LAST_FRAGMENT 0x80000000U
 
-#define SETTINGS "/proc/fs"     /* where the server's are mounted, for us alone */
+#define SETTINGS "/proc/fs"     /* the mount point of the server's settings, in our own namespace */
 #define THREAD "nfsd"
 
-static pid_t before[MOST_BEFORE];       /* server threads of others */
+static pid_t before[MOST_BEFORE];       /* threads of other NFS servers */
 static size_t before_count;
 
 static bool is_thread(const char *pid)
@@ -50,8 +50,7 @@ static bool was_before(pid_t pid)
 	return false;
 }
 
-/* Goes through the server's threads; returns one that was not there before, 0 if there is
- * none, and adds it to those. */
+/* Returns a server thread that is not in `before`, and adds it there; 0 if there is none. */
 static pid_t new_thread(void)
 {
 	DIR *directory = opendir("/proc");
@@ -72,7 +71,7 @@ static pid_t new_thread(void)
 	return found;
 }
 
-/* Who else runs this case waits until all our processes have ended. */
+/* Another run of this case waits until all processes of this one have ended. */
 static void one_at_a_time(void)
 {
 	int fd = (int)must(open("/proc/self/exe", O_RDONLY), "open", "/proc/self/exe");
@@ -80,8 +79,7 @@ static void one_at_a_time(void)
 	must(flock(fd, LOCK_EX), "lock", "/proc/self/exe");
 }
 
-/* Without rpcbind, of which there is one for all network namespaces if it is to be found in
- * /run. */
+/* Hides rpcbind: its socket in /run would serve all network namespaces. */
 static pid_t start_server(void)
 {
 	one_at_a_time();
@@ -108,7 +106,7 @@ static void ask(int fd, uint32_t number)
 	const uint32_t question[WORDS] = {
 		htonl(LAST_FRAGMENT | (uint32_t)((WORDS - 1) * sizeof(uint32_t))), htonl(number),
 		htonl(CALL), htonl(RPC_VERSION), htonl(NFS_PROGRAM), htonl(NFS_VERSION),
-		htonl(NULL_PROCEDURE),  /* and no credentials */
+		htonl(NULL_PROCEDURE),  /* no credentials */
 	};
 	uint32_t answered;
 
@@ -127,7 +125,7 @@ static void ask(int fd, uint32_t number)
 		cannot_because("receive from", "the NFS server", "not the answer");
 }
 
-/* When the thread has ended, all that it did is counted. */
+/* Waits for the end of the thread: all that it moved is counted then. */
 static void ask_server(void *context)
 {
 	pid_t server = *(pid_t *)context;
@@ -135,7 +133,7 @@ static void ask_server(void *context)
 	int fd = open_socket(SOCK_STREAM, 0, "TCP");
 
 	loopback(&address);
-	address.v4.sin_port = htons(NFS_PORT);          /* at the same place for IPv6 */
+	address.v4.sin_port = htons(NFS_PORT);          /* at the same offset for IPv6 */
 	must(connect(fd, &address.any, address_size(&address)), "connect to", "the NFS server");
 	for (uint32_t i = 0; i < asked(options.count, QUESTIONS); i++)
 		ask(fd, i);

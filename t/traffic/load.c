@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Amounts and rates: much at once, evenly, in bursts, many small ones. */
+/* Amounts and rates: bulk, steady, bursty, and many small datagrams. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <inttypes.h>
@@ -31,7 +31,7 @@ void tcp_down(void)
 				     .sending = standard_up, .receive = by_recv, .reverse = true });
 }
 
-/* steady, bursty: what is due at the end of a step is sent in it */
+/* steady, bursty: each step sends what is due at its end */
 
 static uint64_t steps_asked(void)
 {
@@ -78,7 +78,7 @@ static ssize_t by_logged_send(int fd, size_t size)
 	return result;
 }
 
-static volatile sig_atomic_t ended;     /* by SIGTERM: the account is of what was sent until then */
+static volatile sig_atomic_t ended;     /* by SIGTERM; the account has what was sent until then */
 
 static void end_early(int signal)
 {
@@ -128,7 +128,7 @@ void load_bursty(void)
 				     .sending = send_in_bursts, .receive = by_recv });
 }
 
-/* bulk: each sender has its receiver */
+/* bulk: each sender has its own receiver */
 
 static size_t connections_asked(size_t otherwise)
 {

@@ -13,7 +13,7 @@ enum { WRONG_USAGE = 2 };
 
 static const struct test {
 	const char *name;
-	const char *families;    /* that -4 and -6 choose from; - for none */
+	const char *families;    /* "46", "4" or "6": -4 and -6 can select these; "-": none */
 	const char *help;
 	void (*run)(void);
 	enum agreement agreement;

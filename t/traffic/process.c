@@ -32,9 +32,9 @@ struct account {
 };
 
 /*
- * `news` is a pipe that each process has the writing end of until it is done: the end of
- * file says that all are done, a byte is the exit status of one that failed.  `hold` is
- * one that nobody writes to, whose end lets go those that linger.
+ * Each process holds the writing end of the pipe `news` until it is done: the end of file says
+ * that all are done, and a byte is the exit status of a process that failed.  Nothing is written
+ * to the pipe `hold`; its end of file ends the lingering processes.
  */
 static struct shared {
 	struct options options;
@@ -45,7 +45,7 @@ static struct shared {
 	struct account accounts[MAX_ACCOUNTS];
 } *shared;
 
-static int memory = -1;             /* the descriptor of it */
+static int memory = -1;             /* the descriptor of `shared` */
 static struct account *self;        /* NULL in the first process */
 
 struct options options;
@@ -53,12 +53,12 @@ char buffer[BUFFER_SIZE] __attribute__((aligned(4096)));
 
 /* Failures */
 
-/* Whoever fails after another is a consequence, and quiet. */
+/* Only the first failure has a message: later ones are its consequences. */
 static bool first_to_fail(void)
 {
 	if (!shared || !__atomic_exchange_n(&shared->failed, true, __ATOMIC_SEQ_CST))
 		return true;
-	usleep(200000); /* the end of this one would end the first before it spoke */
+	usleep(200000); /* the end of this process could end the first before it has written */
 	return false;
 }
 
@@ -148,7 +148,7 @@ static void map_memory(void)
 	}
 }
 
-/* A file in memory, not an anonymous mapping, since an exec must not lose it. */
+/* A file in memory, not an anonymous mapping, which exec would drop. */
 void processes_open(void)
 {
 	memory = (int)must(memfd_create("accounts", 0), "create", "memory for the accounts");
@@ -163,12 +163,12 @@ void processes_open(void)
 
 static void become(struct account *account, const char *name)
 {
-	if (!self) {                     /* a process of the first one, which has these */
+	if (!self) {                     /* only children of the first process have these ends */
 		close(shared->news[0]);
 		close(shared->hold[1]);
 	}
 	self = account;
-	/* whatever happens to the first process, none stays behind */
+	/* end with the first process, however it ends */
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "ask for", "a signal when the parent ends");
 	must(prctl(PR_SET_NAME, name), "set", "the name of a process");
 	limit_time();
@@ -240,7 +240,7 @@ void finish(void)
 	_exit(EXIT_SUCCESS);
 }
 
-/* Ends with the status of the process that failed; returns when there is none left. */
+/* Ends with the status of a process that failed; returns when all have ended. */
 static void read_news(void)
 {
 	char status;

@@ -62,7 +62,7 @@ void set_option(int fd, int level, int option, int value, const char *name)
 	needs(setsockopt(fd, level, option, &value, sizeof(value)), "set", name);
 }
 
-/* Beyond what net.core allows, where we may. */
+/* Exceeds the limit in net.core if privileged. */
 void set_buffer(int fd, int option, int size)
 {
 	int force = option == SO_RCVBUF ? SO_RCVBUFFORCE : SO_SNDBUFFORCE;
@@ -244,7 +244,7 @@ ssize_t by_recvmsg(int fd, size_t size)
 	return received(recvmsg(fd, &message, 0));
 }
 
-/* The part of the buffer that each message has; none is empty. */
+/* A message for each part of the buffer that is not empty. */
 static unsigned make_messages(struct mmsghdr messages[PARTS], struct iovec parts[PARTS],
 			      size_t size)
 {
@@ -294,7 +294,7 @@ ssize_t by_sendfile(int fd, size_t size)
 	return sent_in_parts(sendfile(fd, file, &offset, size));
 }
 
-/* What goes into the pipe comes out in the same call, as far as the socket takes it. */
+/* Fills the pipe, and empties it to the socket as far as the socket accepts. */
 ssize_t by_splice_in(int fd, size_t size)
 {
 	static int pipes[2] = { -1, -1 };
@@ -417,7 +417,7 @@ void receive_until(int fd, int over, call receive)
 	struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = over, .events = POLLIN } };
 
 	for (;;) {
-		/* once the gate is open, wait for what may still be on its way */
+		/* once the gate is open, wait for data in flight */
 		bool closing = fds[1].revents & POLLIN;
 
 		if (poll(fds, closing ? 1 : 2, closing ? QUIET_MS : -1) == 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TCP, and what is built on it, by each call there is. */
+/* TCP and protocols on top of it, by every system call. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -104,9 +104,9 @@ void tcp_splice_out(void)
 				     .receive = by_splice_out });
 }
 
-static uint32_t to_complete;    /* sends by MSG_ZEROCOPY that no completion came for yet */
+static uint32_t to_complete;    /* sends by MSG_ZEROCOPY without a completion yet */
 
-/* What the error queue holds is told by control messages; it is no traffic. */
+/* The error queue has completions, as control messages; they are no traffic. */
 static void read_completions(int fd)
 {
 	char control[256];
@@ -166,17 +166,17 @@ void tcp_zerocopy_send(void)
 }
 
 /*
- * TCP_ZEROCOPY_RECEIVE maps whole pages that begin where a page of the process begins.
- * Loopback copies what was sent by MSG_ZEROCOPY into new pages, from the start of each
- * segment on; so that pages are mapped if segments are multiples of a page.
+ * TCP_ZEROCOPY_RECEIVE maps whole, aligned pages.  Loopback copies data sent by MSG_ZEROCOPY into
+ * new pages, from the start of each segment.  So pages are mapped if the segment size is a
+ * multiple of the page size.
  */
 enum { PAGE = 4096, TIMESTAMPS = 12, SEGMENT = 7 * PAGE, MAPPED = 64 * PAGE, COPIED = 1500 };
 
-/* Linux 5.10 fills it up to `error`. */
+/* Linux 5.10 fills it in up to `error`. */
 struct zerocopy_receive {
 	uint64_t address;
 	uint32_t length;
-	uint32_t skip;           /* bytes to receive otherwise before pages can be mapped */
+	uint32_t skip;           /* bytes to receive by another call before pages can be mapped */
 	uint32_t queued;
 	int32_t error;
 	uint64_t copy_address;
@@ -193,7 +193,7 @@ static void segments_of_pages(int listener)
 	set_option(listener, IPPROTO_TCP, TCP_MAXSEG, SEGMENT + TIMESTAMPS, "TCP_MAXSEG");
 }
 
-/* One call; returns what it moved, mapped and copied, or -1. */
+/* One call.  Returns the bytes mapped and copied, or -1. */
 static ssize_t map_received(int fd, void *pages, struct zerocopy_receive *request)
 {
 	socklen_t size = sizeof(*request);
@@ -287,7 +287,7 @@ void tcp_trunc(void)
 
 static int gate;
 
-/* The receiver does not begin before the sender has met a full buffer. */
+/* The receiver waits until the sender has met a full buffer. */
 static void send_without_waiting(int fd)
 {
 	unsigned shorter = 0, refused = 0;
@@ -361,8 +361,8 @@ void tcp_epipe(void)
 	run_stream(&(struct stream){ .sending = send_to_nobody, .receiving = receive_and_close });
 }
 
-/* Urgent data: each round is some bytes and an urgent one.  Out of line, the next round
- * begins when the byte was received, for there is room for one. */
+/* Urgent data: each round sends some bytes and an urgent one.  Out of line, the kernel keeps one
+ * urgent byte, so the next round waits until it has been received. */
 
 static int turn = -1;
 
@@ -416,7 +416,7 @@ void tcp_oob_inline(void)
 				     .receive = by_recv });
 }
 
-/* Fast open: both ends without a cookie, as only an own namespace allows them */
+/* Fast open: without a cookie at both ends, which needs a network namespace with its own settings */
 
 static size_t in_syn;
 

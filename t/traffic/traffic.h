@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A generator of traffic whose amount is known exactly, to hold netmon against.
+ * A generator of exactly known traffic, to compare netmon with.
  *
- * A case is a function that starts the processes which take part, each with start().
- * Such a process has an account, in memory that all share; it adds to it what its calls
- * returned, by sent() and received(), and nothing else: what a case set out to move is
- * never in it.  When all processes are done, the first one, which moves no bytes
- * itself, prints the accounts.
+ * A case is a function that starts its processes by start().  Each process has an account in
+ * shared memory, to which sent() and received() add what its calls returned, and not what the case
+ * planned to move.  When all processes are done, the first one, which moves no bytes itself, prints
+ * the accounts.
  *
- * Whatever fails ends all of it with a message: must(), needs(), cannot().
+ * Any failure ends all processes with a message: must(), needs(), cannot().
  */
 #ifndef TRAFFIC_H
 #define TRAFFIC_H
@@ -20,7 +19,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/* The command line.  0 where an option was not given: a case has its own defaults. */
+/* The command line.  0 if an option is missing: each case has its own defaults. */
 struct options {
 	int family;              /* AF_INET or AF_INET6 */
 	bool linger;             /* stay alive when done */
@@ -30,7 +29,7 @@ struct options {
 	double seconds;
 	uint64_t processes;
 	uint64_t connections;
-	char log[256];           /* name of a file; empty: none */
+	char log[256];           /* file name; empty: none */
 };
 
 extern struct options options;
@@ -41,7 +40,7 @@ enum {
 	DATAGRAM_MOST = 1400,
 	KIB_64 = 64 << 10,
 	RECEIVE_BUFFER = 32 << 20,
-	PARTS = 8,               /* of a call that takes several buffers, or messages */
+	PARTS = 8,               /* buffers or messages of one call */
 };
 
 static inline uint64_t asked(uint64_t option, uint64_t otherwise)
@@ -59,73 +58,72 @@ static inline double seconds_asked(double otherwise)
 	return options.seconds > 0 ? options.seconds : otherwise;
 }
 
-/* What all parts send from and receive to; its contents mean nothing. */
+/* All calls send from it and receive to it; its contents do not matter. */
 enum { BUFFER_SIZE = 1 << 18 };
 extern char buffer[BUFFER_SIZE];
 
-/* Sizes of calls: irregular ones from 1 to `most`, the same in each run; and never more
- * than is left. */
+/* Irregular sizes of calls, from 1 to `most`, the same in each run; limited to what is left. */
 size_t odd_size(unsigned call, size_t most);
 size_t at_most(uint64_t left, size_t most);
 
-/* Processes: traffic-process.c */
+/* Processes: process.c */
 
 /* End with `traffic: cannot VERB OBJECT: REASON`; the reason is errno, or as given. */
 void cannot(const char *verb, const char *object) __attribute__((noreturn));
 void cannot_because(const char *verb, const char *object, const char *reason)
 	__attribute__((noreturn));
 
-/* End with status 77, saying that the kernel lacks the feature. */
+/* End with status 77 and a message that the kernel lacks the feature. */
 void missing(const char *feature) __attribute__((noreturn));
 
-/* Returns the result of a call, which has failed where it is negative. */
+/* Returns the result of a call; a negative one ends the run with a message. */
 ssize_t must(ssize_t result, const char *verb, const char *object);
 
-/* The same for a call that fails where the kernel lacks a feature. */
+/* The same for a call that fails if the kernel lacks the feature. */
 ssize_t needs(ssize_t result, const char *verb, const char *feature);
 
-/* Make the memory for the accounts, and what the processes tell the first one through. */
+/* Make the shared memory, and the pipes between the first process and the others. */
 void processes_open(void);
 
 /* Starts a process with its own account that calls run(context) and ends; `name`, of at
  * most 15 characters, is its name.  Returns its pid.  A process may start others. */
 pid_t start(const char *name, void (*run)(void *), void *context);
 
-/* Tell a process that was just started that --linger is not for it. */
+/* Exempts the process that was just started from --linger. */
 void never_linger(void);
 
 /* Goes on as the process with account `index` after an exec; `memory` is its descriptor. */
 void continue_process(int memory, unsigned index);
 void process_id(int *memory, unsigned *index);
 
-/* The process is not to be in the account, and ends; it has moved nothing. */
+/* Ends the process, which has moved nothing, without an account. */
 void withdraw(void) __attribute__((noreturn));
 
-/* The account is complete: end the process, or linger. */
+/* The account is complete: ends the process, or lingers. */
 void finish(void) __attribute__((noreturn));
 
-/* Waits until all processes are done; if one of them failed, ends with its status. */
+/* Waits until all processes are done; if a process fails, ends with its status. */
 void processes_wait(const char *what);
 
-/* Waits until the gate was opened `count` times; if a process fails meanwhile, as above. */
+/* Waits until the gate was opened `count` times; if a process fails, ends with its status. */
 void first_wait(int gate, uint64_t count);
 
 /* Prints the pids of the processes so far, a line each. */
 void pids_print(void);
 
 enum agreement {
-	SAME,                    /* what was received is what was sent */
-	NOT_MORE,                /* not more was received than was sent: datagrams get lost */
-	FREE,                    /* the kernel adds to it */
+	SAME,                    /* all that was sent was received */
+	NOT_MORE,                /* datagrams can be lost, so less may be received than sent */
+	FREE,                    /* no relation: the kernel adds bytes */
 };
 
-/* Prints the accounts.  Returns false where they do not agree. */
+/* Prints the accounts.  Returns false if they do not agree. */
 bool accounts_print(enum agreement agreement);
 
-/* Lets those go that linger, and waits for all processes to end. */
+/* Ends the lingering processes, and waits for all processes. */
 void processes_release(void);
 
-/* How long the case may take, in all. */
+/* Limits the time of the whole case. */
 void limit_time(void);
 void no_limit(void);
 
@@ -133,19 +131,19 @@ void no_limit(void);
 ssize_t sent(ssize_t result);
 ssize_t received(ssize_t result);
 
-/* The same for a call that may be several at the socket. */
+/* The same for a system call that can make several calls at the socket. */
 ssize_t sent_in_parts(ssize_t result);
 
-/* The same for sendmmsg() and recvmmsg(): each message is a call.  Return the bytes in
- * all, or -1. */
+/* The same for sendmmsg() and recvmmsg(), where each message is a call.  Return the total bytes,
+ * or -1. */
 ssize_t sent_messages(const struct mmsghdr *messages, int count);
 ssize_t received_messages(const struct mmsghdr *messages, int count);
 
-/* An account for a thread of the kernel's, whose only peer is the process that calls this: it
- * has moved what this one has, the other way round, in a number of calls that is not known. */
+/* An account for a kernel thread whose only peer is the calling process: it has received what the
+ * process has sent, and the reverse, in an unknown number of calls. */
 void account_of_peer(pid_t pid, const char *name);
 
-/* Gates keep processes waiting until one opens them; they stay open. */
+/* Processes wait at a gate until a process opens it; it stays open. */
 int gate_new(void);
 void gate_open(int gate);
 void gate_wait(int gate);
@@ -163,7 +161,7 @@ void sleep_until(uint64_t time);
 void pace_start(struct pace *pace, uint64_t step);
 void pace_step(struct pace *pace);
 
-/* Sockets: traffic-socket.c */
+/* Sockets: socket.c */
 
 union address {
 	struct sockaddr any;
@@ -173,7 +171,7 @@ union address {
 
 socklen_t address_size(const union address *address);
 void loopback(union address *address);          /* port 0 */
-void use_mapped(void);                          /* it is ::ffff:127.0.0.1 from now on */
+void use_mapped(void);                          /* loopback() gives ::ffff:127.0.0.1 from now on */
 void own_address(int fd, union address *address);
 
 int open_socket(int type, int protocol, const char *feature);
@@ -182,20 +180,19 @@ void set_buffer(int fd, int option, int size);
 void bind_loopback(int fd);
 int listening(int protocol, const char *feature);
 int accepted(int listener);
-int connected(int listener);                    /* to it, the same protocol */
+int connected(int listener);                    /* a socket connected to the listener, of the same protocol */
 int socket_like(int other);
 int datagram_receiver(void);                    /* bound, UDP, with a large buffer */
 int datagram_socket(void);
 void connect_to(int fd, int receiver);
-void many_files(void);                          /* as many descriptors as are allowed */
+void many_files(void);                          /* raises the limit of descriptors */
 
-/* All later sockets of this process and those it starts are in a new network namespace,
- * whose loopback interface is up. */
+/* Moves this process, and those that it starts, to a new network namespace with loopback up. */
 void own_network(void);
 void write_setting(const char *path, const char *value, const char *feature);
 
-/* One call on a socket that sends or receives up to `size` bytes and keeps account;
- * returns what it moved, or -1. */
+/* Sends or receives up to `size` bytes by one call, and adds them to the account.  Returns the
+ * bytes moved, or -1. */
 typedef ssize_t (*call)(int fd, size_t size);
 
 extern union address peer;
@@ -211,7 +208,7 @@ ssize_t by_sendfile(int fd, size_t size);
 ssize_t by_splice_in(int fd, size_t size);
 ssize_t by_splice_out(int fd, size_t size);
 
-/* The start of the buffer in PARTS parts; those of a size below that may be empty. */
+/* Divides the start of the buffer into PARTS parts; if `size` is less than PARTS, some are empty. */
 void cut(struct iovec parts[PARTS], size_t size);
 ssize_t receive_messages(int fd, int flags);   /* by recvmmsg() */
 
@@ -219,12 +216,12 @@ void send_all(int fd, call send, uint64_t bytes, size_t most);   /* in odd sizes
 void send_even(int fd, call send, uint64_t bytes, size_t size);  /* in equal sizes */
 void receive_all(int fd, call receive);                          /* to the end */
 
-/* A stream from one process to another: what differs between the cases. */
+/* A stream from one process to another; the members are what cases vary. */
 struct stream {
-	const char *sender;      /* names of the processes, tcp-send and tcp-recv where NULL */
+	const char *sender;      /* names of the processes; NULL: tcp-send and tcp-recv */
 	const char *receiver;
 	int protocol;
-	const char *feature;     /* that the protocol is */
+	const char *feature;     /* the protocol, if a kernel can lack it */
 	bool reverse;            /* the listening side sends */
 	bool own_pids;           /* the connecting side is in a new pid namespace */
 	bool even;               /* calls of exactly `most` bytes */
@@ -234,7 +231,7 @@ struct stream {
 	int (*connect)(int listener);   /* instead of connected() */
 	void (*listener)(int fd);   /* prepares the listening socket, */
 	void (*ready)(int fd);      /* each end of the connection, */
-	void (*sending)(int fd);    /* or is all that the sender does */
+	void (*sending)(int fd);    /* or replaces the sends */
 	void (*receiving)(int fd);
 	void (*sent)(int fd);       /* after the last send */
 };
@@ -243,25 +240,25 @@ void run_stream(const struct stream *stream);
 
 /* Datagrams from one process to another. */
 struct datagrams {
-	const char *sender;      /* udp-send and udp-recv where NULL */
+	const char *sender;      /* NULL: udp-send and udp-recv */
 	const char *receiver;
 	bool connect;            /* the sender's socket */
-	size_t most;             /* bytes of one; 0: DATAGRAM_MOST */
-	call send;               /* on a socket that is connected, or to `peer` */
+	size_t most;             /* bytes of one datagram; 0: DATAGRAM_MOST */
+	call send;               /* on a connected socket, or to `peer` */
 	call receive;            /* must not wait */
 	void (*sending)(int fd);
 	void (*prepare)(int fd); /* the receiving socket */
-	int type;                /* SOCK_DGRAM where 0 */
+	int type;                /* 0: SOCK_DGRAM */
 	int protocol;
-	const char *feature;     /* that the protocol is */
+	const char *feature;     /* the protocol, if a kernel can lack it */
 };
 
 void run_datagrams(const struct datagrams *datagrams);
 
-/* Receives until the gate is open and nothing comes any more. */
+/* Receives until the gate is open and nothing more arrives. */
 void receive_until(int fd, int over, call receive);
 
-/* The cases: the table in traffic.c says what they do. */
+/* The cases; the table in main.c describes them. */
 void tcp_up(void), tcp_down(void);
 void tcp_rw(void), tcp_iov(void), tcp_send(void), tcp_msg(void), tcp_mmsg(void);
 void tcp_mapped(void), tcp_sendfile(void), tcp_splice_in(void), tcp_splice_out(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* UDP by each call there is. */
+/* UDP by every system call. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <net/if.h>
@@ -107,7 +107,7 @@ void udp_gro(void)
 					   .most = 50021 });
 }
 
-/* Each round is a datagram of four calls. */
+/* Each round sends one datagram by four calls. */
 static void send_corked(int fd)
 {
 	unsigned step = 0;
@@ -132,7 +132,7 @@ void udp_cork(void)
 					   .receive = by_recv_now });
 }
 
-/* Receives that take another amount than was sent */
+/* Receives that return another amount than was sent */
 
 static ssize_t by_peek_and_recv(int fd, size_t size)
 {
@@ -141,7 +141,7 @@ static ssize_t by_peek_and_recv(int fd, size_t size)
 	return by_recv_now(fd, size);
 }
 
-/* By turns with MSG_TRUNC, which returns the datagram's length. */
+/* Every second call has MSG_TRUNC, and returns the datagram's length. */
 static ssize_t by_short_buffer(int fd, size_t size)
 {
 	static unsigned turn;
@@ -250,7 +250,7 @@ static void send_to_group(void *context)
 	gate_open(group->over);
 }
 
-/* IPv6 has no multicast route on loopback, so that one is added, in a namespace. */
+/* IPv6 has no multicast route on loopback: adds one, in a namespace. */
 static void add_multicast_route(void)
 {
 	struct in6_rtmsg route = { .rtmsg_dst = { .s6_addr = { 0xff } }, .rtmsg_dst_len = 8,
@@ -273,15 +273,15 @@ void udp_multicast(void)
 	choose_group(&group.address);
 	for (int i = 0; i < 2; i++) {
 		group.fd = join_group(&group.address);
-		own_address(group.fd, &group.address);      /* the second takes its port */
+		own_address(group.fd, &group.address);      /* the second member binds the same port */
 		start("mcast-recv", member_receive, &group);
 	}
 	start("mcast-send", send_to_group, &group);
 }
 
-/* refused: a datagram that nobody takes fails the next call */
+/* refused: after a datagram to a closed port, the next call fails */
 
-/* Returns whether it was refused, for the one before it. */
+/* Sends; returns true if the call failed because the datagram before was refused. */
 static bool refused(int fd, size_t size)
 {
 	if (by_send(fd, size) >= 0)
@@ -291,7 +291,7 @@ static bool refused(int fd, size_t size)
 	return true;
 }
 
-/* On a busy machine the answer to one may come after the last one has been sent. */
+/* On a busy machine, the ICMP error might come only after the last datagram. */
 static void send_refused(void *context)
 {
 	int fd = datagram_socket();
@@ -313,7 +313,7 @@ void udp_refused(void)
 {
 	int receiver;
 
-	own_network(); /* where nobody else gets the port */
+	own_network(); /* no other program can get the port there */
 	receiver = datagram_receiver();
 	own_address(receiver, &peer);
 	close(receiver);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* io_uring, by its bare system calls; each request is waited for before the next. */
+/* io_uring, by its bare system calls; one request at a time. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -15,9 +15,9 @@ enum { ENTRIES = 8, IDLE_MS = 5 };
 
 static struct ring {
 	int fd;                  /* -1: not yet open */
-	bool polled;             /* a thread of the kernel takes what is submitted */
+	bool polled;             /* a kernel thread polls for submissions */
 	uint8_t flags;           /* of each request */
-	unsigned notifications;  /* on their way */
+	unsigned notifications;  /* still to come */
 	unsigned *sq_tail, *sq_mask, *sq_array, *sq_flags;
 	unsigned *cq_head, *cq_tail, *cq_mask;
 	struct io_uring_sqe *sqes;
@@ -34,7 +34,7 @@ static void *map_ring(size_t size, off_t offset)
 	return mapping;
 }
 
-/* With the socket as registered file 0: Linux 5.10 polls only such. */
+/* Registers the socket as file 0: with polling, Linux 5.10 accepts registered files only. */
 static void register_file(int fd)
 {
 	must(syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_FILES, &fd, 1), "register",
@@ -67,7 +67,7 @@ static void open_ring(int fd)
 	register_file(fd);
 }
 
-/* Hands over the requests that were put into the ring, and waits for a completion. */
+/* Submits the requests in the ring, and waits for a completion. */
 static void enter(unsigned submitted)
 {
 	unsigned flags = IORING_ENTER_GETEVENTS;
@@ -92,8 +92,8 @@ static void submit(const struct io_uring_sqe *request)
 	enter(1);
 }
 
-/* Takes the next completion; one that only says that a buffer is free again is counted
- * off, and not the answer. */
+/* Returns the result of the next completion.  Notifications, which only say that a buffer is free
+ * again, are counted and skipped. */
 static ssize_t answer(void)
 {
 	for (;;) {
@@ -116,7 +116,7 @@ static ssize_t answer(void)
 	}
 }
 
-/* Makes a request on the socket; as a system call would, returns -1 with errno. */
+/* Makes a request on the socket.  Like a system call, returns -1 and sets errno on failure. */
 static ssize_t request(int fd, unsigned char operation, void *data, size_t size, unsigned flags)
 {
 	struct io_uring_sqe sqe = {

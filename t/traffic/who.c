@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Whose traffic it is: processes that begin, end, and change while they send. */
+/* Which process the traffic is charged to: processes start, end, and change while they send. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -24,11 +24,11 @@ static uint64_t second_half(void)
 	return bytes_asked() - first_half();
 }
 
-/* What receives from many. */
+/* A receiver for many senders. */
 struct sink {
 	int receiver;
-	int over;                /* opened when no more will come */
-	int sent;                /* opened by each that has sent */
+	int over;                /* a gate, opened when all have sent */
+	int sent;                /* a gate, opened by each sender when it has sent */
 	uint64_t count;          /* of senders */
 };
 
@@ -66,7 +66,7 @@ void who_rename(void)
 				     .sending = send_under_two_names, .receive = by_recv });
 }
 
-/* exec: the name afterwards is the program's file name */
+/* exec: the process's new name is the program's file name */
 
 static void send_and_exec(int fd)
 {
@@ -235,7 +235,7 @@ static void short_send(void *context)
 	sleep_until(now() + LIFE_MS * MILLISECOND);
 }
 
-/* Not all at once, unless they are to live on. */
+/* At most AT_ONCE at a time, except with --linger. */
 static void run_short(struct sink *sink)
 {
 	for (uint64_t i = 0; i < sink->count; i++) {
@@ -265,8 +265,8 @@ void who_short_tcp(void)
 	run_short(&sink);
 }
 
-/* churn: as many as can be, one after the other, for tables to be filled with the dead.  They
- * borrow their parent's memory, and only the receiver has an account. */
+/* churn: as many processes as possible, one after the other, to fill tables with ended processes.
+ * They share their parent's memory (vfork), and only the receiver has an account. */
 
 static void churn(void *context)
 {
@@ -331,7 +331,7 @@ void who_fork(void)
 				     .sending = send_with_child, .receive = by_recv });
 }
 
-/* fork-then: first one, then the other */
+/* fork-then: first the process sends, then its child */
 
 static int childs_turn;
 

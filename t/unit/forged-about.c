@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* t/forged-about SEED - reads the bytes of a pin's map_about, as bpftool writes them ("0x1f"), changes some
- * at random that a reader of the same build believes, and writes them as bpftool takes them. */
+/* t/forged-about SEED - reads the bytes of a pin's map_about as bpftool writes them ("0x1f"), changes some
+ * at random, and writes them for bpftool.  It keeps the bytes that identify the build. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>

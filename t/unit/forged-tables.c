@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads tables that no kernel has written: whatever is in them, table.h must come to an end, touch no
- * memory but its own and name no process or row that there is not.
+ * Reads tables with forged contents: table.h must return, access only its own memory, and report
+ * only processes and rows that exist.
  *
- *     forged-tables [SEED [RUNS]]     exit status 0 where all is well
+ *     forged-tables [SEED [RUNS]]     exit status 0 if all is well
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static __u64 number(void)
 	return state;
 }
 
-/* Small numbers are found more often, and the largest. */
+/* Small numbers and the largest are more likely to find faults. */
 static __u64 odd_number(void)
 {
 	switch (number() % 4) {
@@ -38,7 +38,7 @@ static __u64 odd_number(void)
 	}
 }
 
-/* A file instead of a map, as long as the map would be in whole pages. */
+/* A file instead of a map, of the map's size in whole pages. */
 static int make_map(size_t size, char **bytes)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -60,7 +60,7 @@ struct forged {
 	size_t element, count;
 };
 
-/* Some elements of some tables, words and bytes. */
+/* Changes words and bytes of some elements of some tables. */
 static void forge(const struct forged *tables, size_t count)
 {
 	for (int i = 0; i < 400; i++) {

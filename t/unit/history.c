@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of history.h, in the Test Anything Protocol: each edge by hand, then random
- * sequences of ticks against a model that keeps every tick and knows no ring.
+ * Tests of history.h, in the Test Anything Protocol: each edge case by hand, then random sequences
+ * of ticks against a model that keeps every tick.
  *
  *     history [SEED]     exit status 0 if all is well, 1 if a check failed
  *
- * The seed is fixed, so that a failure comes back; another one searches elsewhere.
+ * The default seed is fixed, so that a failure can be repeated.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 
 enum { MAX_FOUND = 512 };
 
-/* What history_changes() found, in its order. */
+/* The changes that history_changes() found, in its order. */
 struct found {
 	size_t count;
 	struct change changes[MAX_FOUND];
@@ -39,7 +39,7 @@ static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
 
 #define CHECK(got, wanted) check_at(__LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
 
-/* Where going on would only crash. */
+/* For failures after which the test would crash. */
 #define REQUIRE(condition)                                                                  \
 	do {                                                                                \
 		if (!(condition)) {                                                         \
@@ -48,7 +48,7 @@ static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
 		}                                                                           \
 	} while (0)
 
-/* The ticks of a test, as they were put: each ring gets all of them, whatever its capacity. */
+/* The script: the ticks of a test.  Each ring gets all of them, whatever its capacity. */
 enum { MAX_TICKS = 80, MAX_PUT = 256 };
 
 static struct {
@@ -112,7 +112,7 @@ static struct history *ring(size_t capacity)
 	return history;
 }
 
-/* Counters that differ from each other, so that none can stand in for another. */
+/* All counters differ, so that a swap shows. */
 static struct netmon_counters counters_of(uint64_t rx_bytes)
 {
 	return (struct netmon_counters){ rx_bytes, 2 * rx_bytes, 3 * rx_bytes, 5 * rx_bytes };
@@ -151,7 +151,7 @@ static const struct found *changes_in(const struct history *history)
 	return &found;
 }
 
-/* Of the script, by a ring of so many intervals. */
+/* Runs the script on a ring of that many intervals. */
 static const struct found *changes(size_t window)
 {
 	struct history *history = ring(window + 1);
@@ -176,7 +176,7 @@ static void check_counters(int line, const char *what, const struct netmon_count
 #undef FIELD
 }
 
-/* That the index-th change is of that process, and how much its rx_bytes grew. */
+/* Checks the process of the index-th change, and the growth of its rx_bytes. */
 static void change_at(int line, const struct found *found, size_t index, uint32_t pid,
 		      uint64_t since, uint64_t interval, uint64_t window)
 {
@@ -202,7 +202,7 @@ static void capacity_none(void)
 	history_free(NULL);
 }
 
-/* A product that wraps must not come out as a small ring. */
+/* If the product of sizes wraps, the ring must not be small. */
 static void capacity_beyond_memory(void)
 {
 	size_t wrapping = SIZE_MAX / sizeof(struct tick) + 2;
@@ -371,7 +371,7 @@ static void appears(void)
 	CHANGE(found, 2, 9, 0, 40, 40);
 }
 
-/* What is gone is found only while it moved something in the window. */
+/* An entry that is gone is found as long as it has traffic in the window. */
 static void disappears(void)
 {
 	const struct found *found;
@@ -439,7 +439,7 @@ static void reused_pid(void)
 	tick(1);
 	put(5, 1000, 100);
 	tick(2);
-	put(5, 2000, 130); /* another process, with more than the one before */
+	put(5, 2000, 130); /* another process, with larger counters than the last */
 	found = changes(1);
 	CHECK(found->count, 1);
 	CHANGE(found, 0, 5, 2000, 130, 130);
@@ -491,7 +491,7 @@ static void largest_counter(void)
 	CHECK(changes(2)->count, 0);
 }
 
-/* Growth of 2^64 in all leaves 0: the entry moved something all the same, until that expires. */
+/* A total growth of 2^64 wraps to 0, but the entry has traffic until that expires. */
 static void sum_that_wraps(void)
 {
 	struct entry entry = { .id = 1, .total = { UINT64_MAX, 0, 0, 0 } };
@@ -528,7 +528,7 @@ static void unequal_times(void)
 	history_free(history);
 }
 
-/* Nor longer than what the ring has yet. */
+/* A window is not longer than what the ring has so far. */
 static void window_longer_than_ring(void)
 {
 	static const size_t windows[] = { 2, 3, 100, SIZE_MAX - 1, SIZE_MAX };
@@ -569,7 +569,7 @@ static void order_of_entries(void)
 		CHECK(found->changes[i].entry->id, ordered[i]);
 }
 
-/* The ring keeps its own copy, the name and its last byte too; a newer tick renews it. */
+/* The ring keeps its own copy, with the name up to its last byte; a newer tick updates it. */
 static void entry_is_copied(void)
 {
 	struct entry entry = { .id = 4, .pid = 3, .total = { 1, 2, 3, 4 } };
@@ -588,14 +588,14 @@ static void entry_is_copied(void)
 	memcpy(entry.comm, "fedcba9876543210", COMM_LEN);
 	tick(2);
 	put_entry(&entry);
-	tick(3); /* gone, with what was last known of it */
+	tick(3); /* gone; the ring keeps its last state */
 	kept = changes(3)->changes[0].entry;
 	CHECK(memcmp(kept->comm, "fedcba9876543210", COMM_LEN), 0);
 	CHECK(kept->total.tx_calls, 4);
 }
 
-/* How much a ring reads to complete a tick, when each tick has so many entries and as many others
- * have gone. */
+/* Returns how much a ring reads to complete a tick, if each tick has that many entries, and the same
+ * number of others has gone. */
 static uint64_t work_of_a_tick(size_t capacity, uint32_t entries)
 {
 	struct history *history = new_ring(capacity, SIZE_MAX);
@@ -618,7 +618,7 @@ static uint64_t work_of_a_tick(size_t capacity, uint32_t entries)
 	return before;
 }
 
-/* A tick costs what its entries cost, whatever the window. */
+/* The cost of a tick depends on its entries only, not on the window. */
 static void work_by_window(void)
 {
 	for (uint32_t entries = 1; entries <= 1000; entries *= 10) {
@@ -630,7 +630,7 @@ static void work_by_window(void)
 	}
 }
 
-/* 40 bytes for each entry and tick in which it moved something, and none for the idle. */
+/* 40 bytes for each entry with traffic in a tick, none for idle entries. */
 static void bytes_by_window(void)
 {
 	struct history *history = new_ring(11, SIZE_MAX);
@@ -655,7 +655,7 @@ static void bytes_by_window(void)
 	history_free(history);
 }
 
-/* A ring that may not take more keeps fewer ticks, and its sums and its span are theirs. */
+/* At its memory limit, a ring keeps fewer ticks, and its sums and span cover only these. */
 static void bytes_at_most(void)
 {
 	struct history *history = new_ring(100, 40 * 25);
@@ -708,7 +708,7 @@ static void rates(void)
 	CHECK(throughput(18446744073, 3000000000), 6148914691); /* the last one whose product fits */
 	CHECK(throughput(18446744074, 3000000000), 6148914691);
 	CHECK(throughput(18446744075, 3000000000), 6148914692);
-	/* with no more digits than a double has */
+	/* no more digits than a double has */
 	CHECK(throughput((1ULL << 32) + 1, 1000000000), (1ULL << 32) + 1);
 	CHECK(throughput((1ULL << 53) + 1, 1000000000), (1ULL << 53) + 1);
 	CHECK(throughput((1ULL << 62) + 1, 1000000000), (1ULL << 62) + 1);
@@ -721,7 +721,7 @@ static void rates(void)
 
 static uint64_t random_state;
 
-/* xorshift64*: the same everywhere, as rand(3) is not. */
+/* xorshift64*: unlike rand(3), the same on all systems. */
 static uint64_t random_number(void)
 {
 	random_state ^= random_state >> 12;
@@ -735,8 +735,8 @@ static uint64_t below(uint64_t limit)
 	return random_number() % limit;
 }
 
-/* The rate is right where twice what it is off, in units of 1 / nanoseconds, is no more than
- * one such unit: checked by a product, not by another division. */
+/* The rate is right if its error is at most a half, checked by a product instead of another
+ * division. */
 static void random_rates(void)
 {
 	__extension__ typedef __int128 wide;
@@ -748,7 +748,7 @@ static void random_rates(void)
 		wide off;
 
 		if (exact / nanoseconds >= (wide)UINT64_MAX)
-			continue; /* no rate that there can be */
+			continue; /* impossible rate */
 		off = 2 * ((wide)throughput(amount, nanoseconds) * nanoseconds - exact);
 		if (off > -(wide)nanoseconds && off <= (wide)nanoseconds)
 			continue;
@@ -760,7 +760,7 @@ static void random_rates(void)
 	}
 }
 
-/* The model: a table of all ticks by all processes that there can be. */
+/* The model: a table of all ticks by all possible processes. */
 enum { MODEL_TICKS = 40, MODEL_KEYS = 12 };
 
 struct model {
@@ -793,8 +793,7 @@ static struct netmon_counters model_counters(const struct model *model, size_t k
 	};
 }
 
-/* One more tick for the model: each process is there or not, its counters grow, stand
- * still or start again. */
+/* Adds a tick to the model: each process is there or not, and its counters grow, stay or restart. */
 static void model_tick(struct model *model)
 {
 	size_t t = model->ticks++;
@@ -813,7 +812,7 @@ static void model_tick(struct model *model)
 	}
 }
 
-/* The same tick for the history, its processes in any order. */
+/* Adds the same tick to the history, with the processes in random order. */
 static void push_model_tick(struct history *history, const struct model *model)
 {
 	size_t t = model->ticks - 1, first = below(MODEL_KEYS);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of names.h, in the Test Anything Protocol: how often it asks whom, and what a report shows
- * until there is an answer.  The name service, and file handles, are this program's own; the tree
- * of cgroups is a directory below the one given.
+ * Tests of names.h, in the Test Anything Protocol: how often it asks the name service and the file
+ * system, and what a report shows until there is an answer.  This program replaces the name service
+ * and file handles; the cgroup tree is a directory below DIRECTORY.
  *
  *     names DIRECTORY    exit status 0 if all is well, 1 if a check failed
  */
@@ -50,7 +50,7 @@ static void check_text_at(int line, const char *what, const char *got, const cha
 #define CHECK(got, wanted) check_at(__LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
 #define CHECK_TEXT(got, wanted) check_text_at(__LINE__, #got, got, wanted)
 
-/* If going on would only crash. */
+/* For failures after which the test would crash. */
 #define REQUIRE(condition)                                                                  \
 	do {                                                                                \
 		if (!(condition)) {                                                         \
@@ -101,7 +101,7 @@ struct passwd *getpwuid(uid_t uid)
 	return uid == NAMELESS_UID || uid == BROKEN_UID ? NULL : &user;
 }
 
-/* The kernel's ring: removed cgroups, each of which is found once. */
+/* The kernel's ring of removed cgroups; each is read once. */
 static uint64_t gone_id;
 static const char *gone_path;
 
@@ -114,7 +114,7 @@ void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, c
 	gone_path = NULL;
 }
 
-/* Handles of this file system's inodes, if they are allowed. */
+/* File handles of this file system, unless they are forbidden. */
 static bool handles_allowed;
 static unsigned handles, directories;
 static const struct cgroup *handle_tree;
@@ -141,7 +141,7 @@ int open_by_handle_at(int mount, struct file_handle *handle, int flags)
 	return -1;
 }
 
-/* Each directory is where a mount begins: cgroup.c calls statx(2) so. */
+/* Every directory is a mount point, for statx(2) as cgroup.c calls it. */
 long syscall(long number, ...)
 {
 	long (*real)(long, ...);
@@ -260,8 +260,8 @@ static uint64_t now(void)
 	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 }
 
-/* A service that does not answer costs one report half of its interval, and no later one anything;
- * the text of a report is the same from its first row to its last. */
+/* A service that does not answer delays one report by half of its interval, and no later one.  A
+ * user has the same text in all rows of a report. */
 static void slow_service(void)
 {
 	uint64_t start;
@@ -299,7 +299,7 @@ static void slow_service(void)
 	end();
 }
 
-/* netmon ends although the service never answers. */
+/* netmon ends even if the service never answers. */
 static void end_while_waiting(void)
 {
 	begin(-1, SECOND / 100);
@@ -307,7 +307,7 @@ static void end_while_waiting(void)
 	CHECK_TEXT(user(FIRST_UID), "2000000000");
 	end();
 	open_service(true);
-	usleep(100000); /* the thread that was left behind frees what it has */
+	usleep(100000); /* the abandoned thread frees its memory */
 }
 
 /* Cgroups */
@@ -333,7 +333,7 @@ static const char *cgroup(uint64_t id)
 	return names.cgroup(names.context, id);
 }
 
-/* However many are gone: one walk a report, and none if all are known. */
+/* A report walks the tree once, however many cgroups are gone, and not if all are known. */
 static void one_walk(void)
 {
 	uint64_t a = make("a"), b = make("a/b"), later;
@@ -357,14 +357,14 @@ static void one_walk(void)
 	CHECK(directories, 7);
 	names_forget(cache);
 	unmake("later");
-	CHECK_TEXT(cgroup(later), "/later"); /* its path is still that */
+	CHECK_TEXT(cgroup(later), "/later"); /* its path has not changed */
 	CHECK(directories, 7);
 	end();
 	unmake("a/b");
 	unmake("a");
 }
 
-/* With handles each is opened once, and the tree never read. */
+/* With handles, each cgroup is opened once, and the tree is not read. */
 static void one_handle(void)
 {
 	uint64_t a = make("a"), deleted = make("a/x (deleted)");
@@ -417,7 +417,7 @@ static void removed(void)
 	handles_allowed = false;
 }
 
-/* Deeper than any path that a system call takes. */
+/* Deeper than the longest path of a system call (PATH_MAX). */
 static void deep(void)
 {
 	enum { DEPTH = 300 };

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Names of processes there and back, by readers that share no code with netmon.
+"""Reads back process names from netmon's formats, with code that is independent of netmon.
 
-    random-names.py make SEED           a fixture for t/replay: every byte, then random names
-    random-names.py check FIXTURE FMT   that standard input, written from the fixture in that
-                                 format with at least the columns pid and comm, is
-                                 text, and gives back each name of its last tick as
-                                 far as the format has it, and nothing else
+    random-names.py make SEED           writes a fixture for t/replay: every byte, then random names
+    random-names.py check FIXTURE FMT   checks standard input, written from the fixture in that
+                                 format with at least the columns pid and comm: it must
+                                 be text, and have each name of the last tick, as far
+                                 as the format can, and no others
 """
 import csv
 import io
@@ -19,7 +19,7 @@ LENGTH = 16  # of the kernel's names: netmon takes all of the field
 
 
 def random_name(rng):
-    """Random bytes, or those that formats mind, or UTF-8, whole or cut."""
+    """Random bytes, bytes that are special in formats, or UTF-8, complete or cut."""
     kind = rng.randrange(4)
     if kind == 0:
         name = bytes(rng.randrange(1, 256) for _ in range(LENGTH))
@@ -61,7 +61,7 @@ def last_tick(path):
 
 
 def from_table(rows):
-    """pid to name, and that every row has as many fields as the header."""
+    """Returns a dict of names by pid; checks that every row has as many fields as the header."""
     header, *rows = rows
     assert all(len(row) == len(header) for row in rows), 'rows of unequal length'
     pid, comm = header.index('pid'), header.index('comm')
@@ -71,7 +71,7 @@ def from_table(rows):
 
 
 def as_text(data):
-    """Valid UTF-8 (else this fails) without control characters but those that end lines and
+    """Decodes UTF-8; fails if it is invalid, or has control characters other than the ends of lines and
     fields."""
     text = data.decode('utf-8')
     assert text.endswith('\n'), 'no newline at the end'
@@ -117,10 +117,9 @@ def read_jsonl(data):
 
 
 def as_unicode(name):
-    """The name with U+FFFD for each byte that is in no character.
+    """Decodes the name, with U+FFFD for each invalid byte.
 
-    Not decode('utf-8', 'replace'): that has one for each run of bytes that begins like
-    a character.
+    decode('utf-8', 'replace') has one U+FFFD for a run of bytes that begins like a character.
     """
     text = ''
     while name:

@@ -2,11 +2,11 @@
 """Random command lines.
 
     random-options.py vectors REPLAY SEED COUNT
-        arguments that may or may not make sense: status 0
-        or 2, a message with 2 and only then, no crash
+        random arguments: the status must be 0 or 2,
+        with a message only for 2
     random-options.py numbers REPLAY SEED COUNT
-        numbers near the limits: taken where they are
-        numbers in range, refused where they are not
+        numbers near the limits: must be accepted in
+        range, and refused otherwise
 """
 import random
 import re
@@ -79,7 +79,7 @@ def some_number(rng, low, high):
 
 
 def wanted(text, decimals, low, high):
-    """Whether it is in range; None where netmon may do as it likes."""
+    """Whether the number is in range; None if netmon may accept or refuse it."""
     if not re.fullmatch(r'[0-9]+\.?[0-9]*|\.[0-9]+' if decimals else r'[0-9]+', text):
         return False
     number = Fraction(re.sub(r'(\.[0-9]{%d}).*' % decimals, r'\1', text).rstrip('.') or '0')

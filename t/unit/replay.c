@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * netmon without a kernel: takes netmon's options, reads ticks from standard input and
- * writes what netmon would have written had its probes found them, through the same
- * history, report and format.  The first tick is netmon's start; each further one ends an
- * interval.  The clocks are the fixture's, so rates are exact.
+ * netmon without a kernel: takes netmon's options, reads ticks from standard input, and writes
+ * the same output as netmon would, by its own code for history, reports and formats.  The first
+ * tick is netmon's start; each further one ends an interval.  The fixture sets the clocks, so rates
+ * are exact.
  *
  * A fixture is text, one item a line:
  *
@@ -11,19 +11,18 @@
  *     tick CLOCK TIME           begins a tick: the monotonic clock in nanoseconds, the wall
  *                               clock in milliseconds since the epoch
  *     PID SINCE "COMM" RX_BYTES TX_BYTES RX_CALLS TX_CALLS [NAME=VALUE]...
- *                               an entry of that tick: its process, when that came, and its
- *                               counters since the probes began to count; in COMM \xHH
- *                               stands for any byte.  The rest of its key: ppid, proto (a
+ *                               an entry of that tick: its process, the start of that, and its
+ *                               counters since the probes began to count; in COMM, \xHH
+ *                               is a byte.  NAME is another part of the key: ppid, proto (a
  *                               number), uid, netns, laddr, lport, raddr, rport, iface
- *                               (as COMM); what names stand for: user, cgroup, cmd (as
- *                               COMM); tx_retrans, and ended
+ *                               (as COMM); or a looked-up name: user, cgroup, cmd (as
+ *                               COMM); or tx_retrans, or ended
  *
- * The variable WIDTH of the environment is the width of the terminal that a table fits.
+ * The environment variable WIDTH sets the width of the terminal, for tables.
  *
- * With COST in the environment, the CPU time that each report took, to write it and from its tick on,
- * is on standard error.
+ * If COST is set, writes the CPU time of each report to standard error: of its text, and in total.
  *
- * Exit status: as netmon's; 3 for a broken fixture, which is no result of netmon's.
+ * The exit status is netmon's, or 3 for a broken fixture.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -51,7 +50,7 @@ struct replay {
 	struct tick *tick;
 	struct known *known;
 	size_t known_count, known_space;
-	size_t *places; /* in known, plus 1, by hash; four for each that has space */
+	size_t *places; /* hash table of indexes in `known` plus 1; four times its capacity */
 	__u64 reports;
 	unsigned long line;
 };
@@ -204,7 +203,7 @@ static bool same_entry(const struct known *a, const struct known *b)
 	       !memcmp(&a->entry.key, &b->entry.key, sizeof(a->entry.key));
 }
 
-/* The place of that entry, or the free one where it belongs. */
+/* Returns the place of the entry, or a free place for it. */
 static size_t *place_of(const struct replay *replay, const struct known *wanted)
 {
 	const unsigned char *key = (const unsigned char *)&wanted->entry.key;
@@ -230,7 +229,7 @@ static void make_space(struct replay *replay)
 		*place_of(replay, &replay->known[i]) = i + 1;
 }
 
-/* The same entry has the same id in every tick, the rank of its first line, and the names of that. */
+/* An entry has the same id in every tick, the rank of its first line, and the names of that line. */
 static __u64 id_of(struct replay *replay, const struct known *wanted)
 {
 	size_t *place;
@@ -268,7 +267,7 @@ static void read_entry(struct replay *replay, char **at)
 	entry->id = id_of(replay, &known);
 	entry->key.process = entry->pid;
 	entry->key.generation = (__u32)known.since;
-	entry->key.cgroup = entry->id + 1; /* any number that stands for its own path */
+	entry->key.cgroup = entry->id + 1; /* an arbitrary number, unique to the path */
 	if (history_add(replay->history, entry))
 		checked(NULL);
 }
@@ -290,7 +289,7 @@ static const char *find_cgroup(void *context, __u64 id)
 	return replay->known[id - 1].cgroup;
 }
 
-/* Text of a path, kept until the end. */
+/* Copies the path; the copy is never freed. */
 static const char *found(struct replay *replay, __u64 id, bool (*of)(const char *path, char *text))
 {
 	struct known *known = &replay->known[id - 1];
@@ -330,13 +329,13 @@ static void write_text(struct text *text)
 	text_free(text);
 }
 
-/* Of CPU, since then. */
+/* The CPU time since then. */
 static long microseconds(clock_t since)
 {
 	return (clock() - since) * 1000000 / CLOCKS_PER_SEC;
 }
 
-/* Reports the tick that has been read; false where no more are asked for. */
+/* Reports the tick that has been read.  Returns false after the last report of -n. */
 static bool end_tick(struct replay *replay)
 {
 	const struct options *options = &replay->options;
@@ -407,7 +406,7 @@ int main(int argc, char **argv)
 
 	options_parse(options, argc, argv);
 	options->style.width = width ? strtoul(width, NULL, 10) : 0;
-	options_filter_reports(options); /* nothing else does here */
+	options_filter_reports(options); /* there are no probes that filter */
 	replay.history = checked(history_new(options->view.window + 1, WINDOW_BYTES_MOST));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
 	if (options->style.header)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of unit.h, in the Test Anything Protocol: paths as hosts have them.
+ * Tests of unit.h, in the Test Anything Protocol, with cgroup paths of real hosts.
  *
  *     unit    exit status 0 if all is well, 1 if a check failed
  */
@@ -112,7 +112,7 @@ static const struct {
 	{ "/lxc", NULL, NULL },
 	{ "/lxc.payload.", NULL, NULL },
 
-	/* systemd-nspawn, and what registers itself with systemd-machined */
+	/* systemd-nspawn, and machines that register with systemd-machined */
 	{ "/machine.slice/systemd-nspawn@deb12.service/payload/system.slice/cron.service",
 	  "systemd-nspawn@deb12.service", "deb12" },
 	{ "/machine.slice/machine-deb12.scope/payload", "machine-deb12.scope", "deb12" },
@@ -141,7 +141,7 @@ static void check(const char *path, const char *what, bool known, const char *go
 	       wanted ? wanted : "none");
 }
 
-/* The longest part that a directory's name can have, and one longer. */
+/* The longest possible name of a directory (NAME_MAX), and one byte more. */
 static void lengths(void)
 {
 	char path[2 * UNIT_SIZE] = "/system.slice/", unit[UNIT_SIZE];
