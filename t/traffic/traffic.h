@@ -270,9 +270,9 @@ void mptcp_send(void), mptcp_splice_out(void);
 void udp_sendto(void), udp_connected(void), udp_msg(void), udp_mmsg(void), udp_mapped(void);
 void udp_splice(void), udp_gso(void), udp_gro(void), udp_cork(void), udp_peek(void);
 void udp_short_buffer(void), udp_zero(void), udp_multicast(void), udp_refused(void);
-void who_exec(void), who_rename(void), who_threads(void), who_before(void);
-void who_short(void), who_short_tcp(void), who_churn(void), who_fork(void), who_fork_then(void), who_fd_pass(void);
-void who_prefork(void), who_reuse(void), who_netns(void);
+void life_exec(void), life_rename(void), life_threads(void), life_before(void);
+void life_short(void), life_short_tcp(void), life_churn(void), life_fork(void), life_fork_then(void), life_fd_pass(void);
+void life_prefork(void), life_reuse(void), life_netns(void);
 void kernel_thread(void);
 void uring_plain(void), uring_msg(void), uring_polled(void), uring_workers(void);
 void uring_zerocopy(void), uring_udp(void);
@@ -281,7 +281,7 @@ void sctp_one_to_one(void), sctp_one_to_many(void);
 void idle_nothing(void), idle_vsock(void), idle_sockets(void);
 void load_steady(void), load_bursty(void), load_bulk(void), load_flood(void);
 
-/* `traffic --after-exec`: the second half of who_exec() */
+/* `traffic --after-exec`: the second half of life_exec() */
 void after_exec(char *const arguments[]);
 
 #endif

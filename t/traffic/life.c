@@ -60,7 +60,7 @@ static void send_under_two_names(int fd)
 	send_all(fd, by_send, second_half(), STANDARD_MOST);
 }
 
-void who_rename(void)
+void life_rename(void)
 {
 	run_stream(&(struct stream){ .sender = "name-before", .receiver = "rename-recv",
 				     .sending = send_under_two_names, .receive = by_recv });
@@ -94,7 +94,7 @@ void after_exec(char *const arguments[])
 	finish();
 }
 
-void who_exec(void)
+void life_exec(void)
 {
 	run_stream(&(struct stream){ .sender = "before-exec", .receiver = "exec-recv",
 				     .sending = send_and_exec, .receive = by_recv });
@@ -177,7 +177,7 @@ static void threads_receive(void *listener)
 	run_threads(*(int *)listener, receiving_thread);
 }
 
-void who_threads(void)
+void life_threads(void)
 {
 	int listener = listening(0, "TCP");
 
@@ -208,7 +208,7 @@ static void wait_for_line(void)
 	limit_time();
 }
 
-void who_before(void)
+void life_before(void)
 {
 	both_ready = gate_new();
 	go = gate_new();
@@ -246,7 +246,7 @@ static void run_short(struct sink *sink)
 	first_wait(sink->sent, sink->count);
 }
 
-void who_short(void)
+void life_short(void)
 {
 	struct sink sink = { datagram_receiver(), gate_new(), gate_new(),
 			     asked(options.processes, SHORT_PROCESSES) };
@@ -256,7 +256,7 @@ void who_short(void)
 	gate_open(sink.over);
 }
 
-void who_short_tcp(void)
+void life_short_tcp(void)
 {
 	struct sink sink = { listening(0, "TCP"), gate_new(), gate_new(),
 			     asked(options.processes, SHORT_PROCESSES) };
@@ -291,7 +291,7 @@ static void churn_sink(void *context)
 	udp_sink(context);
 }
 
-void who_churn(void)
+void life_churn(void)
 {
 	struct sink sink = { datagram_receiver(), gate_new(), gate_new(),
 			     asked(options.processes, SHORT_PROCESSES) };
@@ -325,7 +325,7 @@ static void send_with_child(int fd)
 	gate_wait(shared.gate);
 }
 
-void who_fork(void)
+void life_fork(void)
 {
 	run_stream(&(struct stream){ .sender = "fork-parent", .receiver = "fork-recv",
 				     .sending = send_with_child, .receive = by_recv });
@@ -352,7 +352,7 @@ static void send_then_child(int fd)
 	gate_wait(shared.gate);
 }
 
-void who_fork_then(void)
+void life_fork_then(void)
 {
 	run_stream(&(struct stream){ .sender = "fork-parent", .receiver = "fork-recv",
 				     .sending = send_then_child, .receive = by_recv });
@@ -397,7 +397,7 @@ static void take_and_send(void *context)
 	gate_open(taken);
 }
 
-void who_fd_pass(void)
+void life_fd_pass(void)
 {
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, passage), "open", "a Unix socket");
 	taken = gate_new();
@@ -448,7 +448,7 @@ static void ask_workers(void *context)
 	gate_open(sink->over);
 }
 
-void who_prefork(void)
+void life_prefork(void)
 {
 	struct sink sink = { .receiver = listening(0, "TCP"), .over = gate_new() };
 
@@ -501,7 +501,7 @@ static bool start_second_life(struct sink *sink)
 	return false;
 }
 
-void who_reuse(void)
+void life_reuse(void)
 {
 	struct sink sink = { listening(0, "TCP"), gate_new(), gate_new(), 2 };
 	int tries = 0;
@@ -516,7 +516,7 @@ void who_reuse(void)
 
 /* netns: the sender is alone in a pid namespace, both ends are in a network namespace */
 
-void who_netns(void)
+void life_netns(void)
 {
 	own_network();
 	run_stream(&(struct stream){ .sender = "netns-send", .receiver = "netns-recv",
