@@ -766,6 +766,13 @@ static int refuse_for(const struct pin *pin, int error)
 	}
 }
 
+static int refuse_unless_replaced(const struct pin *pin, const struct place *place, int error)
+{
+	if (error == ENOENT && !is_still(pin->fd, place->parent, place->name))
+		return 1;
+	return refuse_for(pin, error);
+}
+
 /* A pin that other users could change is not trusted. */
 static int check_owner(const struct pin *pin)
 {
@@ -860,11 +867,22 @@ static int open_programs(struct pin *pin)
 	return links == pin->about.links && programs == pin->about.programs ? 0 : -1;
 }
 
-/* Reads what is in the directory, which is open. */
-static int read_dir(struct pin *pin)
+/* Closes what was opened of the pin. */
+static void close_pin(struct pin *pin)
+{
+	while (pin->count)
+		close_fd(pin->programs[--pin->count]);
+	tables_close(pin->tables);
+	close_fd(pin->fd);
+	pin->tables = NULL;
+	pin->fd = -1;
+}
+
+/* Reads what is in the directory, which is open.  -1 with a message, or 1 if something is missing
+ * because the directory has been replaced or removed since. */
+static int read_dir(struct pin *pin, const struct place *place)
 {
 	struct table_fds fds = { -1, -1, -1, -1, -1 };
-	struct stat status;
 	int error;
 
 	if (!is_bpf(pin->fd))
@@ -872,7 +890,7 @@ static int read_dir(struct pin *pin)
 	if (check_owner(pin))
 		return -1;
 	if (read_about(pin->fd, &pin->about))
-		return refuse_for(pin, errno);
+		return refuse_unless_replaced(pin, place, errno);
 	if (check_build(pin))
 		return -1;
 	if (!open_tables(pin, &fds) && !open_programs(pin)) {
@@ -885,9 +903,7 @@ static int read_dir(struct pin *pin)
 	close_fd(fds.processes);
 	close_fd(fds.status);
 	close_fd(fds.gone);
-	if (!fstat(pin->fd, &status) && !status.st_nlink)
-		return refuse(pin, strerror(ESTALE), "it has just been replaced: try again");
-	return refuse_for(pin, error);
+	return refuse_unless_replaced(pin, place, error);
 }
 
 /* 0, or -1 with a message; without one if nothing is pinned and the user did not name the pin. */
@@ -895,15 +911,17 @@ static int open_pin(struct pin *pin)
 {
 	struct place place;
 	bool shut = open_place(&place, pin->dir) && errno == EACCES; /* the directory above */
-	int error = -1;
+	int error;
 
-	if (place.parent >= 0)
-		pin->fd = open_dir(place.parent, place.name, O_PATH);
-	if (pin->fd >= 0)
-		error = read_dir(pin);
-	else if (pin->insists && errno == ENOENT)
+	do {
+		close_pin(pin);
+		if (place.parent >= 0)
+			pin->fd = open_dir(place.parent, place.name, O_PATH);
+		error = pin->fd < 0 ? -1 : read_dir(pin, &place);
+	} while (error > 0);
+	if (pin->fd < 0 && pin->insists && errno == ENOENT)
 		refuse(pin, "nothing is pinned there", NULL);
-	else if (pin->insists || (errno != ENOENT && !shut))
+	else if (pin->fd < 0 && (pin->insists || (errno != ENOENT && !shut)))
 		refuse_for(pin, errno);
 	close_fd(place.parent);
 	return error;
@@ -930,10 +948,7 @@ void pin_close(struct pin *pin)
 {
 	if (!pin)
 		return;
-	for (size_t i = 0; i < pin->count; i++)
-		close_fd(pin->programs[i]);
-	tables_close(pin->tables);
-	close_fd(pin->fd);
+	close_pin(pin);
 	free(pin);
 }
 

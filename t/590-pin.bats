@@ -734,18 +734,20 @@ refuses_total() {
 	done
 }
 
-@test "a reader that starts while a pin is replaced reads either pin whole, or says why not" {
+@test "a reader that starts while a pin is replaced reads either pin whole" {
 	pin
 	for _ in 1 2 3; do
 		for keys in +proto +family; do
 			"$NETMON" --pin "$pin" --replace -o $keys 2>/dev/null 3>&- &
 			replacing=$!
 			while kill -0 $replacing 2>/dev/null; do
-				"$NETMON" --status "$pin" -f jsonl >line 2>said && {
-					equal "$(jq '.max_processes' line)" 16384
+				"$NETMON" --status "$pin" -f jsonl >line 2>said || {
+					# Linux 5.16 is the first that exchanges the two pins at once.
+					printf '%s\n' "$(uname -r)" 5.16 | sort -VC || fail "$(cat said)"
+					grep -Eq 'it is incomplete|nothing is pinned there' said || fail "$(cat said)"
 					continue
 				}
-				grep -Eq 'has just been replaced|not whole|nothing is pinned' said || fail "$(cat said)"
+				equal "$(jq '.max_processes' line)" 16384
 			done
 			wait $replacing
 		done
