@@ -20,6 +20,8 @@ struct table {
 	size_t present;
 	size_t count;
 	size_t capacity;
+	size_t moved;            /* how many have moved something in the interval */
+	bool out_of_order;
 };
 
 struct history {
@@ -195,16 +197,6 @@ static int compare_ids(const void *a, const void *b)
 	return (x->entry.id > y->entry.id) - (x->entry.id < y->entry.id);
 }
 
-/* The probes usually deliver them in order. */
-static void sort(struct table *table)
-{
-	for (size_t i = 1; i < table->count; i++)
-		if (compare_ids(&table->rows[i - 1], &table->rows[i]) > 0) {
-			qsort(table->rows, table->count, sizeof(*table->rows), compare_ids);
-			return;
-		}
-}
-
 /* Ticks */
 
 /* Drops the oldest tick: the interval that it began leaves the window. */
@@ -214,7 +206,7 @@ static void drop_oldest(struct history *history)
 	struct tick *tick;
 
 	history->oldest = (history->oldest + 1) % history->capacity;
-	if (!--history->count)
+	if (--history->count < 2) /* carry() begins the sums anew */
 		return;
 	tick = tick_at(history, 0);
 	for (size_t i = 0; i < tick->count; i++) {
@@ -243,52 +235,80 @@ struct tick *history_push(struct history *history)
 		drop_oldest(history);
 	tick = tick_at(history, history->count++);
 	*tick = (struct tick){ 0 };
-	history->next.count = 0;
+	history->next.count = history->next.moved = 0;
+	history->next.out_of_order = false;
 	return tick;
 }
 
 int history_add(struct history *history, const struct entry *entry)
 {
-	struct known *row = append(&history->next);
+	struct table *next = &history->next;
+	struct known *row = append(next);
 
 	if (!row)
 		return -1;
+	next->out_of_order |= row > next->rows && row[-1].entry.id > entry->id;
 	*row = (struct known){ .entry = *entry };
 	return 0;
 }
 
 /* What the entry moved since the tick before, which may not have it. */
-static void grow(struct known *row, const struct known *before)
+static void grow(struct table *table, struct known *row, const struct known *before)
 {
 	static const struct netmon_counters none;
 
 	row->interval = growth_of(before ? &before->entry.total : &none, &row->entry.total);
 	row->tx_retrans = grown(before ? before->entry.tx_retrans : 0, row->entry.tx_retrans);
+	if (is_zero(&row->interval))
+		return;
 	add(&row->window, &row->interval);
-	row->moves += !is_zero(&row->interval);
+	row->moves++;
+	table->moved++;
 }
 
-/* Moves the window's sums from the table before to the next; those of entries that are gone
- * follow the next one's entries. */
+/* Makes room for the growth of the tick before, which is subtracted when that tick expires. */
+static int make_growth(struct history *history, struct tick *tick)
+{
+	const size_t moved = history->newest.moved;
+
+	if (!moved)
+		return 0;
+	tick->growth = malloc(moved * sizeof(*tick->growth));
+	if (!tick->growth)
+		return -1;
+	history->bytes += moved * sizeof(*tick->growth);
+	return 0;
+}
+
+/* Moves the window's sums from the table before to the next, and the growth of the interval before to its
+ * tick.  The sums of entries that are gone follow the next one's entries. */
 static int carry(struct history *history)
 {
+	const bool begins = history->count == 2; /* the window, with this interval */
+	struct tick *tick = tick_at(history, history->count - 2);
 	struct table *next = &history->next;
 	struct cursor cursor = cursor_of(&history->newest);
 	struct known *before;
 	size_t i = 0;
 
 	next->present = next->count;
+	if (!begins && make_growth(history, tick))
+		return -1;
 	while ((before = cursor_next(&cursor))) {
 		bool was_present = before < history->newest.rows + history->newest.present;
 		struct known *gone;
 
 		history->work++;
+		if (begins)
+			before->window = (struct netmon_counters){ 0 }, before->moves = 0;
+		else if (!is_zero(&before->interval))
+			tick->growth[tick->count++] = (struct growth){ before->entry.id, before->interval };
 		for (; i < next->present && next->rows[i].entry.id < before->entry.id; i++)
-			grow(&next->rows[i], NULL);
+			grow(next, &next->rows[i], NULL);
 		if (i < next->present && next->rows[i].entry.id == before->entry.id) {
 			next->rows[i].window = before->window;
 			next->rows[i].moves = before->moves;
-			grow(&next->rows[i++], was_present ? before : NULL);
+			grow(next, &next->rows[i++], was_present ? before : NULL);
 			continue;
 		}
 		if (!before->moves)
@@ -301,42 +321,22 @@ static int carry(struct history *history)
 		gone->tx_retrans = 0;
 	}
 	for (; i < next->present; i++)
-		grow(&next->rows[i], NULL);
-	return 0;
-}
-
-/* Keeps the growth that is subtracted from the window when the tick expires. */
-static int keep_growth(struct history *history, struct tick *tick)
-{
-	const struct table *table = &history->next;
-	size_t count = 0;
-
-	for (size_t i = 0; i < table->present; i++)
-		count += !is_zero(&table->rows[i].interval);
-	history->work += table->present;
-	if (!count)
-		return 0;
-	tick->growth = malloc(count * sizeof(*tick->growth));
-	if (!tick->growth)
-		return -1;
-	for (size_t i = 0; i < table->present; i++)
-		if (!is_zero(&table->rows[i].interval))
-			tick->growth[tick->count++] = (struct growth){ table->rows[i].entry.id,
-								       table->rows[i].interval };
-	history->bytes += count * sizeof(*tick->growth);
+		grow(next, &next->rows[i], NULL);
 	return 0;
 }
 
 int history_complete(struct history *history)
 {
 	const struct table last = history->newest;
+	struct table *next = &history->next;
 
-	sort(&history->next);
+	if (next->out_of_order)
+		qsort(next->rows, next->count, sizeof(*next->rows), compare_ids);
 	if (history->count == 1) /* no interval has ended */
-		history->next.present = history->next.count;
-	else if (carry(history) || keep_growth(history, tick_at(history, history->count - 1)))
+		next->present = next->count;
+	else if (carry(history))
 		return -1;
-	history->newest = history->next;
+	history->newest = *next;
 	history->next = last;
 	while (history->bytes > history->bytes_most && history->count > 2) {
 		drop_oldest(history);

@@ -6,7 +6,8 @@
  *
  * The window is the whole ring.  What each entry moved in it is a running sum: a new tick adds
  * its growth, and the expiring one is subtracted.  So a tick costs O(entries), however many
- * ticks the ring has, and an older tick keeps 40 bytes for each entry that moved anything in it.
+ * ticks the ring has, and a tick between the oldest and the newest keeps 40 bytes for each entry that
+ * moved anything in it.
  * Pure: no clock, no input or output, no global state.
  */
 #ifndef HISTORY_H
@@ -29,7 +30,7 @@ struct tick {
 	__u64 clock;             /* when it was read: monotonic clock, nanoseconds */
 	__u64 time;              /* the same by the wall clock: milliseconds since the epoch */
 	size_t count;
-	struct growth *growth;   /* since the tick before; none in the oldest */
+	struct growth *growth;   /* since the tick before; none in the oldest and in the newest */
 };
 
 /* What an entry moved: in the newest interval, and in the window that ends with it. */

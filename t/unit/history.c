@@ -630,20 +630,20 @@ static void work_by_window(void)
 	}
 }
 
-/* 40 bytes for each entry with traffic in a tick, none for idle entries. */
+/* 40 bytes for each entry with traffic in a tick older than the newest, none for idle entries. */
 static void bytes_by_window(void)
 {
 	struct history *history = new_ring(11, SIZE_MAX);
 
 	begin();
 	for (uint64_t t = 0; t < 30; t++) {
-		size_t intervals = t < 10 ? t : 10;
+		size_t older = !t ? 0 : t < 10 ? t - 1 : 9;
 
 		tick(t);
 		for (uint32_t pid = 0; pid < 100; pid++)
 			put(pid, 0, pid < 7 ? t : 1000);
 		play(history, t);
-		CHECK(history_bytes(history), 40 * 7 * intervals);
+		CHECK(history_bytes(history), 40 * 7 * older);
 		CHECK(history_was_cut(history), false);
 	}
 	for (uint64_t t = 30; t < 40; t++) {
@@ -662,20 +662,21 @@ static void bytes_at_most(void)
 
 	begin();
 	for (uint64_t t = 0; t < 20; t++) {
+		const uint64_t intervals = t < 3 ? t : 3; /* two older ones and the newest */
 		const struct found *found;
 
 		tick(1000 * t);
 		for (uint32_t pid = 0; pid < 10; pid++)
 			put(pid, 0, t);
 		play(history, t);
-		CHECK(history_count(history), t < 2 ? t + 1 : 3);
-		CHECK(history_was_cut(history), t > 2);
+		CHECK(history_count(history), intervals + 1);
+		CHECK(history_was_cut(history), t > 3);
 		if (!t)
 			continue;
 		found = changes_in(history);
 		CHECK(found->count, 10);
-		CHANGE(found, 9, 9, 0, 1, t == 1 ? 1 : 2);
-		CHECK(history_span(history, 100), t == 1 ? 1000 : 2000);
+		CHANGE(found, 9, 9, 0, 1, intervals);
+		CHECK(history_span(history, 100), 1000 * intervals);
 	}
 	history_free(history);
 	history = new_ring(100, 0); /* the newest interval stays */

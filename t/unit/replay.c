@@ -48,6 +48,7 @@ struct replay {
 	struct history *history;
 	struct report *report;
 	struct tick *tick;
+	struct text text;
 	struct known *known;
 	size_t known_count, known_space;
 	size_t *places; /* hash table of indexes in `known` plus 1; four times its capacity */
@@ -326,7 +327,7 @@ static void write_text(struct text *text)
 		checked(NULL);
 	if (text->length)
 		fwrite(text->bytes, 1, text->length, stdout);
-	text_free(text);
+	text->length = 0;
 }
 
 /* The CPU time since then. */
@@ -339,7 +340,6 @@ static long microseconds(clock_t since)
 static bool end_tick(struct replay *replay)
 {
 	const struct options *options = &replay->options;
-	struct text text = { 0 };
 	clock_t start, made;
 
 	if (!replay->tick)
@@ -352,10 +352,10 @@ static bool end_tick(struct replay *replay)
 	if (report_make(replay->report, replay->history))
 		checked(NULL);
 	made = clock();
-	format_report(&text, &options->style, &options->view, replay->report);
+	format_report(&replay->text, &options->style, &options->view, replay->report);
 	if (getenv("COST"))
 		fprintf(stderr, "%ld us of CPU to write, %ld in all\n", microseconds(made), microseconds(start));
-	write_text(&text);
+	write_text(&replay->text);
 	return ++replay->reports != options->count;
 }
 
@@ -400,8 +400,6 @@ int main(int argc, char **argv)
 	struct replay replay = { .line = 0 };
 	struct options *options = &replay.options;
 	const char *width = getenv("WIDTH");
-	struct text header = { 0 };
-
 	struct names names = { find_user, find_cgroup, find_unit, find_container, find_command, &replay };
 
 	options_parse(options, argc, argv);
@@ -410,13 +408,14 @@ int main(int argc, char **argv)
 	replay.history = checked(history_new(options->view.window + 1, WINDOW_BYTES_MOST));
 	replay.report = checked(report_new(&options->view, view_parts(&options->view), &names));
 	if (options->style.header)
-		format_header(&header, &options->style, &options->view);
-	write_text(&header);
+		format_header(&replay.text, &options->style, &options->view);
+	write_text(&replay.text);
 	read_fixture(&replay);
 	for (size_t i = 0; i < replay.known_count; i++)
 		free_names(&replay.known[i]);
 	free(replay.known);
 	free(replay.places);
+	text_free(&replay.text);
 	report_free(replay.report);
 	history_free(replay.history);
 	if (fflush(stdout) || ferror(stdout)) {
