@@ -25,7 +25,7 @@ teardown() {
 
 @test "-n 10 writes ten reports under one header, and ends" {
 	"$NETMON" --no-pin -i 0.3 -n 10 --total >log.csv
-	[ "$(grep -c ,steady-send, log.csv)" -gt 1 ]
+	[ "$(grep -c ,steady-send. log.csv)" -gt 1 ]
 	equal "$(head -1 log.csv)" 'time,pid,comm,rx_rate,tx_rate'
 	equal "$(tail -n +2 log.csv | cut -d , -f 1 | sort -u | wc -l)" 10
 }

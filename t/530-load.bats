@@ -122,7 +122,7 @@ countable() {
 	kill $everything
 	wait $everything
 	[ "$(reported '[.[] | select(.comm == "(other)")] | length')" -gt 0 ]
-	equal "$(reported 'map(select(.comm | test("^(short|short-recv|\\(other\\))$")))
+	equal "$(reported 'map(select(.comm | test("^short\\.|^\\(other\\)$")))
 		| group_by(.time) | map(length) | max <= 65')" true
 	add_up "$(split_rows everything | cut -f 3)"
 }

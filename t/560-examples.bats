@@ -37,6 +37,8 @@ setup() {
 	chmod +x bin/*
 	"$BUILD/t/traffic" steady -r 5000000 -s 600 >/dev/null 3>&- &
 	background=($!)
+	eventually pkill -0 -P $! '^steady-send'
+	sender=$(ps -o comm= --ppid $! | grep '^steady-send')
 	head -c 20000000 /dev/urandom >site/data
 	python3 -u - site >port <<-'END' 3>&- &
 		import http.server, sys, time
@@ -63,7 +65,7 @@ setup() {
 }
 
 teardown() {
-	[ -z "${background-}" ] || kill "${background[@]}" 2>/dev/null || true
+	[ -z "${background-}" ] || kill -KILL "${background[@]}" 2>/dev/null || true
 	live_teardown
 }
 
@@ -121,9 +123,9 @@ look_at_readme() {
 	found=$(of gnuplot)
 	[ "$(head -c 8 "$found/minute.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
 	[ "$(wc -l <"$found/minute.csv")" -ge 4 ]
-	found=$(of sqlite3) && grep -q '^steady-send|0|' "$found/out"
-	found=$(of 'select(.tx_rate > 1e6)') && grep -q '"comm":"steady-send"' "$found/out"
-	found=$(of '--to day.csv') && grep -q ',steady-send,' "$found/day.csv"
+	found=$(of sqlite3) && grep -qF "$sender|0|" "$found/out"
+	found=$(of 'select(.tx_rate > 1e6)') && grep -qF "\"comm\":\"$sender\"" "$found/out"
+	found=$(of '--to day.csv') && grep -qF ",$sender," "$found/day.csv"
 	found=$(of 'raddr,rport') && grep -q '127.0.0.1' "$found/out"
 	found=$(of '-f prom') && grep -q '^netmon_receive_bytes_total{unit=' "$found/netmon.prom"
 }
@@ -141,14 +143,14 @@ look_at_results() {
 	[ "$(stat -c %s "$found/minute.png")" -gt 3000 ] # more than empty axes
 	[ "$(wc -l <"$found/minute.csv")" -ge 4 ]
 	found=$(of sqlite3)
-	equal "$(grep '^steady-send|' "$found/out")" \
-		"$(awk -F , '$3 == "steady-send" { rx += $4; tx += $5 } END { printf "steady-send|%d|%d\n", rx, tx }' \
+	equal "$(grep -F "$sender|" "$found/out")" \
+		"$(awk -F , -v name="$sender" '$3 == name { rx += $4; tx += $5 } END { printf "%s|%d|%d\n", name, rx, tx }' \
 			"$found/log.csv")"
-	found=$(of 'select(.tx_rate > 1e6)') && grep -q '"comm":"steady-send"' "$found/out"
-	found=$(of 'mbit') && grep '^{' "$found/out" | jq -se 'any(.[]; .comm == "steady-recv" and .mbit > 10)' >/dev/null
-	found=$(of numfmt) && grep -qE $'\tsteady-send\t0\t[0-9.]+[KM]$' "$found/out"
-	found=$(of mlr) && grep -qE '^steady-send +0 +[1-9]' "$found/out"
-	found=$(of datamash) && grep -qE $'^steady-send\t0\t[1-9]' "$found/out"
+	found=$(of 'select(.tx_rate > 1e6)') && grep -qF "\"comm\":\"$sender\"" "$found/out"
+	found=$(of 'mbit') && grep '^{' "$found/out" | jq -se 'any(.[]; (.comm | startswith("steady-recv.")) and .mbit > 10)' >/dev/null
+	found=$(of numfmt) && grep -qE "	$sender	0	[0-9.]+[KM]$" "$found/out"
+	found=$(of mlr) && grep -qE "^$sender +0 +[1-9]" "$found/out"
+	found=$(of datamash) && grep -qE "^$sender	0	[1-9]" "$found/out"
 	found=$(of promtool) && grep -q '^netmon_receive_bytes_total{unit="' "$found/netmon.prom"
 	found=$(of 'no-header | sort$') && LC_ALL=C sort -c "$found/out"
 	found=$(of 'proto,family$') && grep -q ',tcp,4$' "$found/out"

@@ -60,9 +60,9 @@ under_systemd() {
 		log=$(main_pid)
 		ps -o user:32=,supgrp:64= -p $log | grep '^netmon-log .*\<netmon\>'
 		/mnt/traffic up -b 12345 >account
-		server=$(awk '$3 == 12345 { print $1 }' account)
-		eventually logged '"comm":"up-server","rx_bytes":12345}'
-		logged '"comm":"up-server"' | jq -s 'length == 1' | grep -x true
+		server=$(awk '$3 == 12345 { print $2 }' account)
+		eventually logged "\"comm\":\"$server\",\"rx_bytes\":12345}"
+		logged "\"comm\":\"$server\"" | jq -s 'length == 1' | grep -x true
 		# upgrade to another build
 		sed 's/rows_stride\x00/rows_strixx\x00/g' /usr/sbin/netmon >other
 		cmp -s other /usr/sbin/netmon && exit 1
@@ -72,7 +72,8 @@ under_systemd() {
 		eventually has_changed $log
 		sleep 1 # until it has read the earlier counts
 		/mnt/traffic up -b 54321 >account
-		eventually logged '"comm":"up-server","rx_bytes":54321}'
+		server=$(awk '$3 == 54321 { print $2 }' account)
+		eventually logged "\"comm\":\"$server\",\"rx_bytes\":54321}"
 		# if it is killed, systemd starts it again
 		log=$(main_pid)
 		kill -KILL $log

@@ -66,8 +66,8 @@ void idle_nothing(void)
 {
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[STREAM]), "open", "a Unix socket");
 	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, pairs[DATAGRAMS]), "open", "a Unix socket");
-	start("nothing-recv", receive_nothing, NULL);
-	start("nothing-send", send_nothing, NULL);
+	start("silent-recv", receive_nothing, NULL);
+	start("silent-send", send_nothing, NULL);
 }
 
 /* nothing-vsock: over the loopback transport, whose module must be loaded */

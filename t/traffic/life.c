@@ -56,7 +56,7 @@ static void tcp_sink(void *context)
 static void send_under_two_names(int fd)
 {
 	send_all(fd, by_send, first_half(), STANDARD_MOST);
-	must(prctl(PR_SET_NAME, "name-after"), "set", "the name of a process");
+	take_name("name-after");
 	send_all(fd, by_send, second_half(), STANDARD_MOST);
 }
 
@@ -181,8 +181,8 @@ void life_threads(void)
 {
 	int listener = listening(0, "TCP");
 
-	start("threads-recv", threads_receive, &listener);
-	start("threads-send", threads_send, &listener);
+	start("thread-recv", threads_receive, &listener);
+	start("thread-send", threads_send, &listener);
 }
 
 /* before: both ends are connected before the line is read */
@@ -454,8 +454,8 @@ void life_prefork(void)
 
 	must(fcntl(sink.receiver, F_SETFL, O_NONBLOCK), "set", "a socket to non-blocking");
 	for (uint64_t i = asked(options.processes, 4); i; i--)
-		start("prefork-worker", work, &sink);
-	start("prefork-client", ask_workers, &sink);
+		start("pre-worker", work, &sink);
+	start("pre-client", ask_workers, &sink);
 }
 
 /* reuse: two processes with the same pid, one after the other */
@@ -494,7 +494,7 @@ static bool start_second_life(struct sink *sink)
 
 	snprintf(text, sizeof(text), "%d", (int)wanted - 1);
 	write_setting("/proc/sys/kernel/ns_last_pid", text, "ns_last_pid");
-	pid = start("reuse-second", second_life, sink);
+	pid = start("reuse-later", second_life, sink);
 	if (pid == wanted)
 		return true;
 	must(waitpid(pid, NULL, 0), "wait for", "a process");

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static struct shared {
 	int news[2];
 	int hold[2];
 	bool failed;             /* a message was written already */
+	char tag[4];             /* of this run */
 	unsigned count;
 	struct account accounts[MAX_ACCOUNTS];
 } *shared;
@@ -148,6 +150,17 @@ static void map_memory(void)
 	}
 }
 
+/* Three characters at random. */
+static void make_tag(void)
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	unsigned number;
+
+	must(getrandom(&number, sizeof(number), 0), "get", "a random number");
+	for (int i = 0; i < 3; i++, number /= sizeof(digits) - 1)
+		shared->tag[i] = digits[number % (sizeof(digits) - 1)];
+}
+
 /* A file in memory, not an anonymous mapping, which exec would drop. */
 void processes_open(void)
 {
@@ -155,10 +168,20 @@ void processes_open(void)
 	must(ftruncate(memory, sizeof(*shared)), "create", "memory for the accounts");
 	map_memory();
 	shared->options = options;
+	make_tag();
 	must(pipe(shared->news), "create", "a pipe");
 	must(pipe(shared->hold), "create", "a pipe");
 	signal(SIGPIPE, SIG_IGN);
 	limit_time();
+}
+
+void take_name(const char *name)
+{
+	char tagged[16];
+
+	if (snprintf(tagged, sizeof(tagged), "%s.%s", name, shared->tag) >= (int)sizeof(tagged))
+		cannot_because("take", name, "the name is too long");
+	must(prctl(PR_SET_NAME, tagged), "set", "the name of a process");
 }
 
 static void become(struct account *account, const char *name)
@@ -170,7 +193,7 @@ static void become(struct account *account, const char *name)
 	self = account;
 	/* end with the first process, however it ends */
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "ask for", "a signal when the parent ends");
-	must(prctl(PR_SET_NAME, name), "set", "the name of a process");
+	take_name(name);
 	limit_time();
 }
 

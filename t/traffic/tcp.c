@@ -238,7 +238,7 @@ static void receive_pages(int fd)
 
 void tcp_zerocopy_recv(void)
 {
-	run_stream(&(struct stream){ .receiver = "zerocopy-recv", .listener = segments_of_pages,
+	run_stream(&(struct stream){ .receiver = "mapped-recv", .listener = segments_of_pages,
 				     .ready = allow_zerocopy,
 				     .send = by_zerocopy, .sent = all_completed, .even = true,
 				     .most = 4 * SEGMENT, .receiving = receive_pages });

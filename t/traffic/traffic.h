@@ -85,8 +85,12 @@ ssize_t needs(ssize_t result, const char *verb, const char *feature);
 /* Make the shared memory, and the pipes between the first process and the others. */
 void processes_open(void);
 
-/* Starts a process with its own account that calls run(context) and ends; `name`, of at
- * most 15 characters, is its name.  Returns its pid.  A process may start others. */
+/* Gives the process the name NAME.TAG.  NAME has at most 11 characters; TAG tells the processes of
+ * this run from those of another one, which can have the same names and, later, the same pids. */
+void take_name(const char *name);
+
+/* Starts a process with its own account that takes the name, calls run(context) and ends.  Returns
+ * its pid.  A process may start others. */
 pid_t start(const char *name, void (*run)(void *), void *context);
 
 /* Exempts the process that was just started from --linger. */

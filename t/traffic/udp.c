@@ -317,5 +317,5 @@ void udp_refused(void)
 	receiver = datagram_receiver();
 	own_address(receiver, &peer);
 	close(receiver);
-	start("refused-send", send_refused, NULL);
+	start("closed-send", send_refused, NULL);
 }
