@@ -11,6 +11,7 @@
 #include "cgroup.h"
 #include "message.h"
 #include "options.h"
+#include "unit.h"
 #include "users.h"
 
 enum { WRONG_USAGE = 2 };
@@ -265,13 +266,20 @@ static void each(const char *option, const char *list, void (*add)(struct option
 	free(copy);
 }
 
+static void set_filter(struct options *options, __u32 kind, bool leave_out)
+{
+	struct netmon_filter *filter = &options->probes.filter;
+
+	filter->kinds |= kind;
+	filter->leave_out = leave_out ? filter->leave_out | kind : filter->leave_out & ~kind;
+}
+
 /* The same for a filter of that kind, whose list says what to count or, with '!' before each element,
  * what not to. */
 static void each_filter(const char *option, const char *list,
 			void (*add)(struct options *, const char *), struct options *options,
 			__u32 kind)
 {
-	struct netmon_filter *filter = &options->probes.filter;
 	char *copy = strdup(list), *rest = copy, *element;
 	bool leave_out = *list == '!';
 
@@ -284,8 +292,7 @@ static void each_filter(const char *option, const char *list,
 		add(options, element + leave_out);
 	}
 	free(copy);
-	filter->kinds |= kind;
-	filter->leave_out = leave_out ? filter->leave_out | kind : filter->leave_out & ~kind;
+	set_filter(options, kind, leave_out);
 }
 
 static void too_many(const char *element, const char *option, int most)
@@ -445,30 +452,6 @@ static void normalize_path(char *to, const char *path)
 	*end = '\0';
 }
 
-static void parse_cgroup(struct options *options, const char *path)
-{
-	static char normal[PATH_MAX];
-	struct probes_options *probes = &options->probes;
-	struct netmon_filter *filter = &probes->filter;
-	bool leave_out = *path == '!';
-
-	path += leave_out;
-	if (!*path || strlen(path) >= PATH_MAX)
-		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path,
-		      *path ? strerror(ENAMETOOLONG) : "it is empty");
-	normalize_path(normal, path);
-	need_cgroups(options);
-	if (probes->cgroup >= 0)
-		close(probes->cgroup);
-	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, normal);
-	if (probes->cgroup < 0)
-		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
-	options->view.cgroup = normal;
-	filter->kinds |= FILTER_CGROUP;
-	filter->leave_out = leave_out ? filter->leave_out | FILTER_CGROUP
-				      : filter->leave_out & ~(__u32)FILTER_CGROUP;
-}
-
 static void parse_pids(struct options *options, const char *text)
 {
 	options->probes.pids_count = 0;
@@ -501,6 +484,46 @@ static void parse_comm(struct options *options, const char *text)
 	parse_patterns(&options->view.comms, "--comm", text, copy);
 }
 
+/* Brings the path into the form of the column; "" is the root, which all others are below.  A path
+ * that is no pattern must exist. */
+static void parse_path(struct options *options, struct pattern *pattern, char *normal)
+{
+	const char *path = pattern->text;
+	struct probes_options *probes = &options->probes;
+
+	if (!*path)
+		wrong("cannot use '' for --cgroup: it takes paths and patterns, separated by commas");
+	pattern->text = normal;
+	*normal = '/';
+	normalize_path(normal + (*path != '*'), path);
+	if (!normal[1])
+		*normal = '\0';
+	if (strpbrk(path, "*?["))
+		return;
+	need_cgroups(options);
+	if (probes->cgroup >= 0)
+		close(probes->cgroup);
+	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, normal);
+	if (probes->cgroup < 0)
+		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
+}
+
+/* A single path is left to the probes; lists and patterns to the reports, by the column's text. */
+static void parse_cgroups(struct options *options, const char *text)
+{
+	static char copy[PATH_MAX], normal[PATH_MAX + 2 * MAX_PATTERNS];
+	struct patterns *cgroups = &options->cgroups;
+	const char *first = text + (*text == '!');
+	char *next = normal;
+
+	parse_patterns(cgroups, "--cgroup", text, copy);
+	for (size_t i = 0; i < cgroups->count; i++, next += strlen(next) + 1)
+		parse_path(options, &cgroups->list[i], next);
+	options->probes.filter.kinds &= ~(__u32)FILTER_CGROUP;
+	if (!strpbrk(first, ",*?["))
+		set_filter(options, FILTER_CGROUP, *text == '!');
+}
+
 static void parse_users(struct options *options, const char *text)
 {
 	options->probes.filter.uids_count = 0;
@@ -512,6 +535,21 @@ static void parse_unit(struct options *options, const char *text)
 	static char copy[PATH_MAX];
 
 	parse_patterns(&options->view.units, "--unit", text, copy);
+	for (size_t i = 0; i < options->view.units.count; i++)
+		if (!strpbrk(options->view.units.list[i].text, ".*?["))
+			wrong("cannot use '%s' for --unit: a unit's name ends in its type, such as "
+			      "nginx.service", options->view.units.list[i].text);
+}
+
+/* The column has the first digits of an id, which may be given whole. */
+static void check_container(char *text)
+{
+	size_t length = strlen(text);
+
+	if (!length)
+		wrong("cannot use '' for --container: it takes names, ids and patterns, separated by commas");
+	if (length == CONTAINER_ID && strspn(text, "0123456789abcdef") == length)
+		text[CONTAINER_SHOWN] = '\0';
 }
 
 static void parse_container(struct options *options, const char *text)
@@ -519,6 +557,8 @@ static void parse_container(struct options *options, const char *text)
 	static char copy[PATH_MAX];
 
 	parse_patterns(&options->view.containers, "--container", text, copy);
+	for (size_t i = 0; i < options->view.containers.count; i++)
+		check_container(options->view.containers.list[i].text);
 }
 
 static void parse_protos(struct options *options, const char *text)
@@ -761,14 +801,15 @@ const struct known_option known_options[] = {
 	  "their headers (socket)", parse_layer },
 
 	{ .help = "Filters; traffic is counted if it passes all.  Each takes a list, separated by\n"
-		  "commas, except --cgroup; '!' before each element inverts it:" },
+		  "commas; '!' before each element inverts it; patterns have * ? [...]:" },
 	{ "pid", 'p', "PIDS", R | P, "only these processes", parse_pids },
-	{ "comm", 0, "PATTERNS", R, "only processes whose name matches: * ? [...]", parse_comm },
+	{ "comm", 0, "PATTERNS", R, "only processes whose name matches", parse_comm },
 	{ "user", 0, "USERS", R | P, "only processes of these users, by name or id", parse_users },
-	{ "cgroup", 0, "PATH", R | P, "only processes in this cgroup (version 2) or below", parse_cgroup },
+	{ "cgroup", 0, "PATTERNS", R | P, "only processes in matching cgroups (version 2) or\n"
+	  "below; paths without * ? [...] must exist", parse_cgroups },
 	{ "unit", 0, "PATTERNS", R, "only processes in matching systemd units", parse_unit },
-	{ "container", 0, "NAMES", R, "only processes in matching containers, by name or\n"
-	  "the first 12 digits of the id", parse_container },
+	{ "container", 0, "NAMES", R, "only processes in matching containers, by name, id\n"
+	  "or the first 12 digits of the id", parse_container },
 	{ "proto", 0, "PROTOCOLS", R | P, "only these protocols, by name or number", parse_protos },
 	{ "port", 0, "PORTS", R | P, "only traffic with one of these ports at either end", parse_ports },
 	{ "net", 0, "NETWORKS", R | P, "only remote addresses in these: ADDRESS[/BITS],\n"
@@ -899,6 +940,16 @@ static void check_all(struct options *options)
 	options->probes.follow = options->probes.verbose = true;
 }
 
+/* What the probes do not check is left to the reports. */
+static void choose_cgroups(struct options *options)
+{
+	if (options->probes.filter.kinds & FILTER_CGROUP || !options->cgroups.count)
+		return;
+	if (options->mode == PIN)
+		wrong("cannot use a list or a pattern for --cgroup with --pin: pinned probes take one path");
+	options->view.cgroups = options->cgroups;
+}
+
 /* Checks and settings that depend on several options. */
 static void combine(struct options *options)
 {
@@ -914,6 +965,7 @@ static void combine(struct options *options)
 	if (options->style.time == NO_TIME)
 		drop_time(view);
 	check_sort(view);
+	choose_cgroups(options);
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
 	probes->retransmits = view_has(view, "tx_retrans");
@@ -1104,6 +1156,7 @@ void options_parse(struct options *options, int argc, char **argv)
 void options_filter_reports(struct options *options)
 {
 	options->view.filter = &options->probes.filter;
+	options->view.cgroups = options->cgroups;
 	options->view.pids = options->pids;
 	options->view.pids_count = options->probes.pids_count;
 }

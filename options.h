@@ -32,6 +32,7 @@ struct options {
 	bool quiet;
 	char **command;      /* to run and report on, ends in NULL */
 	__u32 pids[MAX_PIDS];
+	struct patterns cgroups;
 };
 
 /* An option; without a name, the title of those that follow it in --help. */

@@ -77,14 +77,21 @@ bool view_has(const struct view *view, const char *name)
 	return false;
 }
 
-__u32 view_parts(const struct view *view)
+static __u32 columns_parts(const struct view *view)
 {
-	__u32 parts = (view->comms.count ? PART_PROCESS : 0) |
-		      (view->units.count || view->containers.count ? PART_CGROUP : 0);
+	__u32 parts = 0;
 
 	for (size_t i = 0; i < view->columns_count; i++)
 		parts |= view->columns[i]->parts;
 	return parts;
+}
+
+__u32 view_parts(const struct view *view)
+{
+	bool by_cgroup = view->units.count || view->containers.count || view->cgroups.count;
+
+	return columns_parts(view) | (view->comms.count ? PART_PROCESS : 0) |
+	       (by_cgroup ? PART_CGROUP : 0);
 }
 
 static bool shows_totals(const struct view *view)
@@ -116,7 +123,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->shows_cmd = view_has(view, "cmd");
 	report->shows_totals = shows_totals(view);
 	report->keeps_groups = report->shows_totals &&
-			       (view->series || !report->shows_pid || parts & ~view_parts(view));
+			       (view->series || !report->shows_pid || parts & ~columns_parts(view));
 	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
@@ -331,18 +338,6 @@ static void forget_groups(struct report *report)
 
 /* Rows */
 
-/* Whether the entry is in the wanted cgroup or below it. */
-static bool in_cgroup(const struct report *report, const struct entry *entry)
-{
-	const struct names *names = report->names;
-	const char *path = names->cgroup(names->context, entry->key.cgroup);
-	const char *wanted = report->view->cgroup;
-	size_t length = strlen(wanted);
-
-	return path && !strncmp(path + 1, wanted, length) &&
-	       (!length || !path[1 + length] || path[1 + length] == '/');
-}
-
 static bool passes(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
@@ -355,20 +350,17 @@ static bool passes(const struct report *report, const struct entry *entry)
 		listed = view->pids[i] == entry->pid;
 	if (filter->kinds & FILTER_PIDS && listed == leaves_out(filter, FILTER_PIDS))
 		return false;
-	if (filter->kinds & FILTER_CGROUP &&
-	    in_cgroup(report, entry) == leaves_out(filter, FILTER_CGROUP))
-		return false;
 	return filter_passes(filter, &entry->key);
 }
 
 /* A name that is not known is NULL and matches no pattern. */
-static bool patterns_pass(const struct patterns *patterns, const char *name)
+static bool patterns_pass(const struct patterns *patterns, const char *name, int flags)
 {
 	bool in = false, any = false;
 
 	for (size_t i = 0; i < patterns->count; i++) {
 		bool leave_out = patterns->list[i].leave_out;
-		bool matches = name && !fnmatch(patterns->list[i].text, name, 0);
+		bool matches = name && !fnmatch(patterns->list[i].text, name, FNM_NOESCAPE | flags);
 
 		if (leave_out && matches)
 			return false;
@@ -378,29 +370,31 @@ static bool patterns_pass(const struct patterns *patterns, const char *name)
 	return in || !any;
 }
 
-/* Whether the unit, or the container, of the entry's cgroup passes. */
+/* Whether the path of the entry's cgroup passes, or the unit or the container in it. */
 static bool cgroup_passes(const struct report *report, const struct patterns *patterns,
 			  const char *(*name_of)(void *context, __u64 cgroup),
-			  const struct entry *entry)
+			  const struct entry *entry, int flags)
 {
 	const char *name = NULL;
 
+	if (!patterns->count)
+		return true;
 	if (entry->known & PART_CGROUP)
 		name = name_of(report->names->context, entry->key.cgroup);
-	return patterns_pass(patterns, name);
+	return patterns_pass(patterns, name, flags);
 }
 
 static bool is_wanted(const struct report *report, const struct entry *entry)
 {
 	const struct view *view = report->view;
-
+	const struct names *names = report->names;
 	char comm[COMM_LEN + 1] = "";
 
 	memcpy(comm, entry->comm, COMM_LEN);
-	return patterns_pass(&view->comms, comm) &&
-	       (!view->units.count || cgroup_passes(report, &view->units, report->names->unit, entry)) &&
-	       (!view->containers.count ||
-		cgroup_passes(report, &view->containers, report->names->container, entry)) &&
+	return patterns_pass(&view->comms, comm, 0) &&
+	       cgroup_passes(report, &view->units, names->unit, entry, 0) &&
+	       cgroup_passes(report, &view->containers, names->container, entry, 0) &&
+	       cgroup_passes(report, &view->cgroups, names->cgroup, entry, FNM_LEADING_DIR) &&
 	       (!view->filter || passes(report, entry));
 }
 

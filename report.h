@@ -16,13 +16,16 @@ struct sort_key {
 
 enum { MAX_PATTERNS = 16 };
 
-/* Patterns of names, as of fnmatch(3).  A name passes if it matches a pattern without `leave_out`,
- * if there are any, and no pattern with it. */
+/* Of a name, as of fnmatch(3), but a backslash is a character like any other. */
+struct pattern {
+	char *text;
+	bool leave_out;
+};
+
+/* A name passes if it matches a pattern without `leave_out`, if there are any, and no pattern with
+ * it. */
 struct patterns {
-	struct {
-		const char *text;
-		bool leave_out;
-	} list[MAX_PATTERNS];
+	struct pattern list[MAX_PATTERNS];
 	size_t count;
 };
 
@@ -37,12 +40,11 @@ struct view {
 	bool all;           /* those without traffic too */
 	bool total;         /* and a row that sums up all of them */
 	bool series;        /* Prometheus: rows with the same text are one, and totals never fall */
-	struct patterns comms, units, containers; /* of names of processes, and of their cgroups */
+	struct patterns comms, units, containers, cgroups; /* a cgroup's: of it, or of one above */
 	/* filters that the probes do not apply, as in struct probes_options; NULL: none */
 	const struct netmon_filter *filter;
 	const __u32 *pids;
 	size_t pids_count;
-	const char *cgroup; /* its path, without the slash at its beginning; "": all of them */
 };
 
 /* What the kernel's numbers stand for.  Each returns text that is valid until the next

@@ -3,8 +3,6 @@
 #include <string.h>
 #include "unit.h"
 
-enum { ID_DIGITS = 64, ID_SHOWN = 12 };
-
 /* A name between two slashes of the path. */
 struct part {
 	const char *text;
@@ -116,18 +114,18 @@ static bool has_id(struct part part, char container[UNIT_SIZE])
 
 	if (ends(&part, ".scope"))
 		part.length -= strlen(".scope");
-	if (part.length < ID_DIGITS)
+	if (part.length < CONTAINER_ID)
 		return false;
-	id = part.text + part.length - ID_DIGITS;
-	for (size_t i = 0; i < ID_DIGITS; i++)
+	id = part.text + part.length - CONTAINER_ID;
+	for (size_t i = 0; i < CONTAINER_ID; i++)
 		if (!is_hex(id[i]))
 			return false;
-	part.length -= ID_DIGITS;
+	part.length -= CONTAINER_ID;
 	if (part.length && id[-1] != '-' && id[-1] != ':')
 		return false;
 	if (ends(&part, "conmon-"))
 		return false;
-	copy(container, &(struct part){ id, ID_SHOWN });
+	copy(container, &(struct part){ id, CONTAINER_SHOWN });
 	return true;
 }
 

@@ -10,6 +10,9 @@
 /* Room for a name: a part of a path has 255 bytes at most. */
 enum { UNIT_SIZE = 256 };
 
+/* The digits of a container's id, and how many of them container_of() writes. */
+enum { CONTAINER_ID = 64, CONTAINER_SHOWN = 12 };
+
 /* Writes the unit of the path, as systemctl(1) names it: the service or scope, below a user's
  * manager the unit of that; otherwise the slice.  False if there is none. */
 bool unit_of(const char *path, char unit[UNIT_SIZE]);

@@ -121,6 +121,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	taken --proto '!tcp,!17'
 	taken -p '!1,!2'
 	taken --cgroup '!/'
+	taken --cgroup '/,*.service'
+	taken --cgroup '!*.scope,/system.slice/[a-m]*'
 	taken --layer ip --iface '!lo,!eth0'
 	for word in 10.0.0.0/8 192.0.2.1 0.0.0.0/0 2001:db8::/32 ::1 ::/0 '!10.0.0.0/8' \
 		'10.0.0.0/8,!10.1.0.0/16,::1' private '!loopback,multicast,link-local'; do
@@ -245,7 +247,19 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'lo,!eth0' for --iface: put '!' before" --layer ip --iface 'lo,!eth0'
 	refused "'17' for --comm: more than 16" --comm "$(seq -s , 17)"
 	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
-	refused "'' for --cgroup" --cgroup ''
+	for word in '' '!' '/,' ',*'; do
+		refused "'' for --cgroup: it takes paths and patterns" --cgroup "$word"
+	done
+	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup '/*,!/no/such/cgroup'
+	refused "'17' for --cgroup: more than 16" --cgroup "$(seq -s , 17)"
+	refused "for --cgroup: File name too long" --cgroup "$(printf '%04096d' 0)"
+	for word in '/,/' '!*.service'; do
+		refused 'cannot use a list or a pattern for --cgroup with --pin' --pin --cgroup "$word"
+	done
+	for word in nginx '' '!nginx' 'ssh*,nginx'; do
+		refused " for --unit: a unit's name ends in its type, such as nginx.service" --unit "$word"
+	done
+	refused "'' for --container: it takes names, ids and patterns" --container 'web,'
 	refused "'/..' for --cgroup: no such cgroup" --cgroup /..
 	refused "'a/../..' for --cgroup: no such cgroup" --cgroup a/../..
 	refused "'4194305' for --pid" -p 1,4194305
@@ -281,7 +295,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 }
 
 @test "options that mean nothing for --pin, --status or --unpin are refused" {
-	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' '--unit x' '--container x' \
+	for option in '-n 1' '-w 2' '-f csv' --no-header '--time iso' '-s pid' '-t 1' --total -a '--comm x' '--unit x.service' '--container x' \
 		'--to x' '--from x' --no-pin; do
 		# shellcheck disable=SC2086	# an option and its argument
 		refused ' with --pin' --pin $option

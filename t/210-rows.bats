@@ -98,10 +98,48 @@ a,1' -o comm,rx_bytes --unit '*'
 3fb6a1c2d4e5,12' -o container,rx_bytes --container '3fb6*'
 	replayed 'container,rx_bytes
 3fb6a1c2d4e5,4' -o container,rx_bytes --container 3fb6a1c2d4e5 --unit 'docker-*'
-	replayed 'rx_bytes' -o rx_bytes --container "$id"
+	replayed 'rx_bytes
+12' -o rx_bytes --container "$id"
+	replayed 'rx_bytes
+51' -o rx_bytes --container "!$id"
 	replayed 'comm,rx_bytes
 c,4
 (total),4' -o comm,rx_bytes --unit 'docker-*' --total
+}
+
+@test "--cgroup selects cgroups by lists and patterns, with all below them" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "a" 1 0 1 0 cgroup="/system.slice/nginx.service"
+2 1 "b" 2 0 1 0 cgroup="/system.slice/nginx.service/workers"
+3 1 "c" 4 0 1 0 cgroup="/system.slice/nginx.service-too"
+4 1 "d" 8 0 1 0 cgroup="/system.slice/system-serial\x5cx2dgetty.slice/one.service"
+5 1 "e" 16 0 1 0 cgroup="/"
+6 1 "f" 32 0 1 0
+0 1 "(other)" 64 0 1 0'
+	local filter sum
+	while read -r filter sum; do
+		replayed "rx_bytes${sum:+
+$sum}" -o rx_bytes --cgroup "$filter"
+	done <<-'END'
+		/system.slice/ngin[x].service 3
+		system.slice/*.service 11
+		*/nginx.service 3
+		./system.slice//nginx.servic?/ 3
+		/system.slice/nginx*,*one* 15
+		/system.slice/nginx*,!*-too 3
+		!/system.slice/ngin[x].service,!*-too 120
+		*serial\x2d* 8
+		* 31
+		!* 96
+		/nginx*
+		*.slice 15
+	END
+	# the reader of a pin, with a single path
+	replayed 'rx_bytes
+31' -o rx_bytes --cgroup /
+	replayed 'rx_bytes
+32' -o rx_bytes --cgroup '!/'
 }
 
 @test "-o all has all columns in the order of --help" {

@@ -314,6 +314,7 @@ rejected() {
 		[uid]='--user 1'
 		[glob]='--comm *ient-[!02-9]'
 		[below]="--cgroup /$KEYS_CGROUP/below"
+		[cgroups]="--cgroup /$KEYS_CGROUP/below,/$KEYS_CGROUP-*"
 		[tcp]='--proto sctp,tcp'
 		[one-port]='--port 5003'
 		[both]='--net 10.0.0.0/8,!10.77.0.1'
@@ -325,7 +326,8 @@ rejected() {
 		"csv pid,family,$measures below" "csv pid,family,$measures tcp"
 	exact_together "csv pid,family,$measures one-port" "csv pid,family,$measures both" \
 		"csv pid,family,$measures address"
-	exact_together "csv pid,family,$measures patterns" "csv pid,family,$measures users"
+	exact_together "csv pid,family,$measures patterns" "csv pid,family,$measures users" \
+		"csv pid,family,$measures cgroups" "tsv user,$measures cgroups"
 }
 
 @test "filters with '!' leave out what is in their list" {
@@ -333,6 +335,7 @@ rejected() {
 		[comm]='--comm !key-client-[1-4],!*-8'
 		[user]='--user !root,!1'
 		[cgroup]="--cgroup !/$KEYS_CGROUP"
+		[cgroups]="--cgroup !*/$KEYS_CGROUP/b*,!/$KEYS_CGROUP-too"
 		[proto]='--proto !udp'
 		[port]='--port !5001,!5002,!5004'
 		[net]='--net !private'
@@ -340,7 +343,7 @@ rejected() {
 	exact_together "csv pid,family,$measures comm" "csv pid,family,$measures user" \
 		"csv pid,family,$measures cgroup" "csv pid,family,$measures proto"
 	exact_together "csv pid,family,$measures port" "csv pid,family,$measures net" \
-		"jsonl time,$keys,$measures user port comm" "tsv time,comm,$measures proto cgroup"
+		"jsonl time,$keys,$measures user port comm" "tsv time,comm,$measures proto cgroups"
 }
 
 @test "each filter alone selects its rows" {

@@ -99,7 +99,7 @@ inside() {
 	send "$root$in/docker-$id.scope" 100 >sender
 	send "$root$out/lxc.payload.web" 11 >>sender
 	send "$root$out" 5 >>sender
-	for filter in '' '--container 3fb6*' '--unit none'; do
+	for filter in '' '--container 3fb6*' '--unit none.service'; do
 		"$NETMON" --no-pin $NETMON_OPTIONS -o unit,container,tx_bytes -s tx_bytes --no-header $filter \
 			--to reports -- sh ./sender 2>messages
 		cat reports >>all
