@@ -67,51 +67,33 @@ static __u64 check_next;
 /* Cgroups that were removed. */
 static __u64 gone_count;
 
+#define MAP(name, kind, count, type_of_value, ...)                                         \
+	struct {                                                                           \
+		__uint(type, BPF_MAP_TYPE_##kind);                                         \
+		__uint(max_entries, count);                                                \
+		__type(value, type_of_value);                                              \
+		__VA_ARGS__                                                                \
+	} name SEC(".maps")
+#define BY(type_of_key) __type(key, type_of_key);
+#define MAPPED BY(__u32) __uint(map_flags, BPF_F_MMAPABLE);
+
 /* User space reads these through mmap(2). */
-#define MAPPED_ARRAY(name, count, type_of_value)                                           \
-	struct {                                                                           \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                          \
-		__uint(map_flags, BPF_F_MMAPABLE);                                         \
-		__uint(max_entries, count);                                                \
-		__type(key, __u32);                                                        \
-		__type(value, type_of_value);                                              \
-	} name SEC(".maps")
+MAP(packet_stats, ARRAY, MAX_PROCESSES, struct netmon_counters, MAPPED); /* set * rows_stride + row */
+MAP(rows, ARRAY, MAX_PROCESSES, struct netmon_row, MAPPED);
+MAP(processes, ARRAY, MAX_PROCESSES, struct netmon_process, MAPPED);
+MAP(status, ARRAY, STATUS_COUNT, __u64, MAPPED);                         /* enum netmon_status */
+MAP(gone_cgroups, ARRAY, GONE_CGROUPS, struct netmon_gone, MAPPED);      /* if the key has the cgroup */
 
-MAPPED_ARRAY(packet_stats, MAX_PROCESSES, struct netmon_counters); /* set * rows_stride + row */
-MAPPED_ARRAY(rows, MAX_PROCESSES, struct netmon_row);
-MAPPED_ARRAY(processes, MAX_PROCESSES, struct netmon_process);
-MAPPED_ARRAY(status, STATUS_COUNT, __u64);                         /* enum netmon_status */
-MAPPED_ARRAY(gone_cgroups, GONE_CGROUPS, struct netmon_gone);      /* if the key has the cgroup */
-
-#define HASH(name, kind, count, type_of_key, type_of_value)                                \
-	struct {                                                                           \
-		__uint(type, kind);                                                        \
-		__uint(max_entries, count);                                                \
-		__type(key, type_of_key);                                                  \
-		__type(value, type_of_value);                                              \
-	} name SEC(".maps")
-
-/* An element of `processes` or `rows`, and which of its owners is meant. */
-struct netmon_place {
-	__u32 index;
-	__u32 generation;
-};
-
-/* The place of each live process that has one, by pid, and of each key that has one. */
-HASH(process_of, BPF_MAP_TYPE_HASH, MAX_PROCESSES, __u32, struct netmon_place);
-HASH(row_of, BPF_MAP_TYPE_HASH, MAX_ENTRIES, struct netmon_key, struct netmon_place);
+/* A place is an element of `processes` or `rows` (the low half: its index) and which of its owners is
+ * meant (the high half: the generation, from 1 on).  0: none.  These have the place of each live process,
+ * by pid, and of each key. */
+MAP(process_of, HASH, MAX_PROCESSES, __u64, BY(__u32));
+MAP(row_of, HASH, MAX_ENTRIES, __u64, BY(struct netmon_key));
 
 /* Elements without an owner, the one that has been free for longest first; filled before the
  * first event. */
-#define QUEUE(name, count)                                                                 \
-	struct {                                                                           \
-		__uint(type, BPF_MAP_TYPE_QUEUE);                                          \
-		__uint(max_entries, count);                                                \
-		__type(value, __u32);                                                      \
-	} name SEC(".maps")
-
-QUEUE(free_processes, MAX_PROCESSES);
-QUEUE(free_rows, MAX_ENTRIES);
+MAP(free_processes, QUEUE, MAX_PROCESSES, __u32);
+MAP(free_rows, QUEUE, MAX_ENTRIES, __u32);
 
 /* Hints: the place that was last looked up for a pid, or for a key, of those with the same
  * hash.  Each spares a lookup in a hash map, 50 to 120 ns.  A hint is checked in place. */
@@ -121,16 +103,10 @@ static volatile __u64 process_hints[PROCESS_HINTS];
 static volatile __u64 row_hints[1 << ROW_HINTS_BITS];
 
 /* The CPU that checks rows for idleness has an entry here: a lock that is only tried. */
-HASH(checking, BPF_MAP_TYPE_HASH, 1, __u32, __u32);
+MAP(checking, HASH, 1, __u32, BY(__u32));
 
-HASH(wanted_pids, BPF_MAP_TYPE_HASH, MAX_FOLLOWED, __u32, __u8);
-
-struct {
-	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(__u32));
-} wanted_cgroup SEC(".maps");
+MAP(wanted_pids, HASH, MAX_FOLLOWED, __u8, BY(__u32));
+MAP(wanted_cgroup, CGROUP_ARRAY, 1, __u32, BY(__u32));
 
 /* kprobes only: what the return needs of a thread's call.  The key is thread << 32 | hook. */
 struct netmon_arguments {
@@ -138,7 +114,7 @@ struct netmon_arguments {
 	__u64 other;
 };
 
-HASH(calls, BPF_MAP_TYPE_HASH, 65536, __u64, struct netmon_arguments);
+MAP(calls, HASH, 65536, struct netmon_arguments, BY(__u64));
 
 /* The other end of the datagram that a task is just sending or receiving.  The key is the task's
  * address plus the direction. */
@@ -150,7 +126,7 @@ struct netmon_peer {
 	__u64 sk;                /* that it was used with */
 };
 
-HASH(peers, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, struct netmon_peer);
+MAP(peers, LRU_HASH, 16384, struct netmon_peer, BY(__u64));
 
 /* Reading kernel memory.  Pointers that are typed for the verifier are read in place, which
  * lockdown allows; others by bpf_probe_read_kernel(), which it refuses, or, under lockdown,
@@ -213,13 +189,8 @@ static __always_inline void count_in(__u32 row, enum netmon_direction direction,
 
 	if (!counters)
 		return;
-	if (direction == NETMON_RX) {
-		__sync_fetch_and_add(&counters->rx_bytes, bytes);
-		__sync_fetch_and_add(&counters->rx_calls, calls_count);
-	} else {
-		__sync_fetch_and_add(&counters->tx_bytes, bytes);
-		__sync_fetch_and_add(&counters->tx_calls, calls_count);
-	}
+	__sync_fetch_and_add(direction == NETMON_RX ? &counters->rx_bytes : &counters->tx_bytes, bytes);
+	__sync_fetch_and_add(direction == NETMON_RX ? &counters->rx_calls : &counters->tx_calls, calls_count);
 }
 
 /* Owners of elements */
@@ -254,28 +225,26 @@ static __always_inline void change_end(__u64 *seq, void *queue, __u32 generation
 	*(volatile __u64 *)seq = (__u64)generation << SEQ_GENERATION | state;
 }
 
-/* Makes the complete element the place of the key in `map`.  If another CPU did that for the key
- * just before, frees the element and returns the other place; false if that is gone too. */
-static __always_inline bool publish(void *map, const void *key, struct netmon_place *place, __u64 *seq,
-				    void *queue)
+/* Makes the complete element the key's in `map`, and returns its place.  If another CPU did that for the
+ * key just before, frees the element and returns the other place; 0 if that is gone too. */
+static __always_inline __u64 publish(void *map, const void *key, __u64 place, __u64 *seq, void *queue)
 {
-	bool added = !bpf_map_update_elem(map, key, place, BPF_NOEXIST);
-	struct netmon_place *other;
+	bool added = !bpf_map_update_elem(map, key, &place, BPF_NOEXIST);
+	__u32 index = place;
+	__u64 *other;
 
-	change_end(seq, queue, place->generation, added ? SEQ_OWNED : SEQ_FREE);
+	change_end(seq, queue, place >> 32, added ? SEQ_OWNED : SEQ_FREE);
 	if (added)
-		return true;
-	bpf_map_push_elem(queue, &place->index, 0);
+		return place;
+	bpf_map_push_elem(queue, &index, 0);
 	other = bpf_map_lookup_elem(map, key);
-	if (other)
-		*place = *other;
-	return other;
+	return other ? *other : 0;
 }
 
 /* Whether the place is still its owner's: one load, so that there is nothing to order. */
-static __always_inline bool is_owned(const __u64 *seq, const struct netmon_place *place)
+static __always_inline bool is_owned(const __u64 *seq, __u64 place)
 {
-	return *(const volatile __u64 *)seq == (__u64)place->generation << SEQ_GENERATION;
+	return *(const volatile __u64 *)seq == place >> 32 << SEQ_GENERATION;
 }
 
 /* Takes the element that has been free for longest; NULL if there is none, or if a running program
@@ -297,14 +266,9 @@ static __always_inline void *take_free(void *queue, void *elements, bool quarant
 	return NULL;
 }
 
-static __always_inline struct netmon_place place_of_hint(__u64 hint)
+static __always_inline __u64 place_of(__u32 index, __u32 generation)
 {
-	return (struct netmon_place){ .index = (__u32)hint, .generation = hint >> 32 };
-}
-
-static __always_inline __u64 hint_of_place(const struct netmon_place *place)
-{
-	return (__u64)place->generation << 32 | place->index;
+	return (__u64)generation << 32 | index;
 }
 
 /* Processes */
@@ -356,64 +320,61 @@ static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row, void
 }
 
 /* If the process is the key, its row has the same index. */
-static __always_inline void row_of_process_begin(const struct netmon_place *process)
+static __always_inline void row_of_process_begin(__u32 index, __u32 generation)
 {
-	const struct netmon_key key = { .process = process->index, .generation = process->generation };
-	struct netmon_row *row = bpf_map_lookup_elem(&rows, &process->index);
+	const struct netmon_key key = { .process = index, .generation = generation };
+	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
 
 	if (!row)
 		return;
-	row_begin(process->index, row, &free_processes, &key);
-	change_end(&row->seq, &free_processes, process->generation, SEQ_OWNED);
+	row_begin(index, row, &free_processes, &key);
+	change_end(&row->seq, &free_processes, generation, SEQ_OWNED);
 }
 
-/* Gives the process an element; false if there is none.  The element is complete before it is
- * found in process_of, so that no byte comes before its row's base. */
-static __noinline bool process_add(__u32 pid, struct netmon_place *place, struct task_struct *of)
+/* Gives the process an element and returns its place; 0 if there is none.  The element is complete before
+ * it is found in process_of, so that no byte comes before its row's base. */
+static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 {
 	struct netmon_process *process;
+	__u32 index, generation;
 
 	if (!of && is_past_end())
-		return false;
+		return 0;
 	/* in layer ip packets are charged to a process that has ended */
-	process = take_free(&free_processes, &processes, by_packet, &place->index);
+	process = take_free(&free_processes, &processes, by_packet, &index);
 	if (!process) {
 		note(PROCESSES_FULL);
-		return false;
+		return 0;
 	}
-	place->generation = change_begin(&process->seq, &free_processes);
+	generation = change_begin(&process->seq, &free_processes);
 	process->freed_at = 0;
 	process->pid = pid;
 	process->ppid = of ? of->real_parent->tgid : parent_pid();
 	leader_comm(process->comm, of);
 	if (parts == PART_PROCESS)
-		row_of_process_begin(place);
-	return publish(&process_of, &pid, place, &process->seq, &free_processes);
+		row_of_process_begin(index, generation);
+	return publish(&process_of, &pid, place_of(index, generation), &process->seq, &free_processes);
 }
 
-static __noinline bool process_find_or_add(__u32 pid, struct netmon_place *place,
-					   struct task_struct *of)
+static __noinline __u64 process_find_or_add(__u32 pid, struct task_struct *of)
 {
-	struct netmon_place *known = bpf_map_lookup_elem(&process_of, &pid);
+	const __u64 *known = bpf_map_lookup_elem(&process_of, &pid);
+	__u64 place = known ? *known : process_add(pid, of);
 
-	if (known)
-		*place = *known;
-	else if (!process_add(pid, place, of))
-		return false;
-	process_hints[pid % PROCESS_HINTS] = hint_of_place(place);
-	return true;
+	process_hints[pid % PROCESS_HINTS] = place;
+	return place;
 }
 
-static __always_inline bool process_get_or_add(__u32 pid, struct netmon_place *place,
-					       struct task_struct *of)
+/* The place of the process; 0 if there is no room for it. */
+static __always_inline __u64 process_get_or_add(__u32 pid, struct task_struct *of)
 {
-	struct netmon_process *process;
+	__u64 place = process_hints[pid % PROCESS_HINTS];
+	__u32 index = place;
+	const struct netmon_process *process = bpf_map_lookup_elem(&processes, &index);
 
-	*place = place_of_hint(process_hints[pid % PROCESS_HINTS]);
-	process = bpf_map_lookup_elem(&processes, &place->index);
-	if (process && place->index && process->pid == pid && is_owned(&process->seq, place))
-		return true;
-	return process_find_or_add(pid, place, of);
+	if (process && place && process->pid == pid && is_owned(&process->seq, place))
+		return place;
+	return process_find_or_add(pid, of);
 }
 
 /* Rows of keys that are finer than the process, or have no process */
@@ -421,13 +382,12 @@ static __always_inline bool process_get_or_add(__u32 pid, struct netmon_place *p
 /* Whether the key's process has ended: nothing will be counted for it. */
 static __always_inline bool is_dead(const struct netmon_key *key)
 {
-	struct netmon_place place = { key->process, key->generation };
-	struct netmon_process *process;
+	const struct netmon_process *process;
 
 	if (!(parts & PART_PROCESS))
 		return false;
-	process = bpf_map_lookup_elem(&processes, &place.index);
-	return process && !is_owned(&process->seq, &place);
+	process = bpf_map_lookup_elem(&processes, &key->process);
+	return process && !is_owned(&process->seq, place_of(key->process, key->generation));
 }
 
 /* Notes whether anything was counted in the row since it was last checked.  Frees the row if its
@@ -438,7 +398,7 @@ static __noinline int row_check(__u32 index)
 	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
 	__u64 calls_count, now = bpf_ktime_get_ns();
 	struct netmon_counters sum;
-	struct netmon_place *place;
+	const __u64 *place;
 	bool dead, idle;
 
 	if (!row || !row->seq || row->seq & SEQ_STATES)
@@ -455,7 +415,7 @@ static __noinline int row_check(__u32 index)
 	if (!dead && !idle)
 		return 0;
 	place = bpf_map_lookup_elem(&row_of, &row->key); /* unchanged until it is free */
-	if (!place || place->index != index || bpf_map_delete_elem(&row_of, &row->key))
+	if (!place || (__u32)*place != index || bpf_map_delete_elem(&row_of, &row->key))
 		return 0;
 	/* a running program may still have the index */
 	row->freed_at = !dead || by_packet ? bpf_ktime_get_ns() : 0;
@@ -480,38 +440,32 @@ static __always_inline void rows_check(void)
 	bpf_map_delete_elem(&checking, &lock);
 }
 
-/* Gives the key a row, complete before it is found in row_of; false if there is none. */
-static __noinline bool row_add(struct netmon_key *key, struct netmon_place *place)
+/* Gives the key a row, complete before it is found in row_of, and returns its place; 0 if there is none. */
+static __noinline __u64 row_add(const struct netmon_key *key)
 {
 	struct netmon_row *row;
+	__u64 place, published;
 	__u32 index;
 
 	rows_check();
 	row = take_free(&free_rows, &rows, true, &index);
 	if (!row) {
 		note(ROWS_FULL);
-		return false;
+		return 0;
 	}
-	place->index = index;
-	place->generation = row_begin(index, row, &free_rows, key);
-	if (!publish(&row_of, key, place, &row->seq, &free_rows))
-		return false;
-	if (place->index == index)
+	place = place_of(index, row_begin(index, row, &free_rows, key));
+	published = publish(&row_of, key, place, &row->seq, &free_rows);
+	if (published == place)
 		__sync_fetch_and_add(&rows_taken, 1);
-	return true;
+	return published;
 }
 
 /* Finds the key's row by the hash map, which is always right, and notes it. */
-static __noinline __u32 row_find_or_add(struct netmon_key *key, volatile __u64 *hint)
+static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile __u64 *hint)
 {
-	struct netmon_place *known = bpf_map_lookup_elem(&row_of, key), place;
+	const __u64 *known = bpf_map_lookup_elem(&row_of, key);
 
-	if (known)
-		place = *known;
-	else if (!row_add(key, &place))
-		return ROW_OTHER;
-	*hint = hint_of_place(&place);
-	return place.index;
+	return *hint = known ? *known : row_add(key);
 }
 
 static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
@@ -544,14 +498,15 @@ static __always_inline __u32 key_hash(const struct netmon_key *key)
 }
 
 /* The row of the whole key; ROW_OTHER if there is no room. */
-static __always_inline __u32 row_get_or_add(struct netmon_key *key)
+static __always_inline __u32 row_get_or_add(const struct netmon_key *key)
 {
 	volatile __u64 *hint = &row_hints[key_hash(key)];
-	struct netmon_place place = place_of_hint(*hint);
-	const struct netmon_row *row = bpf_map_lookup_elem(&rows, &place.index);
+	__u64 place = *hint;
+	__u32 index = place;
+	const struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
 
-	if (row && place.index && is_owned(&row->seq, &place) && key_same(&row->key, key))
-		return place.index;
+	if (row && place && is_owned(&row->seq, place) && key_same(&row->key, key))
+		return index;
 	return row_find_or_add(key, hint);
 }
 
@@ -577,27 +532,18 @@ static __always_inline void key_reduce(struct netmon_key *key)
 }
 
 /* The row of a key whose process, if it has a part for one, is at this place; ROW_OTHER: at none. */
-static __always_inline __u32 row_of_place(struct netmon_key *key, const struct netmon_place *place)
+static __always_inline __u32 row_of_place(struct netmon_key *key, __u64 place)
 {
 	if (!parts)
 		return ROW_ALL;
+	if (parts == PART_PROCESS || (parts & PART_PROCESS && !place))
+		return place;
 	if (parts & PART_PROCESS) {
-		if (parts == PART_PROCESS || place->index == ROW_OTHER)
-			return place->index;
-		key->process = place->index;
-		key->generation = place->generation;
+		key->process = place;
+		key->generation = place >> 32;
 	}
 	key_reduce(key);
 	return row_get_or_add(key);
-}
-
-static __always_inline __u32 row_of_caller(struct netmon_key *key, __u32 pid)
-{
-	struct netmon_place place = { 0 };
-
-	if (parts & PART_PROCESS && !process_get_or_add(pid, &place, NULL))
-		return ROW_OTHER;
-	return row_of_place(key, &place);
 }
 
 /* Keys */
@@ -773,6 +719,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct netmon_peer peer = {};
 	struct netmon_key key = {};
+	__u64 place = 0;
 
 	/* a peer must not wait for a later call */
 	if (needs_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
@@ -785,7 +732,9 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 		key_make(&key, sk, family, typed, &peer);
 	if (filter.kinds & ~FILTER_PIDS && !key_passes(&key))
 		return 0;
-	count_in(row_of_caller(&key, pid), direction, bytes, 1);
+	if (parts & PART_PROCESS)
+		place = process_get_or_add(pid, NULL);
+	count_in(row_of_place(&key, place), direction, bytes, 1);
 	return 0;
 }
 
@@ -1105,9 +1054,10 @@ int __skb_recv_udp_kretprobe(struct pt_regs *ctx)
 
 static __always_inline struct netmon_process *process_find(__u32 pid)
 {
-	struct netmon_place *place = bpf_map_lookup_elem(&process_of, &pid);
+	const __u64 *place = bpf_map_lookup_elem(&process_of, &pid);
+	__u32 index = place ? *place : 0;
 
-	return place ? bpf_map_lookup_elem(&processes, &place->index) : NULL;
+	return place ? bpf_map_lookup_elem(&processes, &index) : NULL;
 }
 
 static __always_inline struct netmon_process *process_of_leader(const struct task_struct *task)
@@ -1202,7 +1152,7 @@ static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
 	struct netmon_process *process;
-	struct netmon_place *known;
+	const __u64 *known;
 
 	if (has_kprobes)
 		thread_ended();
@@ -1215,7 +1165,7 @@ static __always_inline int ended(struct task_struct *task)
 	known = bpf_map_lookup_elem(&process_of, &pid);
 	if (!known)
 		return 0;
-	index = known->index;
+	index = *known;
 	if (bpf_map_delete_elem(&process_of, &pid))
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &index);

@@ -22,6 +22,7 @@ enum { PF_KTHREAD = 0x200000, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 /* Packets are charged to a process for this long after its end, in nanoseconds: until then no
  * report takes its numbers for final. */
 #define ON_RECORD (QUARANTINE / 2)
+#define PLACE_KERNEL (1ULL << 32 | PROCESS_KERNEL)
 
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
@@ -33,7 +34,7 @@ const volatile bool peeks;
 	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
 
 struct netmon_owner {
-	__u64 place;             /* hint_of_place(): one word, replaced at once */
+	__u64 place;             /* one word, replaced at once */
 	__u64 cgroup;
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
@@ -51,12 +52,7 @@ struct {
 
 /* The owners of MPTCP sockets, by cookie.  Their packets pass the kernel's own sockets, the
  * subflows, from which no helper leads to the storage of the MPTCP socket. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct netmon_owner);
-} mptcp_owners SEC(".maps");
+MAP(mptcp_owners, LRU_HASH, 16384, struct netmon_owner, BY(__u64));
 
 /* Owners */
 
@@ -90,8 +86,8 @@ static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *task,
 				struct task_struct *of, __u32 netns)
 {
-	struct netmon_place place = { 0 };
 	__u32 pid = task->tgid;
+	__u64 place = 0;
 
 	owner->netns = netns;
 	owner->uid = task->cred->euid.val;
@@ -100,25 +96,26 @@ static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *
 			(!(filter.kinds & FILTER_UID) || user_passes(&filter, owner->uid)) &&
 			(!(filter.kinds & FILTER_CGROUP) ||
 			 is_in_wanted_cgroup(task) != leaves_out(&filter, FILTER_CGROUP));
-	if (parts & PART_PROCESS && owner->passes && !process_get_or_add(pid, &place, of))
-		place = (struct netmon_place){ 0 }; /* ROW_OTHER */
-	*(volatile __u64 *)&owner->place = hint_of_place(&place);
+	if (parts & PART_PROCESS && owner->passes)
+		place = process_get_or_add(pid, of);
+	*(volatile __u64 *)&owner->place = place;
 	*(volatile __u32 *)&owner->pid = pid; /* last: with it there is an owner */
 	return 0;
 }
 
 /* The place of the owner's process, or that of the kernel if the process is no longer on record. */
-static __always_inline struct netmon_place owner_place(const struct netmon_owner *owner)
+static __always_inline __u64 owner_place(const struct netmon_owner *owner)
 {
-	struct netmon_place place = place_of_hint(*(const volatile __u64 *)&owner->place);
-	struct netmon_process *process = bpf_map_lookup_elem(&processes, &place.index);
-	__u64 last = (__u64)place.generation << SEQ_GENERATION | SEQ_FREE;
+	__u64 place = *(const volatile __u64 *)&owner->place;
+	__u64 last = place >> 32 << SEQ_GENERATION | SEQ_FREE;
+	__u32 index = place;
+	struct netmon_process *process = bpf_map_lookup_elem(&processes, &index);
 
-	if (process && (is_owned(&process->seq, &place) ||
+	if (process && (is_owned(&process->seq, place) ||
 			(*(volatile __u64 *)&process->seq == last &&
 			 bpf_ktime_get_ns() - process->freed_at < ON_RECORD)))
 		return place;
-	return (struct netmon_place){ PROCESS_KERNEL, 1 };
+	return PLACE_KERNEL;
 }
 
 SEC("cgroup/sock_create")
@@ -146,7 +143,7 @@ static __always_inline int socket_used(struct sock *sk)
 		return 0;
 	/* a process may change its user and cgroup */
 	if (owner->pid != bpf_get_current_pid_tgid() >> 32 || needs & (PART_UID | PART_CGROUP) ||
-	    (parts & PART_PROCESS && owner_place(owner).index <= PROCESS_KERNEL))
+	    (parts & PART_PROCESS && (__u32)owner_place(owner) <= PROCESS_KERNEL))
 		owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
@@ -229,7 +226,7 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 {
 	const __u32 kinds = filter.kinds & FILTERS_OF_PROCESS;
 	struct netmon_iface *iface = (void *)key->iface;
-	struct netmon_place place = { PROCESS_KERNEL, 1 };
+	__u64 place = PLACE_KERNEL;
 
 	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
 		return NO_ROW;
@@ -243,12 +240,12 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 		return NO_ROW;
 	if (owner && parts & PART_PROCESS) {
 		place = owner_place(owner);
-		if (place.index == PROCESS_KERNEL) {
+		if (place == PLACE_KERNEL) {
 			key->uid = NO_UID;
 			key->cgroup = 0;
 		}
 	}
-	return row_of_place(key, &place);
+	return row_of_place(key, place);
 }
 
 /* Packets */
