@@ -63,6 +63,7 @@ rows_in() {
 		stalled_reader
 		# another process fills the pipe, so netmon's first message does not fit
 		timeout 1 cat /dev/zero >fifo || true
+		: >reports
 		"$NETMON" --no-pin -v -i 0.1 --total -f jsonl >reports 2>fifo 3>&- &
 		netmon=$!
 		eventually rows_in reports 3

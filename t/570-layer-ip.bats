@@ -11,6 +11,7 @@ setup() {
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	export NETMON BUILD
 	beside_layer_ip
+	new_namespace
 	[[ $BATS_TEST_DESCRIPTION == *5.11* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
 }
 
@@ -27,6 +28,7 @@ is_too_old() {
 teardown() {
 	live_teardown
 	for namespace in ${namespaces-}; do ip netns delete "$namespace" || true; done
+	[ ! -e namespace ] || umount own-namespace
 	if [ -e "$pin" ]; then
 		bpftool cgroup detach "$root" egress pinned "$pin" || true
 		rm "$pin"
@@ -137,9 +139,10 @@ os.waitpid(process("client", ask), 0)
 
 # Which process packets are charged to
 
-# look [OPTION]...: starts netmon; charged() selects the rows of a network namespace
+# look [OPTION]...: starts netmon, in the namespace $inside if that is set; returns when it counts
 look() {
-	"$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl $roomy \
+	: >messages
+	${inside:+nsenter --net=/run/netns/$inside} "$NETMON" --no-pin --layer ip -v -i "${interval-60}" -f jsonl $roomy \
 		-o pid,comm,netns,iface,rx_bytes,rx_calls,tx_bytes,tx_calls "$@" >all 2>messages 3>&- &
 	netmon=$!
 	until grep -qx 'netmon: counting' messages; do
@@ -148,28 +151,42 @@ look() {
 	done
 }
 
-# alone COMMAND...: in a network namespace, without retransmits and with TCP headers of a fixed length
-alone() {
-	unshare --net bash -euc '
+# keep_own: ./reports has the rows of $namespaces, or else of new_namespace()
+keep_own() {
+	local name numbers
+	numbers=$([ -n "${namespaces-}" ] || cat namespace; for name in ${namespaces-}; do stat -Lc %i "/run/netns/$name"; done)
+	jq -c "select(IN(.netns; $(paste -sd , <<<"$numbers")))" all >reports
+}
+
+# new_namespace: makes a network namespace without retransmits and with TCP headers of a fixed length.
+# It is there before and after each netmon: meanwhile, no other namespace has its number.
+new_namespace() {
+	touch own-namespace
+	unshare --net="$PWD/own-namespace" bash -euc '
 		ip link set lo up
 		echo 0 >/proc/sys/net/ipv4/tcp_early_retrans
 		echo 0 >/proc/sys/net/ipv4/tcp_recovery
 		echo 0 >/proc/sys/net/ipv4/tcp_sack
 		ip route change local 127.0.0.0/8 dev lo table local src 127.0.0.1 rto_min 20s
-		stat -Lc %i /proc/self/ns/net >namespace
+		stat -Lc %i /proc/self/ns/net >namespace'
+}
+
+# alone COMMAND...: in that namespace
+alone() {
+	nsenter --net=own-namespace bash -euc '
 		status=0
 		"$@" || status=$?
 		awk "/^Tcp: [0-9]/ { print \$13 }" /proc/net/snmp >retransmitted
 		exit $status' - "$@"
 }
 
-# charged COMMAND...: runs it in a network namespace; ./reports has the rows of its traffic
+# charged COMMAND...: runs it in that namespace; ./reports has the rows of its traffic
 charged() {
 	alone timeout 60 "$@" >account
 	sleep 0.7 # the last packets can come, and be charged to a process, after its end
 	stop
 	! grep full messages || fail "$(cat messages)"
-	jq -c "select(.netns == $(cat namespace))" all >reports
+	keep_own
 }
 
 # with_names PROGRAM: runs python3 with a few more functions; process(NAME, WORK) forks
@@ -379,7 +396,7 @@ for _ in range(10):
 	wait $traffic
 	exec 8>&-
 	stop
-	jq -c "select(.netns == $(cat namespace))" all >reports
+	keep_own
 	# even the first packet, before any call is seen
 	equal "$(packets_of before)" 10,10
 	equal "$(reported length)" 1
@@ -424,7 +441,7 @@ os.waitpid(worker, 0)
 
 # Keys and filters
 
-# pings NUMBER: that many datagrams of 100 bytes, with an answer to each, in a network namespace
+# pings NUMBER: that many datagrams of 100 bytes, with an answer to each, in new_namespace()
 pings() {
 	alone python3 -c '
 import socket, sys
@@ -466,9 +483,7 @@ for _ in range(10):
 }
 
 @test "a packet that the kernel itself sends is in the row (kernel), and a packet for no socket is in no row" {
-	"$NETMON" --no-pin --layer ip -v -f jsonl --proto tcp --port 19 -o pid,comm,uid,rx_calls,tx_calls >all 2>messages 3>&- &
-	netmon=$!
-	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+	look --proto tcp --port 19 -o pid,comm,uid,netns,rx_calls,tx_calls
 	alone python3 -c '
 import socket
 for _ in range(5):
@@ -477,10 +492,11 @@ for _ in range(5):
     except ConnectionRefusedError:
         pass'
 	stop
+	keep_own
 	# the SYN has no socket, the RST comes from the kernel's socket
-	equal "$(jq -sc 'map(select(.comm == "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add),
-		(map(.uid) | unique)]' all)" '[0,5,[null]]'
-	equal "$(jq -sc 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)]' all)" '[5,5]'
+	equal "$(reported 'map(select(.comm == "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add),
+		(map(.uid) | unique)] | @json')" '[0,5,[null]]'
+	equal "$(reported 'map(select(.comm != "(kernel)")) | [(map(.rx_calls) | add), (map(.tx_calls) | add)] | @json')" '[5,5]'
 }
 
 # is_up NAMESPACE INTERFACE: whether it can send
@@ -538,13 +554,11 @@ for _ in range(int(sys.argv[1])):
 		END
 		eventually is_up "${side#*:}" end
 	done
-	"$NETMON" --no-pin --layer ip -v -f jsonl --proto udp --net 10.79.0.0/16 \
-		-o comm,iface,rx_calls,tx_calls >all 2>messages 3>&- &
-	netmon=$!
-	until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
+	look --proto udp --net 10.79.0.0/16
 	exchange 100 "$a" "$c"
 	stop
-	equal "$(jq -sc 'group_by(.iface) | map([.[0].iface, (map(.rx_calls) | add), (map(.tx_calls) | add)])' all)" \
+	keep_own
+	equal "$(reported 'group_by(.iface) | map([.[0].iface, (map(.rx_calls) | add), (map(.tx_calls) | add)]) | @json')" \
 		'[["end",200,200]]'
 }
 
@@ -554,7 +568,7 @@ has_no_names() {
 }
 
 @test "an interface has its name, also where the kernel can only read its index" {
-	local a=$$-a b=$$-b words='comm,iface,netns,rx_calls,tx_calls' far=far
+	local a=$$-a b=$$-b far=far inside
 	namespaces="$a $b"
 	ip netns add "$a"
 	ip netns add "$b"
@@ -564,20 +578,20 @@ has_no_names() {
 	ip -n "$a" link set near up
 	ip -n "$b" link set far up
 	eventually is_up "$a" near
-	for filter in "" near; do
-		nsenter --net=/run/netns/"$a" "$NETMON" --no-pin --layer ip -v -i 60 -f jsonl --net 10.79.0.0/16 \
-			${filter:+--iface $filter} -o $words >all$filter 2>messages 3>&- &
-		netmon=$!
-		until grep -qx "netmon: counting" messages; do kill -0 $netmon || fail "$(cat messages)"; sleep 0.02; done
-		exchange 10 "$a" "$b"
-		stop
-	done
+	inside=$a
 	! has_no_names || far=if88
-	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' all)" "[[\"$far\",10,10],[\"near\",10,10]]"
-	equal "$(jq -sc 'map([.iface, .rx_calls, .tx_calls]) | sort' allnear)" '[["near",10,10]]'
+	look --net 10.79.0.0/16 --iface near
+	exchange 10 "$a" "$b"
+	stop
+	keep_own
+	equal "$(reported 'map([.iface, .rx_calls, .tx_calls]) | @json')" '[["near",10,10]]'
+	look --net 10.79.0.0/16
+	exchange 10 "$a" "$b"
+	stop
+	keep_own
+	equal "$(reported 'map([.iface, .rx_calls, .tx_calls]) | sort | @json')" "[[\"$far\",10,10],[\"near\",10,10]]"
 	# the namespace is known for both
-	equal "$(jq -sc 'map(.netns) | sort' all)" \
-		"$(stat -Lc %i "/run/netns/$a" "/run/netns/$b" | sort -n | jq -sc .)"
+	equal "$(reported 'map(.netns) | sort | .[]')" "$(stat -Lc %i "/run/netns/$a" "/run/netns/$b" | sort -n)"
 }
 
 @test "a tunnel's packets are counted at its device, and not wrapped at the device below" {
@@ -600,7 +614,7 @@ has_no_names() {
 	look --proto udp --net 10.79.0.0/16
 	exchange 10 "$a" "$b"
 	stop
-	cp all reports
+	keep_own
 	equal "$(reported 'map([.comm, .iface, .rx_bytes, .rx_calls, .tx_bytes, .tx_calls]) | sort | @json')" \
 		'[["python3","tunnel",1280,10,1280,10],["python3","tunnel",1280,10,1280,10]]'
 }
@@ -670,7 +684,7 @@ for number in range(200):
 	if kill -0 $netmon 2>/dev/null; then
 		pings 10
 		stop
-		jq -c "select(.netns == $(cat namespace))" all >reports
+		keep_own
 		equal "$(reported 'map([.comm, .rx_calls, .tx_calls]) | @json')" '[["python3",20,20]]'
 	else
 		netmon=
@@ -724,7 +738,8 @@ for number in range(200):
 		pings 10
 		with=$(seen)
 		stop
-		jq -se "map(select(.netns == $(cat namespace)))" all >/dev/null
+		keep_own
+		equal "$(reported '[(map(.rx_calls) | add), (map(.tx_calls) | add)] | @csv')" 20,20
 		pings 10
 		[ "$with" -ge 20 ]
 		[ "$(seen)" -ge $((with + 20)) ]
