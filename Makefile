@@ -86,7 +86,7 @@ BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/benc
 	$(BUILD)/t/bench/turns
 
 BUILD_PACKAGES := clang bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config
-CHECK_PACKAGES := bats parallel codespell jq bc miller csvkit datamash python3 procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
+CHECK_PACKAGES := bats parallel codespell jq bc miller csvkit datamash python3 python3-pandas procps iproute2 util-linux mandoc curl gnuplot-nox sqlite3 systemd binutils \
 	nftables ethtool gcc musl-tools git logrotate bash-completion zsh fish
 # Packages with daemons, which the tests only unpack; before Debian 13, promtool is in the package prometheus.
 UNPACKED_PACKAGES := promtool,prometheus prometheus-node-exporter

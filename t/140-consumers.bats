@@ -1,25 +1,11 @@
 #!/usr/bin/env bats
 # Programs that read netmon's output get all of an hour's log, with any names in it.
 load lib/common
+load lib/hour
 
 setup_file() {
-	export LC_ALL=C.UTF-8 hour=$BATS_FILE_TMPDIR
-	local format
-	python3 "$here/unit/hour.py" ticks >"$hour/ticks"
-	for format in csv tsv jsonl; do
-		"$BUILD/t/replay" -f $format -o time,pid,comm,rx_bytes,tx_bytes <"$hour/ticks" >"$hour/log.$format"
-	done
+	make_hour
 }
-
-# found FORMAT: standard input, a JSON object for each name with its sum, must equal what was moved
-found() {
-	jq -r '"\(.sum)\t\(.comm | @base64)"' | LC_ALL=C sort >"$BATS_TEST_TMPDIR/got"
-	python3 "$here/unit/hour.py" sums "$1" | LC_ALL=C sort | diff "$BATS_TEST_TMPDIR/got" -
-}
-
-# Sums the rows of standard input, JSON objects.
-sums='reduce inputs as $row ({}; .[$row.comm] += ($row.rx_bytes | tonumber)) |
-	to_entries[] | {comm: .key, sum: .value}'
 
 @test "jq reads an hour's log whole" {
 	needs_tool jq
@@ -43,6 +29,16 @@ sums='reduce inputs as $row ({}; .[$row.comm] += ($row.rx_bytes | tonumber)) |
 		'CREATE TABLE log (time REAL, pid INTEGER, comm TEXT, rx_bytes INTEGER, tx_bytes INTEGER)' \
 		".import --csv --skip 1 $hour/log.csv log" '.mode json' \
 		'SELECT comm, sum(rx_bytes) AS sum FROM log GROUP BY comm' | jq -c '.[]' | found csv
+}
+
+@test "pandas reads an hour's log whole" {
+	python_with pandas
+	"$python" - "$hour/log.csv" <<-'END' | found csv
+		import json, pandas, sys
+		log = pandas.read_csv(sys.argv[1], keep_default_na=False, dtype={"comm": str})
+		for comm, sum in log.groupby("comm").rx_bytes.sum().items():
+		    print(json.dumps({"comm": comm, "sum": int(sum)}))
+	END
 }
 
 @test "datamash reads an hour's log whole" {

@@ -15,6 +15,13 @@ needs_tool() {
 	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"
 	skip "$1 is not here: 'make deps check' gets it"
 }
+# python_with MODULE: sets python to one that has the module; that in PATH might not be the distribution's
+python_with() {
+	for python in python3 /usr/bin/python3 "the Python module $1"; do
+		! "$python" -c "import $1" 2>/dev/null || return 0
+	done
+	needs_tool "$python"
+}
 # 1 in make check-long: slow tests run at full size.
 : "${LONG:=0}"
 golden=$here/unit/golden
