@@ -22,12 +22,12 @@ struct group {
 	struct netmon_counters total;
 };
 
-/* What a row is sorted by: sorting moves 32 bytes, not the row. */
+/* What a row is sorted by: sorting moves 24 bytes, not the row. */
 struct rank {
-	__u64 traffic;                /* in the interval; 0 if another order is asked for */
+	__u64 traffic;                /* in the interval */
 	size_t key;                   /* as in struct group */
-	size_t length;
-	size_t row;
+	__u32 length;
+	__u32 row;
 };
 
 /* Half of the hash distinguishes most groups without a look at them. */
@@ -152,6 +152,11 @@ static void add(struct netmon_counters *sum, const struct netmon_counters *more)
 static bool moved(const struct netmon_counters *counters)
 {
 	return counters->rx_bytes || counters->tx_bytes;
+}
+
+static __u64 traffic(const struct row *row)
+{
+	return row->interval.rx_bytes + row->interval.tx_bytes;
 }
 
 /* Groups */
@@ -430,8 +435,7 @@ static struct row *add_row(struct report *report, const struct row *row, size_t 
 		return NULL;
 	}
 	rows[report->rows_count] = *row;
-	ranks[report->ranks_count++] =
-		(struct rank){ .key = key, .length = length, .row = report->rows_count };
+	ranks[report->ranks_count++] = (struct rank){ traffic(row), key, (__u32)length, (__u32)report->rows_count };
 	return &rows[report->rows_count++];
 }
 
@@ -451,6 +455,7 @@ static void merge_row(struct report *report, const struct row *row, size_t key)
 			return;
 	} else {
 		same = &report->rows[group->row];
+		report->ranks[group->row].traffic += traffic(row);
 		add(&same->interval, &row->interval);
 		add(&same->window, &row->window);
 		add(&same->total, &row->total);
@@ -531,7 +536,7 @@ static int compare_ranks(const void *a, const void *b, void *context)
 	const struct report *report = context;
 	const struct view *view = report->view;
 	const struct rank *x = a, *y = b;
-	int order = (x->traffic < y->traffic) - (x->traffic > y->traffic);
+	int order = view->sort_count ? 0 : (x->traffic < y->traffic) - (x->traffic > y->traffic);
 
 	for (size_t i = 0; i < view->sort_count && !order; i++) {
 		order = compare_by(view->sort[i].column, &report->rows[x->row],
@@ -545,20 +550,23 @@ static int compare_ranks(const void *a, const void *b, void *context)
 	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
+/* Whether a row without traffic is shown. */
+static bool shows_idle(const struct report *report, const struct row *row)
+{
+	return moved(&row->interval) /* its sum was a multiple of 2^64 */ || row->tx_retrans ||
+	       (report->view->all && row->alive);
+}
+
 /* Keeps the rows to show and sorts them. */
 static void rank_rows(struct report *report)
 {
-	const bool by_traffic = !report->view->sort_count;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < report->ranks_count; i++) {
 		struct rank rank = report->ranks[i];
-		const struct row *row = &report->rows[rank.row];
 
-		if (!moved(&row->interval) && !row->tx_retrans && !(report->view->all && row->alive))
-			continue;
-		rank.traffic = by_traffic ? row->interval.rx_bytes + row->interval.tx_bytes : 0;
-		report->ranks[kept++] = rank;
+		if (rank.traffic || shows_idle(report, &report->rows[rank.row]))
+			report->ranks[kept++] = rank;
 	}
 	report->ranks_count = kept;
 	if (kept)
