@@ -17,13 +17,24 @@ static inline void must(bool good, const char *what)
 	exit(EXIT_FAILURE);
 }
 
-/* The monotonic clock, in nanoseconds. */
-static inline double now(void)
+static inline double nanoseconds(clockid_t clock)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(clock, &time);
 	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+/* The monotonic clock, in nanoseconds. */
+static inline double now(void)
+{
+	return nanoseconds(CLOCK_MONOTONIC);
+}
+
+/* What the process has used so far, in nanoseconds. */
+static inline double cpu_time(void)
+{
+	return nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 #endif

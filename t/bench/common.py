@@ -10,12 +10,13 @@ import time
 NETMON = os.environ["NETMON"]
 BUILD = os.environ["BUILD"]
 QUICK = bool(os.environ.get("QUICK"))
-CPUS = os.cpu_count()
+ROUNDS = int(os.environ.get("ROUNDS", 1000))
+CPUS = len(os.sched_getaffinity(0))
 
 
 def several(rounds):
     """The number of pairs to measure."""
-    return 2 if QUICK else rounds
+    return 2 if QUICK else min(rounds, ROUNDS)
 
 
 class Program:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How the cost of an event grows with the number of sockets and processes, and the cost of a row with the
-number of rows."""
+"""How the cost of an event grows with the number of sockets and processes, on one CPU and on two, and the cost
+of a row with the number of rows."""
 import contextlib
 import os
 import re
 import subprocess
 import tempfile
-from common import BUILD, QUICK, Spread, crowd, netmon, several
+from common import BUILD, CPUS, QUICK, Spread, crowd, netmon, several
 
 OF_ONE = 15000  # sockets of one process, limited by its descriptors
 CONNECTIONS = ["-o", "pid,laddr,lport,raddr,rport,tx_rate", "--max-entries", "200000"]
+PID_MAX = "/proc/sys/kernel/pid_max"
 
 
 def parts(count):
@@ -39,10 +40,36 @@ def more(kind, count, options):
     return Spread(added), Spread(ratios)
 
 
-def most_processes():
-    """Leaves 10,000 pids for other programs."""
-    with open("/proc/sys/kernel/pid_max") as file:
-        return int(file.read()) - 10000
+@contextlib.contextmanager
+def more_pids(wanted):
+    """Raises kernel.pid_max meanwhile, if that is permitted.  Yields the number of processes that fit,
+    which leaves 10,000 pids for other programs."""
+    with open(PID_MAX) as file:
+        before = int(file.read())
+    with contextlib.ExitStack() as stack:
+        most = max(before, wanted + 20000)
+        try:
+            set_pid_max(most)
+            stack.callback(set_pid_max, before)
+        except OSError:
+            most = before
+        yield most - 10000
+
+
+def set_pid_max(number):
+    with open(PID_MAX, "w") as file:
+        file.write(str(number))
+
+
+@contextlib.contextmanager
+def pinned(cpus):
+    """Runs all programs that are started meanwhile on these CPUs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def row_cost(count):
@@ -68,17 +95,25 @@ def add_rows(table):
             table.add("growth", f"a row of {count:,}, beside one of 10,000", flat, "x", most=1.3)
 
 
-def run(table):
-    add_rows(table)
+def add_sends(table, cpus, most_processes):
+    on = "1 CPU" if cpus == 1 else f"{cpus} CPUs"
     for kind, name, options, most in (
             ("sockets", "sockets, default", [], 100000),
             ("sockets", "sockets, connections", CONNECTIONS, 100000),
-            ("processes", "processes", ["--max-processes", "200000"], most_processes())):
+            ("processes", "processes", ["--max-processes", "200000"], most_processes)):
         for count in (1, 100) if QUICK else (1, 100, 1000, 10000, 20000, 100000):
-            what = f"send with {count:,} {name}"
+            what = f"send with {count:,} {name}, {on}"
             if count > most:
                 table.note("growth", what, "kernel.pid_max has no room for them")
                 continue
             added, ratio = more(kind, count, options)
             table.add("growth", what, ratio, "x without", ".3f", most=1.3,
                       remark=f"{added.text('.0f')} ns more")
+
+
+def run(table):
+    add_rows(table)
+    with more_pids(100000) as most:
+        for cpus in sorted({1, CPUS}):
+            with pinned(sorted(os.sched_getaffinity(0))[:cpus]):
+                add_sends(table, cpus, most)
