@@ -832,14 +832,16 @@ static __always_inline int returned_moved(enum netmon_hook hook, enum netmon_dir
 /* Sockets: the functions behind every call, where the tracepoints are missing.  A call counts if
  * `counts`; `...`: the arguments after the socket. */
 
-#define FUNCTION(name, hook, direction, counts, flags, ...)                                \
+#define FEXIT(name, direction, counts, flags, ...)                                         \
 	SEC("fexit/" #name)                                                                \
 	int BPF_PROG(name##_fexit, struct socket *sock, __VA_ARGS__, int ret)              \
 	{                                                                                  \
 		const bool typed = true;                                                   \
                                                                                            \
 		return counts ? moved(direction, sock->sk, typed, flags, ret) : 0;         \
-	}                                                                                  \
+	}
+
+#define KPROBES(name, hook, direction, counts, flags, ...)                                 \
 	SEC("kprobe/" #name)                                                               \
 	int BPF_KPROBE(name##_kprobe, struct socket *sock, __VA_ARGS__)                    \
 	{                                                                                  \
@@ -852,6 +854,10 @@ static __always_inline int returned_moved(enum netmon_hook hook, enum netmon_dir
 	{                                                                                  \
 		return returned_moved(hook, direction, (int)PT_REGS_RC(ctx));              \
 	}
+
+#define FUNCTION(name, hook, direction, counts, flags, ...)                                \
+	FEXIT(name, direction, counts, flags, __VA_ARGS__)                                 \
+	KPROBES(name, hook, direction, counts, flags, __VA_ARGS__)
 
 #define SENDS(name, hook)                                                                  \
 	FUNCTION(name, hook, NETMON_TX, true, 0, struct msghdr *msg, size_t size)
@@ -881,8 +887,10 @@ static __always_inline bool has_sendpage(struct socket *sock, bool typed)
 	return GET(proto, sendpage);
 }
 
-FUNCTION(inet_sendpage, INET_SENDPAGE, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page,
-	 int offset, size_t size, int flags)
+FEXIT(inet_sendpage, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page, int offset,
+      size_t size, int flags)
+/* without the fifth argument, which 32-bit arm has on the stack */
+KPROBES(inet_sendpage, INET_SENDPAGE, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page)
 
 /* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt.
  *
