@@ -151,15 +151,15 @@ tick 1000000000 1000
 2 1 "e\xcc\x81t\xcc\x81" 2 0 1 0
 3 1 "a\xe2\x80\xaeb" 4 0 1 0
 4 1 "plain" 8 0 1 0'
-	replayed $'comm   rx_bytes
+	replayed 'comm   rx_bytes
 plain         8
-a\ufffdb           4
-e\u0301t\u0301            2
-\u7db2\u8def          1' -f table --time none -o comm,rx_bytes
+a�b           4
+ét́            2
+網路          1' -f table --time none -o comm,rx_bytes
 	WIDTH=18 run -0 --separate-stderr replay -f table --time none -o comm,rx_bytes <<<"tick 0 0
 tick 1000000000 1000
 1 1 \"$(printf '\\xe7\\xb6\\xb2%.0s' 1 2 3 4 5)\" 1 0 1 0"
-	equal "${lines[1]}" $'\u7db2\u7db2\u7db2\u2026          1'
+	equal "${lines[1]}" '網網網…          1'
 }
 
 @test "a table is valid UTF-8 without control characters, whatever the names" {
