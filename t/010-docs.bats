@@ -211,7 +211,7 @@ END
 	date=$(sed -n "s/^## $version - //p" "$top/CHANGELOG.md" | head -1)
 	grep -qxF "This manual describes netmon $version." "$manual"
 	[ "$(sed -n 's/^\.Dd //p' "$manual")" = "$(LC_ALL=C date -d "$date" '+%B %-d, %Y')" ]
-	[[ $(head -1 "$top/debian/changelog") == "netmon ($version-"* ]]
+	[[ $(head -1 "$top/debian/changelog") == "netmon ($version) "* ]]
 	[[ $(sed -n 's/^ -- .*>  //p' "$top/debian/changelog" | head -1) == *" $(LC_ALL=C date -d "$date" '+%d %b %Y') "* ]]
 }
 
