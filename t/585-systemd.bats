@@ -64,7 +64,9 @@ under_systemd() {
 		netmon --status -f jsonl | jq .attached | diff unconfined -
 		eventually has_begun
 		log=$(main_pid)
-		ps -o user:32=,supgrp:64= -p $log | grep '^netmon-log .*\<netmon\>'
+		# by number: not every system resolves the names of dynamic users
+		user=$(readlink /run/systemd/dynamic-uid/direct:netmon-log)
+		ps -o uid=,supgrp:64= -p $log | grep "^ *$user .*\<netmon\>"
 		/mnt/traffic up -b 12345 >account
 		server=$(awk '$3 == 12345 { print $2 }' account)
 		eventually received $server 12345
