@@ -417,6 +417,8 @@ static void add_iface(struct options *options, const char *text)
 		too_many(text, "--iface", MAX_LISTED);
 	if (!*text || strlen(text) >= IFACE_LEN)
 		wrong("cannot use '%s' for --iface: a name has 1 to %d bytes", text, IFACE_LEN - 1);
+	if (strpbrk(text, "*?["))
+		wrong("cannot use '%s' for --iface: it takes names, not patterns", text);
 	strcpy(filter->ifaces[filter->ifaces_count++], text);
 }
 

@@ -245,6 +245,9 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'!tcp,udp' for --proto: put '!' before" --proto '!tcp,udp'
 	refused "'1,!2' for --pid: put '!' before" -p '1,!2'
 	refused "'lo,!eth0' for --iface: put '!' before" --layer ip --iface 'lo,!eth0'
+	for word in 'veth*' 'eth?' 'eth[01]'; do
+		refused "'$word' for --iface: it takes names, not patterns" --layer ip --iface "$word"
+	done
 	refused "'17' for --comm: more than 16" --comm "$(seq -s , 17)"
 	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
 	for word in '' '!' '/,' ',*'; do

@@ -457,7 +457,7 @@ for _ in range(int(sys.argv[1])):
 
 @test "filters, keys and -- COMMAND work as in layer socket" {
 	for words in '--port 7' '--proto udp' '--iface lo' '--iface eth0,lo' '--iface !eth0' '--net 127.0.0.0/8' '--user root' \
-		'--user !nobody'; do
+		'--user !nobody' '--cgroup !/no-such-*,!/nor-this*'; do
 		"$NETMON" --layer ip -f jsonl $words --to rows \
 			-o iface,user,proto,raddr,rport,rx_bytes,rx_calls,tx_bytes,tx_calls -- \
 			unshare --net python3 -c '
@@ -475,7 +475,7 @@ for _ in range(10):
 			"$words: \"lo\",\"root\",\"udp\",\"127.0.0.1\",7,0,0,1280,10 \"lo\",\"root\",\"udp\",\"127.0.0.1\",8,1280,10,0,0"
 	done
 	for words in '--port 9' '--proto tcp' '--iface eth0' '--iface !lo' '--net !127.0.0.0/8' '--user nobody' \
-		'--user !root' --no-loopback; do
+		'--user !root' '--cgroup /no-such-*' --no-loopback; do
 		"$NETMON" --layer ip -f jsonl $words --to rows -o iface,rx_bytes -- \
 			unshare --net sh -c 'ip link set lo up; exec "$@"' - "$BUILD/t/traffic" udp-sendto -b 10000
 		equal "$words: $(cat rows)" "$words: "
