@@ -594,6 +594,22 @@ static void parse_no_loopback(struct options *options, const char *text)
 	options->probes.filter.kinds |= FILTER_LOOPBACK;
 }
 
+/* Options without an argument */
+#define FLAG(name, member, value)                                                          \
+	static void parse_##name(struct options *options, const char *text)                \
+	{                                                                                  \
+		(void)text;                                                                \
+		options->member = value;                                                   \
+	}
+FLAG(quiet, quiet, true)
+FLAG(append, append, true)
+FLAG(no_header, style.header, false)
+FLAG(total, view.total, true)
+FLAG(all, view.all, true)
+FLAG(verbose, probes.verbose, true)
+FLAG(replace, pin.replace, true)
+FLAG(no_pin, no_pin, true)
+
 static void parse_interval(struct options *options, const char *text)
 {
 	options->interval = number("--interval", text, 9, 10000000ULL, 86400000000000ULL,
@@ -617,18 +633,6 @@ static void parse_to(struct options *options, const char *text)
 	options->to = text;
 }
 
-static void parse_quiet(struct options *options, const char *text)
-{
-	(void)text;
-	options->quiet = true;
-}
-
-static void parse_append(struct options *options, const char *text)
-{
-	(void)text;
-	options->append = true;
-}
-
 static void parse_format(struct options *options, const char *text)
 {
 	options->style.format = (enum format)word("format", text);
@@ -640,12 +644,6 @@ static void parse_output(struct options *options, const char *text)
 	options->view.columns_count = 0;
 	if (strcmp(text, "all"))
 		add_columns(&options->view, text + (*text == '+'));
-}
-
-static void parse_no_header(struct options *options, const char *text)
-{
-	(void)text;
-	options->style.header = false;
 }
 
 static void parse_time(struct options *options, const char *text)
@@ -661,18 +659,6 @@ static void parse_units(struct options *options, const char *text)
 static void parse_top(struct options *options, const char *text)
 {
 	options->view.top = number("--top", text, 0, 1, 1ULL << 62, "from 1");
-}
-
-static void parse_total(struct options *options, const char *text)
-{
-	(void)text;
-	options->view.total = true;
-}
-
-static void parse_all(struct options *options, const char *text)
-{
-	(void)text;
-	options->view.all = true;
 }
 
 static void parse_layer(struct options *options, const char *text)
@@ -698,12 +684,6 @@ static void parse_attach(struct options *options, const char *text)
 {
 	options->own = "--attach";
 	options->probes.attach = (enum attach)word("attach", text);
-}
-
-static void parse_verbose(struct options *options, const char *text)
-{
-	(void)text;
-	options->probes.verbose = true;
 }
 
 static void set_mode(struct options *options, enum mode mode, const char *dir)
@@ -742,22 +722,10 @@ static void parse_pin_group(struct options *options, const char *text)
 	options->pin.group = text;
 }
 
-static void parse_replace(struct options *options, const char *text)
-{
-	(void)text;
-	options->pin.replace = true;
-}
-
 static void parse_from(struct options *options, const char *dir)
 {
 	options->pin.dir = dir;
 	options->from = true;
-}
-
-static void parse_no_pin(struct options *options, const char *text)
-{
-	(void)text;
-	options->no_pin = true;
 }
 
 __attribute__((noreturn)) static void parse_version(struct options *options, const char *text)
