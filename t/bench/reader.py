@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from common import BUILD, NETMON, QUICK, Program, Spread, crowd, netmon, several, wait_until
+from common import BUILD, CPUS, NETMON, QUICK, Program, Spread, crowd, netmon, several, wait_until
 
 CONNECTIONS = ["-o", "time,pid,comm,raddr,rport,rx_rate,tx_rate", "--max-entries", "200000"]
 PROCESSES = ["--max-processes", "200000"]
@@ -246,6 +246,17 @@ def idle():
         return 100 * (it.cpu() - before) / seconds
 
 
+def counters_memory(options):
+    """MiB of kernel memory of the counters: the map whose values have 32 bytes."""
+    with netmon("-i", "86400", *options) as it:
+        for fd in os.listdir(f"/proc/{it.pid}/fdinfo"):
+            with open(f"/proc/{it.pid}/fdinfo/{fd}") as file:
+                about = dict(line.split(":", 1) for line in file if ":" in line)
+            if int(about.get("value_size", 0)) == 32:
+                return int(about["memlock"]) / (1 << 20)
+    raise RuntimeError("no map of counters")
+
+
 def stripped_size(path):
     copy = f"{BUILD}/stripped"
     subprocess.run(["strip", "-o", copy, path], check=True)
@@ -279,6 +290,9 @@ def run(table):
     table.add("reader", "the same, connections", first_tick(CONNECTIONS[:2]), "ms", ".0f")
     table.add("reader", "the same, layer ip", first_tick(["--layer", "ip"]), "ms", ".0f")
     table.add("reader", "idle at -i 1", idle(), "% of a core", ".3f", most=0.1)
+    for name, options in (("default", []), ("connections", CONNECTIONS[:2])):
+        table.add("reader", f"kernel memory of the counters, {name}, {CPUS} CPUs", counters_memory(options), "MiB",
+                  ".1f", most=32)
     add_binary(table, "plain", NETMON)
     static = f"{BUILD}/static/netmon"
     if os.path.exists(static):
