@@ -751,7 +751,7 @@ static __always_inline int moved(enum netmon_direction direction, struct sock *s
 	if (!is_ip(family) && !(family == AF_PACKET && direction == NETMON_TX))
 		return 0;
 	if (by_packet)
-		return typed && bytes >= 0 ? socket_used(sk) : 0;
+		return typed && is_ip(family) && bytes >= 0 ? socket_used(sk) : 0;
 	return count(direction, sk, family, typed, bytes,
 		     direction == NETMON_TX || !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }

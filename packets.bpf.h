@@ -39,8 +39,7 @@ struct netmon_owner {
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u16 passes;            /* the filters of pids and cgroups */
-	__u16 is_mptcp;
+	__u32 passes;            /* the filters of pids and cgroups */
 };
 
 struct {
@@ -50,24 +49,7 @@ struct {
 	__type(value, struct netmon_owner);
 } owners SEC(".maps");
 
-/* The owners of MPTCP sockets, by cookie.  Their packets pass the kernel's own sockets, the
- * subflows, from which no helper leads to the storage of the MPTCP socket. */
-MAP(mptcp_owners, LRU_HASH, 16384, struct netmon_owner, BY(__u64));
-
 /* Owners */
-
-/* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
-static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
-{
-	struct netmon_owner none = { .is_mptcp = 1 };
-	__u64 cookie;
-
-	if (protocol != MPTCP)
-		return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	cookie = bpf_get_socket_cookie(sk);
-	bpf_map_update_elem(&mptcp_owners, &cookie, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&mptcp_owners, &cookie);
-}
 
 static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 {
@@ -121,7 +103,7 @@ static __always_inline __u64 owner_place(const struct netmon_owner *owner)
 SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
-	struct netmon_owner *owner = owner_get_or_add(sk, sk->protocol);
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (owner)
@@ -133,17 +115,16 @@ int sock_create_cgroup(struct bpf_sock *sk)
  * processes too (kernel TLS), change nothing. */
 static __always_inline int socket_used(struct sock *sk)
 {
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct netmon_owner *owner;
 
-	if (!is_ip(sk->__sk_common.skc_family) || task->flags & PF_KTHREAD)
-		return 0;
-	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (!owner)
 		return 0;
 	/* a process may change its user and cgroup */
-	if (owner->pid != bpf_get_current_pid_tgid() >> 32 || needs & (PART_UID | PART_CGROUP) ||
-	    (parts & PART_PROCESS && (__u32)owner_place(owner) <= PROCESS_KERNEL))
+	if (owner->pid == (__u32)task->tgid && !(needs & (PART_UID | PART_CGROUP)) &&
+	    (!(parts & PART_PROCESS) || (__u32)owner_place(owner) > PROCESS_KERNEL))
+		return 0;
+	if (!(task->flags & PF_KTHREAD))
 		owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
@@ -161,40 +142,30 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	sk = socket ? socket->sk : NULL;
 	if (!sk || !is_ip(sk->__sk_common.skc_family))
 		return 0;
-	owner = owner_get_or_add(sk, sk->sk_protocol);
+	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (owner && !owner->pid) /* no process has used it since netmon began */
 		owner_set(owner, task, task, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
-/* The owner of the MPTCP socket above a subflow; NULL: none is known, or it is no subflow. */
-static __always_inline struct netmon_owner *mptcp_owner(void *sk)
-{
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	struct mptcp_subflow_context *context;
-	struct sock *above;
-	__u64 cookie;
-
-	if (!peeks || !bpf_core_type_exists(struct mptcp_subflow_context) || !tcp ||
-	    !BPF_CORE_READ_BITFIELD((struct tcp_sock___netmon *)tcp, is_mptcp))
-		return NULL;
-	context = tcp->inet_conn.icsk_ulp_data;
-	above = PEEK(mptcp_subflow_context, context, conn);
-	cookie = PEEK(sock, above, __sk_common.skc_cookie.counter);
-	return bpf_map_lookup_elem(&mptcp_owners, &cookie);
-}
-
-static __always_inline struct netmon_owner *owner_of(void *sk, __u32 protocol)
+/* The packets of an MPTCP socket pass the kernel's own sockets, its subflows.  They get a copy of its
+ * owner, also for retransmits, and for connections that a listening one accepts without MPTCP. */
+static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 {
 	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above = NULL;
+	struct mptcp_sock *mptcp = NULL;
 
-	if (protocol == IPPROTO_TCP && (!owner || owner->is_mptcp))
-		above = mptcp_owner(sk);
-	/* a copy, also for the subflows that a listening one accepts, until a process uses them */
-	if (above && !owner)
-		bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
-	owner = above ? above : owner;
-	return owner && owner->pid ? owner : NULL;
+	if (sk->protocol == IPPROTO_TCP && bpf_core_type_exists(struct mptcp_sock___netmon) &&
+	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock))
+		mptcp = bpf_skc_to_mptcp_sock(sk);
+	if (mptcp)
+		above = bpf_sk_storage_get(&owners, mptcp, NULL, 0);
+	if (!above)
+		return owner;
+	owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner)
+		*owner = *above;
+	return owner;
 }
 
 /* Keys */
@@ -228,6 +199,7 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 	struct netmon_iface *iface = (void *)key->iface;
 	__u64 place = PLACE_KERNEL;
 
+	owner = owner && owner->pid ? owner : NULL;
 	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
 		return NO_ROW;
 	key->uid = owner ? owner->uid : NO_UID;
@@ -250,31 +222,36 @@ static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmo
 
 /* Packets */
 
-/* Returns the offset of the header above IP and its extension headers, and fills in its protocol. */
-static __always_inline __u32 find_transport(struct netmon_key *key, struct __sk_buff *skb)
+/* Fills in the addresses and the protocol above IP and its extension headers.  Returns the offset of
+ * that protocol's header. */
+static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buff *skb, __u32 *from, __u32 *to)
 {
 	struct { __u8 next, length; } extension;
 	__u32 offset = sizeof(struct ipv6hdr);
-	__u8 byte = 0;
+	__u8 next = 0, length = 0;
 
 	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, 0, &byte, 1);
-		offset = (byte & 15) * 4;
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &byte, 1);
-	} else {
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &byte, 1);
+		bpf_skb_load_bytes(skb, 0, &length, 1);
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &next, 1);
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), from, 4);
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, 4);
+		key->proto = next;
+		return (length & 15) * 4;
 	}
-	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
-		if (byte != IPPROTO_HOPOPTS && byte != IPPROTO_ROUTING && byte != IPPROTO_DSTOPTS &&
-		    byte != IPPROTO_FRAGMENT)
+	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &next, 1);
+	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
+	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
+	for (int i = 0; i < EXTENSIONS_MOST; i++) {
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT)
 			break;
 		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			break;
 		/* a fragment's header has no length, but a byte that the sender may set */
-		offset += byte == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
-		byte = extension.next;
+		offset += next == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
+		next = extension.next;
 	}
-	key->proto = byte == ICMPV6 ? IPPROTO_ICMP : byte;
+	key->proto = next == ICMPV6 ? IPPROTO_ICMP : next;
 	return offset;
 }
 
@@ -296,41 +273,34 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, __u16 proto, __u
 	return segments ? segments : 1;
 }
 
-/* The ends of a connected socket, whatever NAT makes of them, or those of the packet.  SCTP sockets have
- * several addresses, and do not tell which one is in use. */
+/* Fills in the ports, and puts the ends of a connected socket in place of the packet's, whatever NAT
+ * makes of them.  SCTP sockets have several addresses, and do not tell which one is in use. */
 static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *skb, struct bpf_sock *sk,
 				      enum netmon_direction direction, __u32 transport)
 {
-	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
-	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
 	__u16 ports[2] = { 0 };
 
+	if (!has_ports(key->proto))
+		return;
 	key->lport = sk->src_port; /* a closed socket has given it back */
 	key->rport = bpf_ntohs(sk->dst_port);
-	if (has_ports(key->proto) && key->proto != IPPROTO_SCTP && key->lport && key->rport) {
-		key->laddr[0] = key->family == 4 ? sk->src_ip4 : sk->src_ip6[0];
-		key->raddr[0] = key->family == 4 ? sk->dst_ip4 : sk->dst_ip6[0];
-		if (key->family == 4)
-			return;
-		key->laddr[1] = sk->src_ip6[1]; /* no loop: CO-RE needs constant indexes */
+	if (key->proto == IPPROTO_SCTP || !key->lport || !key->rport) {
+		bpf_skb_load_bytes(skb, transport, ports, sizeof(ports));
+		key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
+		key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
+	} else if (key->family == 4) {
+		key->laddr[0] = sk->src_ip4;
+		key->raddr[0] = sk->dst_ip4;
+	} else {
+		key->laddr[0] = sk->src_ip6[0]; /* no loop: CO-RE needs constant indexes */
+		key->laddr[1] = sk->src_ip6[1];
 		key->laddr[2] = sk->src_ip6[2];
 		key->laddr[3] = sk->src_ip6[3];
+		key->raddr[0] = sk->dst_ip6[0];
 		key->raddr[1] = sk->dst_ip6[1];
 		key->raddr[2] = sk->dst_ip6[2];
 		key->raddr[3] = sk->dst_ip6[3];
-		return;
 	}
-	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), from, 4);
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, 4);
-	} else {
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
-	}
-	if (has_ports(key->proto))
-		bpf_skb_load_bytes(skb, transport, ports, sizeof(ports));
-	key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
-	key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
 }
 
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
@@ -345,14 +315,15 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direc
 		return 1; /* let it pass */
 	key.family = protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
 	if (bundle || needs & (PART_PROTO | PARTS_ENDS))
-		transport = find_transport(&key, skb);
+		transport = direction == NETMON_RX ? read_packet(&key, skb, key.raddr, key.laddr)
+						   : read_packet(&key, skb, key.laddr, key.raddr);
 	if (bundle)
 		segments = segments_of(skb, key.proto, transport, &headers);
 	if (needs & PARTS_ENDS)
 		read_ends(&key, skb, sk, direction, transport);
 	if (needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex);
-	row = row_of_packet(&key, owner_of(sk, sk->protocol));
+	row = row_of_packet(&key, owner_of(sk));
 	if (row != NO_ROW)
 		count_in(row, direction, skb->len + (__u64)(segments - 1) * headers, segments);
 	return 1;
@@ -385,7 +356,7 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);
 	if (needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, sk->sk_dst_cache->dev, sk->sk_dst_cache->dev->ifindex);
-	row = row_of_packet(&key, owner_of(sk, sk->sk_protocol));
+	row = row_of_packet(&key, bpf_sk_storage_get(&owners, sk, NULL, 0));
 	counters = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
 	if (counters)
 		__sync_fetch_and_add(&counters->tx_retrans, *(__u16 *)(skb->cb + at));
