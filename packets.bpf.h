@@ -39,15 +39,11 @@ struct netmon_owner {
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u32 passes;            /* the filters of pids and cgroups */
+	__u32 passes;            /* the filters of processes */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct netmon_owner);
-} owners SEC(".maps");
+MAP(owners, SK_STORAGE, 0, struct netmon_owner,
+    BY(int) __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE););
 
 /* Owners */
 
@@ -172,19 +168,16 @@ static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 
 /* The interface and its namespace.  Where the kernel does not let the name be read, user space finds
  * it by index and namespace. */
-static __always_inline void read_device(struct netmon_key *key, const struct net_device *device,
-					__u32 index)
+static __always_inline void read_device(struct netmon_key *key, struct net_device *device, __u32 index)
 {
 	struct netmon_iface *iface = (void *)key->iface;
-	const struct net *net;
 
-	if (peeks) {
-		net = PEEK(net_device, device, nd_net.net);
-		key->netns = PEEK(net, net, ns.inum);
-		if (casts)
-			__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
-		else
-			bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
+	if (casts) {
+		key->netns = CAST(net_device, device)->nd_net.net->ns.inum;
+		__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
+	} else if (peeks) {
+		key->netns = BPF_CORE_READ(device, nd_net.net, ns.inum);
+		bpf_probe_read_kernel(key->iface, IFACE_LEN, device->name);
 	} else if (index == LOOPBACK_IFINDEX) {
 		__builtin_memcpy(key->iface, "lo", 3);
 	} else {
@@ -195,137 +188,128 @@ static __always_inline void read_device(struct netmon_key *key, const struct net
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
 static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
-	const __u32 kinds = filter.kinds & FILTERS_OF_PROCESS;
+	const bool kernel_passes = !(filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS);
 	struct netmon_iface *iface = (void *)key->iface;
 	__u64 place = PLACE_KERNEL;
 
 	owner = owner && owner->pid ? owner : NULL;
-	if (kinds && (owner ? !owner->passes : kinds & ~filter.leave_out))
-		return NO_ROW;
 	key->uid = owner ? owner->uid : NO_UID;
 	key->cgroup = owner ? owner->cgroup : 0;
-	if (!peeks && owner)
-		key->netns = owner->netns;
-	if (!peeks && iface->index)
-		iface->netns = key->netns;
-	if (filter.kinds && !key_passes(key))
+	if (!peeks) {
+		key->netns = owner ? owner->netns : 0;
+		iface->netns = iface->index ? key->netns : 0;
+	}
+	if (!(owner ? owner->passes : kernel_passes) || (filter.kinds && !key_passes(key)))
 		return NO_ROW;
-	if (owner && parts & PART_PROCESS) {
+	if (owner && parts & PART_PROCESS)
 		place = owner_place(owner);
-		if (place == PLACE_KERNEL) {
-			key->uid = NO_UID;
-			key->cgroup = 0;
-		}
+	if (parts & PART_PROCESS && place == PLACE_KERNEL) {
+		key->uid = NO_UID;
+		key->cgroup = 0;
 	}
 	return row_of_place(key, place);
 }
 
 /* Packets */
 
-/* Fills in the addresses and the protocol above IP and its extension headers.  Returns the offset of
- * that protocol's header. */
-static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buff *skb, __u32 *from, __u32 *to)
+/* Fills in the ends that the packet has, and the protocol above IP and its extension headers.  Returns
+ * the offset of that protocol's header. */
+static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buff *skb,
+					 enum netmon_direction direction)
 {
-	struct { __u8 next, length; } extension;
+	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
+	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
+	struct { __u8 next, length; } extension = { 0 };
 	__u32 offset = sizeof(struct ipv6hdr);
-	__u8 next = 0, length = 0;
+	__u16 ports[2] = { 0 };
 
 	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, 0, &length, 1);
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &next, 1);
+		bpf_skb_load_bytes(skb, 0, &extension.length, 1);
+		offset = (extension.length & 15) * 4;
+		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &extension.next, 1);
 		bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), from, 4);
 		bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, 4);
-		key->proto = next;
-		return (length & 15) * 4;
+	} else {
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &extension.next, 1);
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
+		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
 	}
-	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &next, 1);
-	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
-	bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
-	for (int i = 0; i < EXTENSIONS_MOST; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT)
-			break;
-		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
+		const __u8 this = extension.next;
+
+		if ((this != IPPROTO_HOPOPTS && this != IPPROTO_ROUTING && this != IPPROTO_DSTOPTS &&
+		     this != IPPROTO_FRAGMENT) ||
+		    bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			break;
 		/* a fragment's header has no length, but a byte that the sender may set */
-		offset += next == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
-		next = extension.next;
+		offset += this == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
 	}
-	key->proto = next == ICMPV6 ? IPPROTO_ICMP : next;
+	key->proto = extension.next == ICMPV6 ? IPPROTO_ICMP : extension.next;
+	if (has_ports(key->proto))
+		bpf_skb_load_bytes(skb, offset, ports, sizeof(ports));
+	key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
+	key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
 	return offset;
 }
 
-/* How many packets a bundle of segments becomes, or was; each has the headers, whose length goes to
- * `headers`. */
-static __always_inline __u32 segments_of(struct __sk_buff *skb, __u16 proto, __u32 transport,
-					 __u32 *headers)
+/* Puts the ends of a connected socket in place of those that NAT makes of them.  SCTP sockets have
+ * several addresses, and do not tell which one is in use. */
+static __always_inline void read_connection(struct netmon_key *key, struct bpf_sock *sk)
 {
-	__u32 length = skb->len, size = skb->gso_size, segments = skb->gso_segs;
-	__u8 byte = 0;
+	const __u16 lport = sk->src_port, rport = bpf_ntohs(sk->dst_port);
 
-	*headers = transport + (proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
-	if (proto == IPPROTO_TCP) {
-		bpf_skb_load_bytes(skb, transport + 12, &byte, 1);
-		*headers = transport + (byte >> 4) * 4;
-	}
-	if (!segments && size && length > *headers) /* from the host of a virtual machine */
-		segments = (length - *headers + size - 1) / size;
-	return segments ? segments : 1;
+	/* a closed socket has given its port back */
+	if (!has_ports(key->proto) || key->proto == IPPROTO_SCTP || !lport || !rport)
+		return;
+	key->lport = lport;
+	key->rport = rport;
+	key->laddr[0] = key->family == 4 ? sk->src_ip4 : sk->src_ip6[0];
+	key->raddr[0] = key->family == 4 ? sk->dst_ip4 : sk->dst_ip6[0];
+	if (key->family == 4)
+		return;
+	key->laddr[1] = sk->src_ip6[1]; /* no loop: CO-RE needs constant indexes */
+	key->laddr[2] = sk->src_ip6[2];
+	key->laddr[3] = sk->src_ip6[3];
+	key->raddr[1] = sk->dst_ip6[1];
+	key->raddr[2] = sk->dst_ip6[2];
+	key->raddr[3] = sk->dst_ip6[3];
 }
 
-/* Fills in the ports, and puts the ends of a connected socket in place of the packet's, whatever NAT
- * makes of them.  SCTP sockets have several addresses, and do not tell which one is in use. */
-static __always_inline void read_ends(struct netmon_key *key, struct __sk_buff *skb, struct bpf_sock *sk,
-				      enum netmon_direction direction, __u32 transport)
+/* The length of the headers that each segment of a bundle has. */
+static __always_inline __u32 headers_of(struct __sk_buff *skb, __u16 proto, __u32 transport)
 {
-	__u16 ports[2] = { 0 };
+	__u8 length = 0;
 
-	if (!has_ports(key->proto))
-		return;
-	key->lport = sk->src_port; /* a closed socket has given it back */
-	key->rport = bpf_ntohs(sk->dst_port);
-	if (key->proto == IPPROTO_SCTP || !key->lport || !key->rport) {
-		bpf_skb_load_bytes(skb, transport, ports, sizeof(ports));
-		key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
-		key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
-	} else if (key->family == 4) {
-		key->laddr[0] = sk->src_ip4;
-		key->raddr[0] = sk->dst_ip4;
-	} else {
-		key->laddr[0] = sk->src_ip6[0]; /* no loop: CO-RE needs constant indexes */
-		key->laddr[1] = sk->src_ip6[1];
-		key->laddr[2] = sk->src_ip6[2];
-		key->laddr[3] = sk->src_ip6[3];
-		key->raddr[0] = sk->dst_ip6[0];
-		key->raddr[1] = sk->dst_ip6[1];
-		key->raddr[2] = sk->dst_ip6[2];
-		key->raddr[3] = sk->dst_ip6[3];
-	}
+	if (proto != IPPROTO_TCP)
+		return transport + (proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
+	bpf_skb_load_bytes(skb, transport + 12, &length, 1);
+	return transport + (length >> 4) * 4;
 }
 
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
 {
+	const __u32 length = skb->len, protocol = skb->protocol, size = skb->gso_size;
+	__u32 row, segments = size ? skb->gso_segs : 1, headers = 0, transport = 0;
 	struct bpf_sock *sk = skb->sk;
-	__u32 row, segments = 1, headers = 0, transport = 0, bundle = skb->gso_size;
-	__u32 protocol = skb->protocol;
 	struct netmon_key key = { 0 };
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
 	key.family = protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
-	if (bundle || needs & (PART_PROTO | PARTS_ENDS))
-		transport = direction == NETMON_RX ? read_packet(&key, skb, key.raddr, key.laddr)
-						   : read_packet(&key, skb, key.laddr, key.raddr);
-	if (bundle)
-		segments = segments_of(skb, key.proto, transport, &headers);
+	if (size || needs & (PART_PROTO | PARTS_ENDS))
+		transport = read_packet(&key, skb, direction);
+	if (size)
+		headers = headers_of(skb, key.proto, transport);
+	if (!segments) /* from the host of a virtual machine */
+		segments = length > headers + size ? (length - headers + size - 1) / size : 1;
 	if (needs & PARTS_ENDS)
-		read_ends(&key, skb, sk, direction, transport);
+		read_connection(&key, sk);
 	if (needs & (PART_NETNS | PART_IFACE))
 		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex);
 	row = row_of_packet(&key, owner_of(sk));
 	if (row != NO_ROW)
-		count_in(row, direction, skb->len + (__u64)(segments - 1) * headers, segments);
+		count_in(row, direction, length + (__u64)(segments - 1) * headers, segments);
 	return 1;
 }
 
