@@ -46,6 +46,9 @@ packets() { "$here/compare/layer-ip" "$@"; }
 @test "2,000 short connections, IPv4: rows add up to the interfaces' counters" { packets interface short4; }
 @test "2,000 short connections, IPv6: rows add up to the interfaces' counters" { packets interface short6; }
 @test "datagrams: rows add up to the interfaces' counters" { packets interface datagrams4 datagrams6; }
+@test "IPv6 extension headers, of bundles too: rows add up to the interfaces' counters" {
+	packets extensions bulk6 datagrams6
+}
 
 # Compared with TCP_INFO, offloads on
 
