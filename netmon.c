@@ -29,6 +29,7 @@
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
 enum { MILLISECOND = 1000000, SECOND = 1000000000 }; /* nanoseconds */
 enum { TRIES = 100 }; /* to read both clocks at once */
+enum { TRIES_TO_CLEAN = 20 }; /* in a second */
 enum { ONLY_A_PART = 3 }; /* exit status of --check */
 enum { DESCRIPTORS = 128 }; /* more than are open at any time */
 
@@ -741,6 +742,16 @@ static enum outcome pin(struct netmon *netmon)
 	netmon->probes = open_probes(options);
 	if (!netmon->probes || pin_make(&options->pin, netmon->probes, options->pin_command))
 		return FAILED;
+	if (options->pin.replace)
+		probes_clean(TRIES_TO_CLEAN);
+	return DONE;
+}
+
+static enum outcome unpin(const struct options *options)
+{
+	if (pin_remove(options->pin.dir, options->pin.verbose))
+		return FAILED;
+	probes_clean(TRIES_TO_CLEAN);
 	return DONE;
 }
 
@@ -824,7 +835,7 @@ static enum outcome act(struct netmon *netmon)
 	case PIN:
 		return pin(netmon);
 	case UNPIN:
-		return pin_remove(options->pin.dir, options->pin.verbose) ? FAILED : DONE;
+		return unpin(options);
 	case STATUS:
 		return status(netmon);
 	case CHECK:

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -328,11 +329,29 @@ static int read_event_id(const char *group, const char *name)
 	return read_number(tracefs_open(file, O_RDONLY));
 }
 
+static int perf_open(struct perf_event_attr *attributes)
+{
+	return (int)syscall(SYS_perf_event_open, attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static const char perf_advice[] = "add CAP_SYS_ADMIN, or set the sysctl kernel.perf_event_paranoid to 2";
+
+/* Whether the kernel refuses every event of perf, as Debian's do with CAP_PERFMON alone. */
+static bool perf_is_refused(void)
+{
+	struct perf_event_attr nothing = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(nothing),
+					   .config = PERF_COUNT_SW_DUMMY };
+	int event = perf_open(&nothing);
+	bool refused = event < 0 && (errno == EACCES || errno == EPERM);
+
+	close_fd(event);
+	return refused;
+}
+
 static bool try_perf(enum bpf_prog_type type, struct perf_event_attr *attributes)
 {
 	int program = load_trial(type, 0, 0, type == BPF_PROG_TYPE_KPROBE);
-	int event = program < 0 ? -1 : (int)syscall(SYS_perf_event_open, attributes, -1, 0, -1,
-						     PERF_FLAG_FD_CLOEXEC);
+	int event = program < 0 ? -1 : perf_open(attributes);
 	bool works = event >= 0 && !ioctl(event, PERF_EVENT_IOC_SET_BPF, program);
 
 	close_fd(event);
@@ -666,6 +685,7 @@ static struct holes find_holes(const struct probes_options *options, const struc
 								      tracing_is_preempted(kernel))))
 			holes.may_skip = true;
 	}
+	holes.no_perf = holes.skipped && probes_tracefs() && perf_is_refused();
 	return holes;
 }
 
@@ -686,8 +706,9 @@ void probes_say_holes(const struct holes *holes)
 	if (holes->waiting)
 		add_hole(text, sizeof(text), "receives that were already waiting");
 	if (*text || holes->skipped)
-		say("counting%s%s", text, !holes->skipped ? "" : "; under load this kernel may skip calls: "
-		    "netmon will report how many: is tracefs mounted and readable?");
+		say("counting%s%s%s", text, !holes->skipped ? "" : "; under load this kernel may skip calls: "
+		    "netmon will report how many: ", !holes->skipped ? "" : holes->no_perf ? perf_advice :
+		    "is tracefs mounted and readable?");
 }
 
 #define NEEDS_STORAGE "cannot use --layer ip: on this kernel no probe of calls can use the storage of " \
@@ -710,7 +731,7 @@ static void say_refused(const struct hook *hook, int root)
 static bool can_count(const struct probes *probes)
 {
 	const struct probes_options *options = &probes->options;
-	bool can[ROLES] = { false };
+	bool can[ROLES] = { false }, no_perf;
 	int reason = 0;
 
 	for (int i = 0; i < HOOKS; i++) {
@@ -729,9 +750,12 @@ static bool can_count(const struct probes *probes)
 		say(NEEDS_STORAGE);
 		return false;
 	}
-	say("cannot attach the probes: this kernel refuses every way%s: %s%s",
+	no_perf = options->attach != ATTACH_FEXIT && perf_is_refused();
+	reason = no_perf ? EACCES : reason;
+	say("cannot attach the probes: this kernel refuses every way%s: %s%s%s",
 	    options->attach ? " that --attach allows" : "", reason ? strerror(reason) : "see -v",
-	    options->attach ? ": try --attach auto" : "");
+	    no_perf || options->attach ? ": " : "",
+	    no_perf ? perf_advice : options->attach ? "try --attach auto" : "");
 	return false;
 }
 
@@ -1065,17 +1089,20 @@ static int prepare(const struct probes *probes, const struct netmon_bpf *skeleto
 }
 
 /* Removes the kretprobes that a netmon left which was killed, or whose pin was removed; those in use
- * stay (EBUSY).  `events`: tracefs' kprobe_events. */
-static void remove_kretprobes(int events)
+ * stay (EBUSY).  `events`: tracefs' kprobe_events.  Returns whether any stays that another process made. */
+static bool remove_kretprobes(int events)
 {
 	FILE *lines = fdopen(tracefs_open("kprobe_events", O_RDONLY), "r");
 	char line[256], name[64];
+	bool stays = false;
 
 	while (lines && fgets(line, sizeof(line), lines))
-		if (sscanf(line, "r%*[^:]:netmon/%63s", name) == 1)
-			dprintf(events, "-:netmon/%s\n", name);
+		if (sscanf(line, "r%*[^:]:netmon/%63s", name) == 1 &&
+		    dprintf(events, "-:netmon/%s\n", name) < 0)
+			stays |= atoi(strrchr(name, '_') ? strrchr(name, '_') + 1 : "") != getpid();
 	if (lines)
 		fclose(lines);
+	return stays;
 }
 
 /* Opens kprobe_events for adding to it, and locks it: no other netmon removes what is not in use yet.
@@ -1084,16 +1111,24 @@ static int kretprobes_lock(void)
 {
 	int events = tracefs_open("kprobe_events", O_WRONLY | O_APPEND);
 
-	if (events < 0)
-		return -1;
-	flock(events, LOCK_EX);
-	remove_kretprobes(events);
+	if (events >= 0)
+		flock(events, LOCK_EX);
 	return events;
 }
 
-void probes_clean(void)
+void probes_clean(int tries)
 {
-	close_fd(kretprobes_lock());
+	static const struct timespec pause = { .tv_nsec = 50000000 };
+	bool stays = true;
+
+	while (stays && tries--) {
+		int events = kretprobes_lock();
+
+		stays = events >= 0 && remove_kretprobes(events);
+		close_fd(events);
+		if (stays && tries)
+			nanosleep(&pause, NULL);
+	}
 }
 
 /* A kretprobe, with as many instances as the kernel allows (KRETPROBE_MAXACTIVE_MAX): each call that
@@ -1108,12 +1143,12 @@ static struct bpf_link *attach_kretprobe(const struct bpf_program *program, cons
 
 	if (events < 0)
 		return NULL;
+	remove_kretprobes(events);
 	snprintf(name, sizeof(name), "%.40s_%d", function, getpid());
 	if (dprintf(events, "r4096:netmon/%s %s\n", name, function) > 0) {
 		id = read_event_id("netmon", name);
 		attributes.config = (__u64)id;
-		event = id < 0 ? -1 : (int)syscall(SYS_perf_event_open, &attributes, -1, 0, -1,
-						  PERF_FLAG_FD_CLOEXEC);
+		event = id < 0 ? -1 : perf_open(&attributes);
 		link = event < 0 ? NULL : bpf_program__attach_perf_event(program, event);
 		if (!link)
 			close_fd(event);
@@ -1339,7 +1374,7 @@ void probes_close(struct probes *probes)
 	for (int i = 0; i < HOOKS; i++)
 		kretprobes |= probes->chosen[i] == KPROBE;
 	if (kretprobes)
-		probes_clean();
+		probes_clean(1);
 	tables_close(probes->tables);
 	close_fd(probes->wanted_pids);
 	free(probes);

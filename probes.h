@@ -70,8 +70,9 @@ __u64 probes_peers_missed(const struct probes *probes);
 /* What to do if bpf(2) fails with EPERM or ENOSYS under a seccomp filter; NULL: there is none. */
 const char *seccomp_advice(void);
 
-/* Removes from tracefs what probes left there that are gone. */
-void probes_clean(void);
+/* Removes from tracefs what probes left there that are gone.  If some are in use it tries again, since
+ * the kernel lets go of a removed pin's a moment later. */
+void probes_clean(int tries);
 
 /* The recursion_misses of programs, by their descriptors. */
 __u64 programs_missed(const int *programs, size_t count);
@@ -89,6 +90,7 @@ struct holes {
 	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
 	__u32 waiting;           /* receives that waited already when the probes were attached */
 	__u32 may_skip;          /* the kernel may skip programs that count */
+	__u32 no_perf;           /* perf_event_open(2) is refused, which would skip none */
 };
 
 const struct holes *probes_holes(const struct probes *probes);

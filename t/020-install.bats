@@ -52,7 +52,7 @@ systemd_files() {
 		run -0 systemd-analyze verify --man=no "$unit"
 		equal "$output" ''
 		most=10 # an exposure of 1.0 of 10
-		[[ $unit == *log* ]] || most=18 # the others run as root, and load programs
+		[[ $unit == *log* ]] || most=14 # the others run as root, and load programs
 		systemd-analyze security --offline=true --threshold=$most --no-pager "$unit" >said 2>&1 ||
 			fail "$(cat said)"
 	done

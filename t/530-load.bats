@@ -250,6 +250,29 @@ as_nobody() {
 	grep -qx 'netmon: sock_send_length: classic tracepoint' messages
 }
 
+@test "if the kernel refuses perf_event_open(2), netmon says which capability or sysctl allows it" {
+	paranoid=$(cat /proc/sys/kernel/perf_event_paranoid)
+	[ "$paranoid" -ge 3 ] || skip "only Debian's kernels refuse it, at 3"
+	rights=-all,+bpf,+perfmon,+net_admin,+sys_resource
+	advice='add CAP_SYS_ADMIN, or set the sysctl kernel.perf_event_paranoid to 2'
+	status=0
+	setpriv --bounding-set=$rights -- "$NETMON" --no-pin -n 1 -i 0.05 --attach kprobe >reports 2>said || status=$?
+	[ $status = 0 ] || equal "$(cat said)" \
+		"netmon: cannot attach the probes: this kernel refuses every way that --attach allows: Permission denied: $advice"
+	setpriv --bounding-set=$rights -- "$NETMON" --no-pin -v -n 1 -i 0.05 >reports 2>said || true
+	"$NETMON" --no-pin -v -n 1 -i 0.05 >reports 2>said.root
+	# root has another way on these kernels
+	grep -q 'classic tracepoint$\|: kprobe$' said.root || {
+		diff said said.root
+		return
+	}
+	contains "$(cat said)" ": $advice"
+	# the advice is right
+	echo 2 >/proc/sys/kernel/perf_event_paranoid
+	setpriv --bounding-set=$rights -- "$NETMON" --no-pin -v -n 1 -i 0.05 >reports 2>said
+	diff said said.root
+}
+
 @test "a process that began before netmon is counted from netmon's start" {
 	mkfifo go
 	"$BUILD/t/traffic" before <go >account 3>&- &
@@ -263,12 +286,6 @@ as_nobody() {
 	awk -F '\t' 'NF == 6' account >full
 	mv full account
 	exact jsonl
-}
-
-# kretprobes PID: the names of the kretprobes in tracefs that this netmon has made
-kretprobes() {
-	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
-		sed -n "s/.*:\\(netmon\\/[^ ]*_$1\\) .*/\\1/p" | sort -u
 }
 
 @test "kprobes count every receive, even if 40 receivers wait" {

@@ -408,6 +408,28 @@ kill_pin() {
 	equal "$(pinned)" netmon-newer
 }
 
+# pinned_by_kprobe [OPTION]...: pins, and prints the process that did
+pinned_by_kprobe() {
+	"$NETMON" --pin "$pin" --attach kprobe "$@" >said 2>&1 3>&- &
+	echo $!
+	wait $! || fail "$(cat said)"
+}
+
+@test "--replace and --unpin remove the kretprobes of the old pin from tracefs" {
+	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
+	case $(uname -r) in
+	5.10.*) skip "before Linux 5.15 kprobes cannot be pinned" ;;
+	esac
+	first=$(pinned_by_kprobe)
+	[ -n "$(kretprobes "$first")" ] || skip "this kernel has kprobe.multi, which leaves nothing"
+	second=$(pinned_by_kprobe --replace)
+	equal "$(kretprobes "$first")" ''
+	[ -n "$(kretprobes "$second")" ]
+	traffic up -b 1000
+	"$NETMON" --unpin "$pin"
+	equal "$(kretprobes "$second")" ''
+}
+
 @test "--unpin says nothing if nothing is pinned, except with -v, and removes no file of others" {
 	run -0 --separate-stderr "$NETMON" --unpin "$pin"
 	equal "$output$stderr" ''

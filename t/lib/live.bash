@@ -170,3 +170,9 @@ ask() {
 		echo --ask
 	fi
 }
+
+# kretprobes PID: the names of the kretprobes in tracefs that this netmon has made
+kretprobes() {
+	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
+		sed -n "s/.*:\\(netmon\\/[^ ]*_$1\\) .*/\\1/p" | sort -u
+}
