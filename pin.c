@@ -369,6 +369,16 @@ static bool remove_left(const struct place *place, bool verbose)
 	return any;
 }
 
+/* Waits until the netmon that makes, replaces or removes this pin has done.  Members of its group can
+ * hold the lock too: so at most two seconds. */
+static void wait_for_others(int dir)
+{
+	static const struct timespec pause = { .tv_nsec = 20000000 };
+
+	for (int tries = 0; tries < TRIES && flock(dir, LOCK_EX | LOCK_NB); tries++)
+		nanosleep(&pause, NULL);
+}
+
 int pin_remove(const char *dir, bool verbose)
 {
 	struct place place;
@@ -376,6 +386,8 @@ int pin_remove(const char *dir, bool verbose)
 	bool none = fd < 0 && errno == ENOENT;
 	int error = 0;
 
+	if (fd >= 0)
+		wait_for_others(fd);
 	if (fd >= 0)
 		error = remove_dir(fd, &place, place.name, verbose);
 	else if (!none)
@@ -577,11 +589,15 @@ static int rename_to_place(const struct place *place, const char *name, unsigned
 	return (int)syscall(SYS_renameat2, place->parent, name, place->parent, place->name, flags);
 }
 
+/* What these return but 0, and -1 with a message: something has come to the place meanwhile; the new pin is
+ * there, but the old one could not be removed. */
+enum { AGAIN = 1, OLD_STAYS };
+
 static int move_in(const struct place *place, const char *name)
 {
 	if (!rename_to_place(place, name, RENAME_NOREPLACE))
 		return 0;
-	return cannot("pin to", place->dir, NULL, NULL);
+	return errno == EEXIST ? AGAIN : cannot("pin to", place->dir, NULL, NULL);
 }
 
 /* Exchanges the new pin and the old one atomically if the kernel can (Linux 5.16); otherwise
@@ -589,23 +605,33 @@ static int move_in(const struct place *place, const char *name)
 static int replace(const struct pin_options *options, const struct place *place, const char *name, int old)
 {
 	if (!rename_to_place(place, name, RENAME_EXCHANGE))
-		return remove_dir(old, place, name, options->verbose) ? 1 : 0;
+		return remove_dir(old, place, name, options->verbose) ? OLD_STAYS : 0;
 	if (remove_dir(old, place, place->name, options->verbose))
 		return -1;
 	return move_in(place, name);
 }
 
+/* Moves the new pin to its place; tries again if another netmon has been faster. */
 static int take_place(const struct pin_options *options, const struct place *place, const char *name,
 		      int dir)
 {
-	int old = open_dir(place->parent, place->name, O_RDONLY);
-	int error = check_old(options, place, old);
+	int error = AGAIN;
 
-	if (!error)
-		error = old < 0 ? move_in(place, name) : replace(options, place, name, old);
-	close_fd(old);
-	if (!error && !is_still(dir, place->parent, place->name))
-		error = cannot("pin to", place->dir, "another process renames files there", NULL);
+	for (int tries = 0; tries < TRIES && error == AGAIN; tries++) {
+		int old = open_dir(place->parent, place->name, O_RDONLY);
+
+		error = check_old(options, place, old);
+		if (!error && old < 0) {
+			error = move_in(place, name);
+		} else if (!error) {
+			wait_for_others(old);
+			error = is_still(old, place->parent, place->name)
+					? replace(options, place, name, old) : AGAIN;
+		}
+		close_fd(old);
+	}
+	if (error == AGAIN || (!error && !is_still(dir, place->parent, place->name)))
+		return cannot("pin to", place->dir, "another process renames files there", NULL);
 	return error;
 }
 

@@ -392,6 +392,30 @@ kill_pin() {
 	equal "$(pinned)" ''
 }
 
+@test "several --pin --replace at once, and --unpin beside them, take turns" {
+	for round in {1..4}; do
+		makers=()
+		for i in 1 2 3; do
+			"$NETMON" --pin "$pin" --replace -q 2>said.$i 3>&- &
+			makers+=($!)
+		done
+		[ $((round % 2)) = 1 ] || { sleep 0.1; "$NETMON" --unpin "$pin"; }
+		for maker in "${makers[@]}"; do wait "$maker" || fail "$(cat said.?)"; done
+		equal "$(cat said.?)" ''
+		pinned | grep -vx netmon && fail "$(pinned)"
+		[ $((round % 2)) = 0 ] || equal "$(pinned)" netmon
+	done
+	pin --replace
+	"$NETMON" --status "$pin" >/dev/null 2>&1
+	# a lock that a member of the group holds does not stop root
+	exec 7<"$pin"
+	flock 7
+	pin --replace
+	exec 7<&-
+	"$NETMON" --unpin "$pin"
+	equal "$(pinned)" ''
+}
+
 @test "--unpin leaves alone a pin in the making, and files that are not netmon's" {
 	pin
 	mv "$pin" "$pin-new-12345678"
