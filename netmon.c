@@ -515,9 +515,11 @@ static int check_cgroups(const struct options *options)
 		if (probes->layer == LAYER_IP)
 			return cannot("count packets below", "the root of cgroup v2",
 				      "netmon is in a cgroup namespace", advice);
-		cannot("open", "the root of cgroup v2", shows_cgroups ? no_paths : no_peers, advice);
+		if (!options->quiet)
+			cannot("open", "the root of cgroup v2", shows_cgroups ? no_paths : no_peers,
+			       advice);
 	}
-	if (shows_cgroups && options->mode != CHECK && cgroup_v1_is_used())
+	if (shows_cgroups && options->mode != CHECK && !options->quiet && cgroup_v1_is_used())
 		cannot("show", "cgroups of version 1", "cgroup columns and filters have version 2 only",
 		       "start the host with systemd.unified_cgroup_hierarchy=1");
 	return 0;

@@ -162,9 +162,11 @@ passing() {
 		"$0" --no-pin -n 1 -i 0.1 -o cgroup 2>none
 		mkdir v1 && mount -t cgroup -o none,name=systemd cgroup v1 || exit 0
 		"$0" --no-pin -n 1 -i 0.1 -o cgroup 2>some
-		"$0" --no-pin -n 1 -i 0.1 -o pid 2>unasked' "$NETMON"
+		"$0" --no-pin -n 1 -i 0.1 -o pid 2>unasked
+		"$0" --no-pin -n 1 -i 0.1 -o cgroup -q 2>quiet' "$NETMON"
 	! grep -F "$message" none || fail "$(cat none)"
 	[ -e some ] || skip "this kernel has no cgroup v1"
 	grep -F "$message" some
 	! grep -F "$message" unasked || fail "$(cat unasked)"
+	equal "$(cat quiet)" ''
 }

@@ -59,6 +59,13 @@ under_systemd() {
 		netmon --pin 2>/dev/null
 		netmon --status -f jsonl | jq .attached >unconfined
 		netmon --unpin
+		if grep -q '=classic\|=kprobe\b' unconfined && [ "$(cat /proc/sys/kernel/perf_event_paranoid)" -ge 3 ]; then
+			# as in the manual
+			mkdir /etc/systemd/system/netmon-pin.service.d
+			printf '[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n' \
+				>/etc/systemd/system/netmon-pin.service.d/override.conf
+			systemctl daemon-reload
+		fi
 		echo 'NETMON_LOG_OPTIONS="-i 0.2 -o pid,comm,rx_bytes"' >/etc/default/netmon
 		systemctl start netmon-log
 		netmon --status -f jsonl | jq .attached | diff unconfined -
