@@ -72,7 +72,7 @@ under_systemd() {
 		eventually has_begun
 		log=$(main_pid)
 		# by number: not every system resolves the names of dynamic users
-		user=$(readlink /run/systemd/dynamic-uid/direct:netmon-log)
+		user=$(systemctl show --property UID --value netmon-log)
 		ps -o uid=,supgrp:64= -p $log | grep "^ *$user .*\<netmon\>"
 		/mnt/traffic up -b 12345 >account
 		server=$(awk '$3 == 12345 { print $2 }' account)
