@@ -187,6 +187,7 @@ $(BUILD)/completion/netmon.%: completion/netmon.% $(BUILD)/completion/complete
 	$(say) SHELL $@
 	$(Q)$(BUILD)/completion/complete <$< >$@
 
+$(BUILD)/t/history $(BUILD)/t/names: t/unit/tap.h
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
 $(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
 $(BUILD)/t/names: t/unit/names.c $(BUILD)/names.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/message.o $(BUILD)/text.o

@@ -74,11 +74,15 @@ compile() {
 	done
 }
 
-@test "the probes compile for each architecture with this vmlinux.h" {
-	for arch in x86 arm64 s390 riscv powerpc arm; do
+# compile_probes ARCH...: for these architectures
+compile_probes() {
+	for arch; do
 		build "$top" BUILD="$PWD/$arch" ARCH="$arch" "$PWD/$arch/netmon.bpf.o"
 	done
 }
+
+@test "the probes compile for x86, arm64 and arm with this vmlinux.h" { compile_probes x86 arm64 arm; }
+@test "the probes compile for s390, riscv and powerpc with this vmlinux.h" { compile_probes s390 riscv powerpc; }
 
 @test "make help names every target that is meant for users, once, and no other" {
 	# except targets for parts: of the build, of the virtual machines

@@ -10,12 +10,17 @@ teardown() {
 	for netmon in "${others[@]}"; do live_teardown; done
 }
 
-@test "bytes and calls of TCP and UDP, over IPv4 and IPv6, are exact in every format" {
+# start_three: a netmon for each format, with its reports in ./reports.FORMAT
+start_three() {
 	for format in csv tsv jsonl; do
-		start -f $format -i 0.3
+		start -f $format -i 0.2
 		mv reports reports.$format
 		others+=("$netmon")
 	done
+}
+
+@test "bytes and calls of TCP and UDP, over IPv4 and IPv6, are exact in every format" {
+	start_three
 	for version in -4 -6; do
 		for case in up down; do
 			traffic "$case" $version -b 5000000
@@ -258,11 +263,7 @@ memory() {
 }
 
 @test "every name arrives in every format, in csv with U+FFFD for control characters" {
-	for format in csv tsv jsonl; do
-		start -f $format -i 0.2
-		mv reports reports.$format
-		others+=("$netmon")
-	done
+	start_three
 	python3 - <<-'END'
 		import os, re, socket, time
 		names = [b"tab\there", b"a,b", b'quo"te', b"new\nline", b"con\x01trol", b"bad\xff\xc3",

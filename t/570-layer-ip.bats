@@ -477,6 +477,9 @@ for _ in range(10):
 			.tx_bytes, .tx_calls] | @csv) | sort | join(" ")' rows)" \
 			"$words: \"lo\",\"root\",\"udp\",\"127.0.0.1\",7,0,0,1280,10 \"lo\",\"root\",\"udp\",\"127.0.0.1\",8,1280,10,0,0"
 	done
+}
+
+@test "a filter that no packet passes leaves no row in layer ip" {
 	for words in '--port 9' '--proto tcp' '--iface eth0' '--iface !lo' '--net !127.0.0.0/8' '--user nobody' \
 		'--user !root' '--cgroup /no-such-*' --no-loopback; do
 		"$NETMON" --layer ip -f jsonl $words --to rows -o iface,rx_bytes -- \

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "history.h"
+#include "tap.h"
 
 enum { MAX_FOUND = 512 };
 
@@ -25,28 +26,7 @@ struct found {
 	struct entry entries[MAX_FOUND];
 };
 
-static unsigned long failures;
 static uint64_t seed = 20231124;
-
-static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
-{
-	if (got == wanted)
-		return;
-	failures++;
-	printf("# %s:%d: %s: got %" PRIu64 ", wanted %" PRIu64 "\n", __FILE__, line, what, got,
-	       wanted);
-}
-
-#define CHECK(got, wanted) check_at(__LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
-
-/* For failures after which the test would crash. */
-#define REQUIRE(condition)                                                                  \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			printf("Bail out! %s:%d: %s\n", __FILE__, __LINE__, #condition);    \
-			exit(EXIT_FAILURE);                                                 \
-		}                                                                           \
-	} while (0)
 
 /* The script: the ticks of a test.  Each ring gets all of them, whatever its capacity. */
 enum { MAX_TICKS = 80, MAX_PUT = 256 };
@@ -889,10 +869,7 @@ static void random_sequences(void)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
+static const struct test tests[] = {
 	{ "no ring without capacity", capacity_none },
 	{ "no ring beyond all memory", capacity_beyond_memory },
 	{ "no tick", no_tick },
@@ -925,18 +902,9 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	size_t count = sizeof(tests) / sizeof(*tests);
-	unsigned long failed = 0;
-
 	if (argc > 1)
 		seed = strtoull(argv[1], NULL, 0);
 	random_state = seed ? seed : 1; /* xorshift stays at 0 */
-	printf("1..%zu\n# seed %" PRIu64 "\n", count, seed);
-	for (size_t i = 0; i < count; i++) {
-		failures = 0;
-		tests[i].run();
-		printf("%s %zu - %s\n", failures ? "not ok" : "ok", i + 1, tests[i].name);
-		failed += failures > 0;
-	}
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	printf("# seed %" PRIu64 "\n", seed);
+	return run_tests(tests, sizeof(tests) / sizeof(*tests));
 }

@@ -26,38 +26,7 @@
 #include <unistd.h>
 #include "cgroup.h"
 #include "names.h"
-
-static unsigned long failures;
-
-static void check_at(int line, const char *what, uint64_t got, uint64_t wanted)
-{
-	if (got == wanted)
-		return;
-	failures++;
-	printf("# %s:%d: %s: got %" PRIu64 ", wanted %" PRIu64 "\n", __FILE__, line, what, got,
-	       wanted);
-}
-
-static void check_text_at(int line, const char *what, const char *got, const char *wanted)
-{
-	if (got == wanted || (got && wanted && !strcmp(got, wanted)))
-		return;
-	failures++;
-	printf("# %s:%d: %s: got '%s', wanted '%s'\n", __FILE__, line, what, got ? got : "(null)",
-	       wanted ? wanted : "(null)");
-}
-
-#define CHECK(got, wanted) check_at(__LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
-#define CHECK_TEXT(got, wanted) check_text_at(__LINE__, #got, got, wanted)
-
-/* For failures after which the test would crash. */
-#define REQUIRE(condition)                                                                  \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			printf("Bail out! %s:%d: %s\n", __FILE__, __LINE__, #condition);    \
-			exit(EXIT_FAILURE);                                                 \
-		}                                                                           \
-	} while (0)
+#include "tap.h"
 
 /* The name service: user N is "user-N", except those below; it answers only while it is open. */
 enum { FIRST_UID = 2000000000, NAMELESS_UID = FIRST_UID - 1, BROKEN_UID = FIRST_UID - 2 };
@@ -448,10 +417,7 @@ static void deep(void)
 	close(at[0]);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
+static const struct test tests[] = {
 	{ "the name service is asked once for each user", asked_once },
 	{ "it is not asked for users of /etc/passwd", from_the_file },
 	{ "a user without a name keeps the number", nameless },
@@ -466,18 +432,8 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	size_t count = sizeof(tests) / sizeof(*tests);
-	unsigned long failed = 0;
-
 	REQUIRE(argc == 2);
 	tree = open(argv[1], O_RDONLY | O_DIRECTORY);
 	REQUIRE(tree >= 0);
-	printf("1..%zu\n", count);
-	for (size_t i = 0; i < count; i++) {
-		failures = 0;
-		tests[i].run();
-		printf("%s %zu - %s\n", failures ? "not ok" : "ok", i + 1, tests[i].name);
-		failed += failures > 0;
-	}
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_tests(tests, sizeof(tests) / sizeof(*tests));
 }
