@@ -39,7 +39,8 @@ struct netmon_owner {
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u32 passes;            /* the filters of processes */
+	__u16 passes;            /* the filters of processes */
+	__u16 is_copy;           /* of an MPTCP socket's owner */
 };
 
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
@@ -151,16 +152,19 @@ static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above = NULL;
 	struct mptcp_sock *mptcp = NULL;
 
-	if (sk->protocol == IPPROTO_TCP && bpf_core_type_exists(struct mptcp_sock___netmon) &&
+	if (owner && !owner->is_copy)
+		return owner;
+	if (bpf_core_type_exists(struct mptcp_sock___netmon) &&
 	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock))
 		mptcp = bpf_skc_to_mptcp_sock(sk);
 	if (mptcp)
 		above = bpf_sk_storage_get(&owners, mptcp, NULL, 0);
-	if (!above)
-		return owner;
-	owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
-	if (owner)
+	if (above)
+		owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
+	if (above && owner) {
 		*owner = *above;
+		owner->is_copy = 1;
+	}
 	return owner;
 }
 
@@ -186,7 +190,7 @@ static __always_inline void read_device(struct netmon_key *key, struct net_devic
 }
 
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
-static __noinline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
+static __always_inline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
 	const bool kernel_passes = !(filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS);
 	struct netmon_iface *iface = (void *)key->iface;
@@ -256,13 +260,12 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
  * several addresses, and do not tell which one is in use. */
 static __always_inline void read_connection(struct netmon_key *key, struct bpf_sock *sk)
 {
-	const __u16 lport = sk->src_port, rport = bpf_ntohs(sk->dst_port);
-
+	sk = bpf_sk_fullsock(sk);
 	/* a closed socket has given its port back */
-	if (!has_ports(key->proto) || key->proto == IPPROTO_SCTP || !lport || !rport)
+	if (!sk || !has_ports(key->proto) || key->proto == IPPROTO_SCTP || !sk->src_port || !sk->dst_port)
 		return;
-	key->lport = lport;
-	key->rport = rport;
+	key->lport = sk->src_port;
+	key->rport = bpf_ntohs(sk->dst_port);
 	key->laddr[0] = key->family == 4 ? sk->src_ip4 : sk->src_ip6[0];
 	key->raddr[0] = key->family == 4 ? sk->dst_ip4 : sk->dst_ip6[0];
 	if (key->family == 4)
@@ -293,7 +296,6 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direc
 	struct bpf_sock *sk = skb->sk;
 	struct netmon_key key = { 0 };
 
-	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
 	key.family = protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
