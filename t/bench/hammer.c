@@ -4,10 +4,11 @@
  * bytes on its own TCP connection, which the kernel holds back (MSG_MORE), and receives them one
  * by one.
  *
- *     hammer calls|messages THREADS
+ *     hammer calls|messages|datagrams THREADS
  *
  * "calls" uses send() and recv(); "messages" uses sendmmsg() and recvmmsg(), with one system call
- * for many messages, each of which passes the hooks.
+ * for many messages, each of which passes the hooks.  "datagrams" sends and receives one datagram
+ * after the other, each of which passes the hooks of packets both ways; a send's time is that of both.
  *
  * For each number of milliseconds on standard input, all threads do so for that long, each on its
  * own CPU.  The answer is a line with the nanoseconds of a send and of a receive, each the median
@@ -21,7 +22,7 @@
 #include <sys/socket.h>
 #include "bench.h"
 
-enum { ROUND = 1024, MOST_ROUNDS = 1 << 16 };
+enum { ROUND = 1024, EXCHANGES = 32, MOST_ROUNDS = 1 << 16 };
 
 struct pair {
 	int from, to;
@@ -37,7 +38,7 @@ struct hammer {
 };
 
 static int threads;
-static bool by_calls;
+static bool by_calls, datagrams;
 static struct hammer *hammers;
 static pthread_barrier_t begin, end;
 static double until;
@@ -57,9 +58,21 @@ static struct pair connection(int listener)
 	return pair;
 }
 
-static unsigned each(double before, double after)
+static struct pair datagram_pair(void)
 {
-	return (unsigned)((after - before) * 1e3 / ROUND);
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	struct pair pair = { socket(AF_INET, SOCK_DGRAM, 0), socket(AF_INET, SOCK_DGRAM, 0) };
+
+	must(!bind(pair.to, (struct sockaddr *)&address, size), "hammer: bind");
+	getsockname(pair.to, (struct sockaddr *)&address, &size);
+	must(!connect(pair.from, (struct sockaddr *)&address, size), "hammer: connect");
+	return pair;
+}
+
+static unsigned each(double before, double after, int count)
+{
+	return (unsigned)((after - before) * 1e3 / count);
 }
 
 static void send_round(struct hammer *hammer)
@@ -86,6 +99,18 @@ static void receive_round(struct hammer *hammer)
 	}
 }
 
+static void exchange_datagrams(struct hammer *hammer)
+{
+	double start = now();
+	char byte;
+
+	for (int i = 0; i < EXCHANGES; i++) {
+		must(send(hammer->pair.from, "", 1, 0) == 1, "hammer: send");
+		must(recv(hammer->pair.to, &byte, 1, 0) == 1, "hammer: receive");
+	}
+	hammer->sends[hammer->rounds] = each(start, now(), EXCHANGES);
+}
+
 /* The send between the two rounds transmits the held bytes; its time is not counted. */
 static void hit(struct hammer *hammer)
 {
@@ -93,11 +118,11 @@ static void hit(struct hammer *hammer)
 	char byte;
 
 	send_round(hammer);
-	hammer->sends[hammer->rounds] = each(start, now());
+	hammer->sends[hammer->rounds] = each(start, now(), ROUND);
 	send(hammer->pair.from, "", 1, 0);
 	sent = now();
 	receive_round(hammer);
-	hammer->receives[hammer->rounds] = each(sent, now());
+	hammer->receives[hammer->rounds] = each(sent, now(), ROUND);
 	recv(hammer->pair.to, &byte, 1, 0);
 }
 
@@ -116,7 +141,7 @@ static void *run(void *context)
 	for (;;) {
 		pthread_barrier_wait(&begin);
 		for (hammer->rounds = 0; now() < until && hammer->rounds < MOST_ROUNDS; hammer->rounds++)
-			hit(hammer);
+			(datagrams ? exchange_datagrams : hit)(hammer);
 		pthread_barrier_wait(&end);
 	}
 	return NULL;
@@ -149,7 +174,7 @@ static void open_all(void)
 	hammers = calloc((size_t)threads, sizeof(*hammers));
 	must(hammers, "hammer: memory");
 	for (int i = 0; i < threads; i++)
-		hammers[i].pair = connection(listener);
+		hammers[i].pair = datagrams ? datagram_pair() : connection(listener);
 }
 
 int main(int argc, char **argv)
@@ -159,6 +184,7 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return EXIT_FAILURE;
 	by_calls = !strcmp(argv[1], "calls");
+	datagrams = !strcmp(argv[1], "datagrams");
 	threads = atoi(argv[2]);
 	open_all();
 	pthread_barrier_init(&begin, NULL, (unsigned)threads + 1);
