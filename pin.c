@@ -72,6 +72,11 @@ static bool needs_root(int error)
 	return error == EACCES && geteuid();
 }
 
+static const char *root_advice(int error)
+{
+	return needs_root(error) ? "run it as root" : NULL;
+}
+
 /* Opens the directory of that name in `parent`; fails if it is a link. */
 static int open_next(int at, const char *name, size_t length)
 {
@@ -285,7 +290,7 @@ static int remove_files(int dir, const char *path, DIR *files, const char *prefi
 			snprintf(whole, sizeof(whole), "%s/%s", path, name);
 			if (unlinkat(dir, name, 0)) {
 				if (errno != ENOENT)
-					return cannot("remove", whole, NULL, NULL);
+					return cannot("remove", whole, NULL, root_advice(errno));
 				continue; /* another netmon removed it first */
 			}
 			if (verbose)
@@ -391,7 +396,7 @@ int pin_remove(const char *dir, bool verbose)
 	if (fd >= 0)
 		error = remove_dir(fd, &place, place.name, verbose);
 	else if (!none)
-		error = cannot("unpin", dir, reason_of(errno), needs_root(errno) ? "run it as root" : NULL);
+		error = cannot("unpin", dir, reason_of(errno), root_advice(errno));
 	if (place.parent >= 0 && !remove_left(&place, verbose) && none && verbose)
 		say("nothing is pinned in '%s'", dir);
 	close_fd(fd);
@@ -425,7 +430,8 @@ static int check_old(const struct pin_options *options, const struct place *plac
 	char reason[PATH_MAX];
 
 	if (old < 0)
-		return errno == ENOENT ? 0 : cannot("pin to", place->dir, reason_of(errno), NULL);
+		return errno == ENOENT ? 0 : cannot("pin to", place->dir, reason_of(errno),
+						    root_advice(errno));
 	if (is_others(old, reason))
 		return cannot("pin to", place->dir, reason, NULL);
 	return options->replace ? 0 : already_pinned(place, old);
@@ -446,7 +452,7 @@ static int open_parent(struct place *place, const char *dir)
 {
 	if (!open_place(place, dir))
 		return check_parent(place);
-	return cannot("pin to", dir, reason_of(errno), needs_root(errno) ? "run it as root" : NULL);
+	return cannot("pin to", dir, reason_of(errno), root_advice(errno));
 }
 
 int pin_check(const struct pin_options *options)
@@ -810,7 +816,7 @@ static int check_owner(const struct pin *pin)
 	if (status.st_uid && status.st_uid != geteuid()) {
 		snprintf(reason, sizeof(reason), "it belongs to user %u, neither root nor you",
 			 (unsigned)status.st_uid);
-		return refuse(pin, reason, NULL);
+		return refuse(pin, reason, in_user_namespace() ? "run it outside the user namespace" : NULL);
 	}
 	return status.st_mode & 022 ? refuse(pin, "others may write to it", NULL) : 0;
 }

@@ -178,7 +178,7 @@ static bool capable(enum layer layer)
 	return (effective & needed) == needed;
 }
 
-static bool in_user_namespace(void)
+bool in_user_namespace(void)
 {
 	struct stat status;
 

@@ -67,6 +67,8 @@ bool probes_tracefs(void);
 /* How often a program that only notes the peer of a datagram was skipped. */
 __u64 probes_peers_missed(const struct probes *probes);
 
+bool in_user_namespace(void);
+
 /* What to do if bpf(2) fails with EPERM or ENOSYS under a seccomp filter; NULL: there is none. */
 const char *seccomp_advice(void);
 

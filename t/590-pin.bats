@@ -706,6 +706,22 @@ refuses_total() {
 	done
 }
 
+@test "a member of the group who unpins, pins, or reads in a user namespace is told the reason" {
+	"$NETMON" --pin "$pin" --pin-group 4242 2>said || skip "before Linux 5.19 the group cannot read"
+	by_member() {
+		run -1 --separate-stderr setpriv --reuid=65534 --regid=4242 --clear-groups -- "$@" 9<"$NETMON"
+	}
+	by_member /proc/self/fd/9 --unpin "$pin"
+	[[ $stderr == "netmon: cannot remove '$pin/link_"*"': Permission denied: run it as root" ]] || fail "$stderr"
+	by_member /proc/self/fd/9 --pin "$pin" --replace
+	contains "$stderr" ': run it as root'
+	unshare -U true || skip "no user namespaces here"
+	for mode in --status --from; do
+		by_member unshare -Ur /proc/self/fd/9 $mode "$pin"
+		equal "$stderr" "netmon: cannot read the pin '$pin': it belongs to user 65534, neither root nor you: run it outside the user namespace"
+	done
+}
+
 @test "each place that cannot have a pin is refused with its own message" {
 	refused 1 "cannot pin to '$PWD/x': not in a BPF file system: mount one: 'mount -t bpf bpf /sys/fs/bpf'" \
 		--pin "$PWD/x"
