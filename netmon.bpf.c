@@ -693,6 +693,14 @@ static __noinline bool key_passes(const struct netmon_key *key)
 	return filter_passes(&filter, key);
 }
 
+/* The helper takes 25 to 35 ns more; Linux 5.10 has only it. */
+static __always_inline __u64 current_cgroup(void)
+{
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		return bpf_get_current_cgroup_id();
+	return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
+}
+
 static __always_inline void key_make(struct netmon_key *key, struct sock *sk, int family, bool typed,
 				     const struct netmon_peer *peer)
 {
@@ -707,7 +715,7 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 	if (asked & PART_NETNS)
 		key->netns = CURRENT(nsproxy->net_ns->ns.inum, nsproxy, net_ns, ns.inum);
 	if (asked & PART_CGROUP)
-		key->cgroup = bpf_get_current_cgroup_id();
+		key->cgroup = current_cgroup();
 }
 
 /* Counts one call of the current process that moved `bytes`; none if that is an error, or
