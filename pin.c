@@ -938,13 +938,14 @@ static int read_dir(struct pin *pin, const struct place *place)
 	return refuse_unless_replaced(pin, place, error);
 }
 
-/* 0, or -1 with a message; without one if nothing is pinned and the user did not name the pin. */
+/* 0, or -1 with a message; without one if the user did not name the pin and nothing is pinned, or
+ * may not look into the directory above. */
 static int open_pin(struct pin *pin)
 {
 	struct place place;
-	bool shut = open_place(&place, pin->dir) && errno == EACCES; /* the directory above */
 	int error;
 
+	open_place(&place, pin->dir);
 	do {
 		close_pin(pin);
 		if (place.parent >= 0)
@@ -953,7 +954,7 @@ static int open_pin(struct pin *pin)
 	} while (error > 0);
 	if (pin->fd < 0 && pin->insists && errno == ENOENT)
 		refuse(pin, "nothing is pinned there", NULL);
-	else if (pin->fd < 0 && (pin->insists || (errno != ENOENT && !shut)))
+	else if (pin->fd < 0 && (pin->insists || (errno != ENOENT && errno != EACCES)))
 		refuse_for(pin, errno);
 	close_fd(place.parent);
 	return error;

@@ -706,6 +706,15 @@ refuses_total() {
 	done
 }
 
+@test "who may not look for a pin at the usual place and did not ask for one hears nothing of it" {
+	at_usual_place '
+		chmod 700 /sys/fs/bpf
+		exec setpriv --reuid=65534 --regid=65534 --clear-groups -- /proc/self/fd/9 -n 1 9<"$NETMON"
+	' 2>said || :
+	grep -q "^netmon: cannot load 'probes': " said || fail "$(cat said)"
+	equal "$(grep -c /sys/fs/bpf said)" 0
+}
+
 @test "a member of the group who unpins, pins, or reads in a user namespace is told the reason" {
 	"$NETMON" --pin "$pin" --pin-group 4242 2>said || skip "before Linux 5.19 the group cannot read"
 	by_member() {
