@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The parts of the benchmark that t/580-bench.bats leaves out, on a small scale.
+# The parts of the benchmark that t/580-bench.bats leaves out, on a small scale, and what takes many rows.
 
 load ../lib/common
 load ../lib/live
@@ -15,4 +15,22 @@ teardown() { live_teardown; }
 	grep -q '^| event | send, calls, connections' table
 	grep -q '^| reader | report of 1,000 processes: CPU' table
 	grep -q '^| growth | send with 100 sockets, connections' table
+}
+
+@test "a window that would exceed 256 MiB says so once, and takes no more" {
+	in_tree "${BUILD#"${here%/*}/"}/t/bench/crowd"
+	"$NETMON" --no-pin -v -w 3600 -i 0.1 -o pid,raddr,tx_rate --max-entries 100000 >/dev/null 2>messages 3>&- &
+	netmon=$!
+	until grep -qx 'netmon: counting' messages; do kill -0 $netmon; sleep 0.05; done
+	coproc crowd { exec "$BUILD/t/bench/crowd" peers 60000 3>&-; }
+	read -r -u "${crowd[0]}" _
+	for ((round = 0; round < 240; round++)); do # 2.4 MB for each tick with traffic
+		echo >&"${crowd[1]}"
+		read -r -u "${crowd[0]}" _
+		sleep 0.05
+	done
+	kill "$crowd_PID"
+	equal "$(grep -c "cannot average over 'all intervals': they take more than 256 MiB: " messages)" 1
+	[ "$(awk '/^VmHWM:/ { print $2 }' "/proc/$netmon/status")" -lt $((440 << 10)) ] # all ticks: 630 MiB
+	stop
 }
