@@ -224,9 +224,11 @@ run:
 
 ## make check             runs the tests; as root also the live ones, which need the kernel
 ## T, FILTER              make check: which files (t/500-live.bats); which tests, by a part of the title
+check: export T := $(T)
+check: export FILTER := $(FILTER)
 check:
 	$(AS_OWNER_MAKE) all $(TEST_PROGRAMS)
-	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) LONG=$(or $(LONG),0) T='$(T)' FILTER='$(FILTER)' \
+	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) BATS=$(BATS) LONG=$(or $(LONG),0) \
 		t/lib/check $(BATS_FLAGS)
 
 ## make check-long        runs the tests that take longer, some of the others at full size, and live
