@@ -8,18 +8,16 @@
  *
  * Each hook has a thin program for each way to attach to it; probes.c loads one of them:
  *
- *   tp_btf/      the tracepoints, where they run with preemption off (before Linux 7.0)
- *   tracepoint/  the same as classic programs, which the kernel never preempts
- *   fexit/       the functions that the tracepoints do not cover or that stand in for them
- *   kprobe/, kretprobe/   the same functions where fexit is not to be had; as kprobe.multi
- *                before it where fexit programs may be preempted (since Linux 7.0)
- *   cgroup/      the peer of a datagram, where the socket does not know it
+ *   tp_btf/, tracepoint/   the tracepoints, where they run with preemption off (before Linux 7.0);
+ *                          the same as classic programs, which the kernel never preempts
+ *   fexit/                 the functions that the tracepoints do not cover or that stand in for them
+ *   kprobe/, kretprobe/    the same functions where fexit is not to be had or may be preempted
+ *   cgroup/                the peer of a datagram, where the socket does not know it
  *
  * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte passes
  * them once; tcp_sendmsg() would be called again for the records.
  *
- * What is asked for is constant before the programs are loaded: the verifier removes all code
- * that it does not need.
+ * The constants are set before loading: the verifier removes all code that they make unnecessary.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -61,11 +59,8 @@ const volatile __u32 skb_recv_udp_arguments = 4;
 /* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
 const volatile bool casts;
 
-/* Rows that have an owner, and the next one to be checked for idleness. */
-static __u64 rows_taken;
-static __u64 check_next;
-/* Cgroups that were removed. */
-static __u64 gone_count;
+/* Rows that have an owner, the next one to be checked for idleness, and cgroups that were removed. */
+static __u64 rows_taken, check_next, gone_count;
 
 #define MAP(name, kind, count, type_of_value, ...)                                         \
 	struct {                                                                           \
@@ -82,16 +77,15 @@ MAP(packet_stats, ARRAY, MAX_PROCESSES, struct netmon_counters, MAPPED); /* set 
 MAP(rows, ARRAY, MAX_PROCESSES, struct netmon_row, MAPPED);
 MAP(processes, ARRAY, MAX_PROCESSES, struct netmon_process, MAPPED);
 MAP(status, ARRAY, STATUS_COUNT, __u64, MAPPED);                         /* enum netmon_status */
-MAP(gone_cgroups, ARRAY, GONE_CGROUPS, struct netmon_gone, MAPPED);      /* if the key has the cgroup */
+MAP(gone_cgroups, ARRAY, GONE_CGROUPS, struct netmon_gone, MAPPED);      /* for PART_CGROUP */
 
-/* A place is an element of `processes` or `rows` (the low half: its index) and which of its owners is
- * meant (the high half: the generation, from 1 on).  0: none.  These have the place of each live process,
- * by pid, and of each key. */
+/* A place is an element of `processes` or `rows` (low half: its index) and which of its owners is
+ * meant (high half: the generation, from 1 on).  0: none.  These have that of each live process and
+ * each key. */
 MAP(process_of, HASH, MAX_PROCESSES, __u64, BY(__u32));
 MAP(row_of, HASH, MAX_ENTRIES, __u64, BY(struct netmon_key));
 
-/* Elements without an owner, the one that has been free for longest first; filled before the
- * first event. */
+/* Elements without an owner, the one that has been free for longest first. */
 MAP(free_processes, QUEUE, MAX_PROCESSES, __u32);
 MAP(free_rows, QUEUE, MAX_ENTRIES, __u32);
 
@@ -138,11 +132,12 @@ static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL
 /* A field of a pointer that is typed for the verifier, or only for the compiler. */
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
 
+#define HAS_TYPED_TASK bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
+
 /* A field of the current task; typed since Linux 5.11. */
 #define CURRENT(field, ...)                                                                \
-	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)       \
-		 ? bpf_get_current_task_btf()->field                                        \
-		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
+	(HAS_TYPED_TASK ? bpf_get_current_task_btf()->field                                \
+			: BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
 
 static __always_inline void note(__u32 what)
 {
@@ -166,11 +161,9 @@ static __noinline int counters_sum(__u32 row, struct netmon_counters *sum)
 {
 	*sum = (struct netmon_counters){ 0 };
 	for (__u32 group = 0; group < MAX_GROUPS; group++) {
-		const struct netmon_counters *counters;
+		const struct netmon_counters *counters = group < groups ? counters_of(group, row)
+									: NULL;
 
-		if (group >= groups)
-			break;
-		counters = counters_of(group, row);
 		if (!counters)
 			break;
 		sum->rx_bytes += counters->rx_bytes;
@@ -186,19 +179,20 @@ static __always_inline void count_in(__u32 row, enum netmon_direction direction,
 				     __u64 calls_count)
 {
 	struct netmon_counters *counters = counters_of(bpf_get_smp_processor_id() & group_mask, row);
+	bool in = direction == NETMON_RX;
 
 	if (!counters)
 		return;
-	__sync_fetch_and_add(direction == NETMON_RX ? &counters->rx_bytes : &counters->tx_bytes, bytes);
-	__sync_fetch_and_add(direction == NETMON_RX ? &counters->rx_calls : &counters->tx_calls, calls_count);
+	__sync_fetch_and_add(in ? &counters->rx_bytes : &counters->tx_bytes, bytes);
+	__sync_fetch_and_add(in ? &counters->rx_calls : &counters->tx_calls, calls_count);
 }
 
 /* Owners of elements */
 
 /* Orders the stores before it and those after it, for readers on other CPUs.  arm64 reorders
- * stores, and an atomic operation that orders them takes -mcpu=v3 (Linux 5.12).  Each peek
- * takes and releases the queue's lock (__queue_map_get()), and a release is ordered before the
- * next acquire on the same CPU (tools/memory-model/Documentation/explanation.txt, "po-unlock-lock-po"). */
+ * stores, and an atomic operation that orders them takes -mcpu=v3 (Linux 5.12).  Each peek takes
+ * and releases the queue's lock (__queue_map_get()), and a release is ordered before the CPU's next
+ * acquire (the kernel's tools/memory-model/Documentation/explanation.txt, "po-unlock-lock-po"). */
 static __always_inline void order_stores(void *queue)
 {
 	__u32 unused;
@@ -218,15 +212,15 @@ static __always_inline __u32 change_begin(__u64 *seq, void *queue)
 	return (last >> SEQ_GENERATION) + 1;
 }
 
-static __always_inline void change_end(__u64 *seq, void *queue, __u32 generation,
+static __always_inline void change_end(__u64 *seq, void *queue, __u64 generation,
 				       enum netmon_seq state)
 {
 	order_stores(queue);
-	*(volatile __u64 *)seq = (__u64)generation << SEQ_GENERATION | state;
+	*(volatile __u64 *)seq = generation << SEQ_GENERATION | state;
 }
 
-/* Makes the complete element the key's in `map`, and returns its place.  If another CPU did that for the
- * key just before, frees the element and returns the other place; 0 if that is gone too. */
+/* Makes the complete element that of the key in `map`, and returns its place.  If another CPU did
+ * so just before, frees the element and returns the other place; 0 if that is gone too. */
 static __always_inline __u64 publish(void *map, const void *key, __u64 place, __u64 *seq, void *queue)
 {
 	bool added = !bpf_map_update_elem(map, key, &place, BPF_NOEXIST);
@@ -248,22 +242,21 @@ static __always_inline bool is_owned(const __u64 *seq, __u64 place)
 }
 
 /* Takes the element that has been free for longest; NULL if there is none, or if a running program
- * may still have the index and that matters (`quarantine`).  Elements begin with `seq` and `freed_at`. */
+ * may still have the index and that matters (`quarantine`).  Both kinds begin with `seq` and
+ * `freed_at`. */
 static __always_inline void *take_free(void *queue, void *elements, bool quarantine, __u32 *index)
 {
-	const struct netmon_row *element;
-	__u64 freed_at;
+	struct netmon_row *element;
 
 	if (bpf_map_pop_elem(queue, index))
 		return NULL;
 	element = bpf_map_lookup_elem(elements, index);
-	if (!element || !quarantine)
-		return (void *)element;
-	freed_at = element->freed_at;
-	if (!freed_at || (__s64)(bpf_ktime_get_ns() - freed_at) >= (__s64)QUARANTINE)
-		return (void *)element;
-	bpf_map_push_elem(queue, index, 0);
-	return NULL;
+	if (element && quarantine && element->freed_at &&
+	    (__s64)(bpf_ktime_get_ns() - element->freed_at) < (__s64)QUARANTINE) {
+		bpf_map_push_elem(queue, index, 0);
+		return NULL;
+	}
+	return element;
 }
 
 static __always_inline __u64 place_of(__u32 index, __u32 generation)
@@ -273,31 +266,21 @@ static __always_inline __u64 place_of(__u32 index, __u32 generation)
 
 /* Processes */
 
-/* The name of the process, not that of the thread which made the call.  `of`: a task of it;
- * NULL: the current one. */
+/* The name of the process, not of the calling thread.  `of`: a task of it; NULL: the current one. */
 static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	/* before Linux 6.5, the verifier takes the typed task for one that can be NULL: no path from
-	 * there leads to the read by address, which lockdown refuses */
-	if (!of && !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+	if (of)
+		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
+	else if (HAS_TYPED_TASK)
+		__builtin_memcpy(comm, bpf_get_current_task_btf()->group_leader->comm, COMM_LEN);
+	else
 		BPF_CORE_READ_INTO((char(*)[COMM_LEN])comm, task, group_leader, comm);
-		return;
-	}
-	if (!of)
-		of = bpf_get_current_task_btf();
-	__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
 }
 
-static __always_inline __u32 parent_pid(void)
-{
-	return CURRENT(real_parent->tgid, real_parent, tgid);
-}
-
-/* Whether nothing of the current process lives but what the kernel does to close its files:
- * those of a network file system are written then.  Its end has passed already, so an element
- * would never be freed. */
+/* Whether the current process is past its end, and only closes its files: those of a network file
+ * system are written then.  An element would never be freed. */
 static __always_inline bool is_past_end(void)
 {
 	return CURRENT(flags, flags) & PF_EXITING &&
@@ -331,8 +314,8 @@ static __always_inline void row_of_process_begin(__u32 index, __u32 generation)
 	change_end(&row->seq, &free_processes, generation, SEQ_OWNED);
 }
 
-/* Gives the process an element and returns its place; 0 if there is none.  The element is complete before
- * it is found in process_of, so that no byte comes before its row's base. */
+/* Gives the process an element, complete before it is found in process_of, so that no byte comes
+ * before its row's base.  Returns its place; 0 if there is none. */
 static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 {
 	struct netmon_process *process;
@@ -349,11 +332,12 @@ static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 	generation = change_begin(&process->seq, &free_processes);
 	process->freed_at = 0;
 	process->pid = pid;
-	process->ppid = of ? of->real_parent->tgid : parent_pid();
+	process->ppid = of ? of->real_parent->tgid : CURRENT(real_parent->tgid, real_parent, tgid);
 	leader_comm(process->comm, of);
 	if (parts == PART_PROCESS)
 		row_of_process_begin(index, generation);
-	return publish(&process_of, &pid, place_of(index, generation), &process->seq, &free_processes);
+	return publish(&process_of, &pid, place_of(index, generation), &process->seq,
+		       &free_processes);
 }
 
 static __noinline __u64 process_find_or_add(__u32 pid, struct task_struct *of)
@@ -390,9 +374,8 @@ static __always_inline bool is_dead(const struct netmon_key *key)
 	return process && !is_owned(&process->seq, place_of(key->process, key->generation));
 }
 
-/* Notes whether anything was counted in the row since it was last checked.  Frees the row if its
- * process has ended or, if room is short, if it has been idle for so long that its last bytes are in
- * a report. */
+/* Notes whether anything was counted in the row since its last check.  Frees it if its process has
+ * ended or, if room is short, if it has been idle until its last bytes are in a report. */
 static __noinline int row_check(__u32 index)
 {
 	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
@@ -440,7 +423,7 @@ static __always_inline void rows_check(void)
 	bpf_map_delete_elem(&checking, &lock);
 }
 
-/* Gives the key a row, complete before it is found in row_of, and returns its place; 0 if there is none. */
+/* Gives the key a row, as process_add() does. */
 static __noinline __u64 row_add(const struct netmon_key *key)
 {
 	struct netmon_row *row;
@@ -531,7 +514,7 @@ static __always_inline void key_reduce(struct netmon_key *key)
 	DROP_UNLESS(PART_IFACE, iface);
 }
 
-/* The row of a key whose process, if it has a part for one, is at this place; ROW_OTHER: at none. */
+/* The row of a key whose process, if it has a part for one, is at this place. */
 static __always_inline __u32 row_of_place(struct netmon_key *key, __u64 place)
 {
 	if (!parts)
@@ -574,19 +557,18 @@ static __always_inline __u16 proto_of(struct sock *sk, int family, bool typed)
 	return proto == MPTCP ? IPPROTO_TCP : proto == ICMPV6 ? IPPROTO_ICMP : proto;
 }
 
-static __always_inline bool is_mapped(const __u32 address[4])
+/* Turns an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) into an IPv4 one; false if it is none. */
+static __always_inline bool unmap(__u32 address[4])
 {
-	return !(address[0] | address[1]) && address[2] == bpf_htonl(0xffff);
-}
-
-/* Turns an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) into an IPv4 one. */
-static __always_inline void unmap(__u32 address[4])
-{
+	if (address[0] | address[1] || address[2] != bpf_htonl(0xffff))
+		return false;
 	address[0] = address[3];
-	address[1] = address[2] = address[3] = 0;
+	address[2] = address[3] = 0;
+	return true;
 }
 
-static __always_inline void read_addresses(struct netmon_key *key, struct sock *sk, int family, bool typed)
+static __always_inline void read_addresses(struct netmon_key *key, struct sock *sk, int family,
+					   bool typed)
 {
 	if (family == AF_INET) {
 		key->laddr[0] = GET(sk, __sk_common.skc_rcv_saddr);
@@ -628,10 +610,14 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 
 /* Fills in both ends and the IP version on the wire.  If the call names a peer for the
  * datagram, it goes before that of the socket. */
-static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family, bool typed,
-					  const struct netmon_peer *peer)
+static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family,
+					  bool typed, const struct netmon_peer *peer)
 {
+	bool is_v4 = family == AF_INET;
+
 	read_addresses(key, sk, family, typed);
+	is_v4 |= unmap(key->laddr);
+	is_v4 |= unmap(key->raddr);
 	if (has_ports(key->proto)) {
 		key->lport = local_port(sk, key->proto, typed);
 		key->rport = bpf_ntohs(GET(sk, __sk_common.skc_dport));
@@ -640,38 +626,27 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 		__builtin_memcpy(key->raddr, peer->address, sizeof(key->raddr));
 		key->rport = peer->port;
 		key->family = peer->family;
-	} else if (family == AF_INET) {
-		key->family = 4;
-	} else if (is_mapped(key->raddr)) {
-		unmap(key->raddr);
-		key->family = 4;
-	} else if (is_mapped(key->laddr)) {
+	} else if (is_v4) {
 		key->family = 4;
 	} else if (!no_address(key->raddr) || !no_address(key->laddr) || !has_ports(key->proto) ||
 		   is_v6_only(sk, typed)) {
 		key->family = 6;
 	}
-	if (family == AF_INET6 && is_mapped(key->laddr))
-		unmap(key->laddr);
 }
 
-/* The peer, if known, of the datagram that the current task has just sent or received.  A send
- * without a peer on an unconnected socket continues the previous datagram (UDP_CORK). */
+/* The peer, if known, of the datagram that the current task has sent or received.  A send without a
+ * peer on an unconnected socket continues the previous datagram (UDP_CORK). */
 static __always_inline void peer_take(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
 	__u64 datagram = bpf_get_current_task() + direction;
 	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram);
 
-	if (!known)
+	if (!known || !(known->fresh || (direction == NETMON_TX && known->sk == (__u64)sk)))
 		return;
-	if (known->fresh) {
-		*peer = *known;
-		known->sk = (__u64)sk;
-		known->fresh = 0;
-	} else if (direction == NETMON_TX && known->sk == (__u64)sk) {
-		*peer = *known;
-	}
+	*peer = *known;
+	known->sk = (__u64)sk;
+	known->fresh = 0;
 }
 
 static __always_inline bool pid_passes(__u32 pid)
@@ -718,9 +693,8 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 		key->cgroup = current_cgroup();
 }
 
-/* Counts one call of the current process that moved `bytes`; none if that is an error, or
- * they are no traffic.  Threads of io_uring, and kernel threads that a process owns, are in
- * its thread group. */
+/* Counts one call of the current process that moved `bytes`; not an error, nor what is no traffic.
+ * Threads of io_uring, and kernel threads that a process owns, are in its thread group. */
 static __always_inline int count(enum netmon_direction direction, struct sock *sk, int family,
 				 bool typed, long bytes, bool traffic)
 {
@@ -732,9 +706,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	/* a peer must not wait for a later call */
 	if (needs_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
 		peer_take(&peer, direction, sk);
-	if (!traffic || bytes <= 0)
-		return 0;
-	if (!pid_passes(pid))
+	if (!traffic || bytes <= 0 || !pid_passes(pid))
 		return 0;
 	if (needs & ~PART_PROCESS)
 		key_make(&key, sk, family, typed, &peer);
@@ -749,10 +721,10 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 /* Layer ip: the current process uses the socket. */
 static __always_inline int socket_used(struct sock *sk);
 
-/* A call on the socket returned `bytes`.  A frame that a process sends by hand is its traffic; what a
- * packet socket receives is a copy of some other socket's. */
-static __always_inline int moved(enum netmon_direction direction, struct sock *sk, bool typed, int flags,
-				 long bytes)
+/* A call on the socket returned `bytes`.  A frame that a process sends by hand is its traffic; what
+ * a packet socket receives is a copy of some other socket's. */
+static __always_inline int moved(enum netmon_direction direction, struct sock *sk, bool typed,
+				 int flags, long bytes)
 {
 	int family = GET(sk, __sk_common.skc_family);
 
@@ -764,8 +736,8 @@ static __always_inline int moved(enum netmon_direction direction, struct sock *s
 		     direction == NETMON_TX || !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
 }
 
-/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg().  Classic programs get
- * a plain address.  Under lockdown the one way to read there is bpf_rdonly_cast() (Linux 6.2). */
+/* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg().  Classic programs
+ * get a plain address, which only bpf_rdonly_cast() (Linux 6.2) can read under lockdown. */
 
 #define TRACEPOINTS(name, direction)                                                       \
 	SEC("tp_btf/" #name)                                                               \
@@ -783,9 +755,8 @@ static __always_inline int moved(enum netmon_direction direction, struct sock *s
 TRACEPOINTS(sock_send_length, NETMON_TX)
 TRACEPOINTS(sock_recv_length, NETMON_RX)
 
-/* The kprobe way: the entry keeps what the return needs.  A thread that enters
- * again, or ends, before it returned shows a return that the kernel kept from us, for want
- * of an instance of the kretprobe. */
+/* The kprobe way: the entry keeps what the return needs.  If a thread enters again, or ends, before
+ * it returned, the kernel kept a return from us, for want of an instance of the kretprobe. */
 
 enum netmon_hook {
 	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, PACKET_SENDMSG_SPKT, INET_SENDPAGE,
@@ -829,48 +800,44 @@ static __always_inline void thread_ended(void)
 	}
 }
 
-static __always_inline int returned_moved(enum netmon_hook hook, enum netmon_direction direction,
-					  long bytes)
-{
-	struct netmon_arguments call;
+/* Sockets: the functions behind every call, where the tracepoints are missing.  A call counts on
+ * the socket `of`; NULL: it is counted elsewhere.  `...`: the arguments. */
 
-	return returned(hook, &call) ? moved(direction, call.sk, false, call.other, bytes) : 0;
-}
-
-/* Sockets: the functions behind every call, where the tracepoints are missing.  A call counts if
- * `counts`; `...`: the arguments after the socket. */
-
-#define FEXIT(name, direction, counts, flags, ...)                                         \
+#define FEXIT(name, direction, is_typed, of, flags, type_of_result, ...)                   \
 	SEC("fexit/" #name)                                                                \
-	int BPF_PROG(name##_fexit, struct socket *sock, __VA_ARGS__, int ret)              \
+	int BPF_PROG(name##_fexit, __VA_ARGS__, type_of_result ret)                        \
 	{                                                                                  \
-		const bool typed = true;                                                   \
+		const bool typed = is_typed;                                               \
+		struct sock *sk = of;                                                      \
                                                                                            \
-		return counts ? moved(direction, sock->sk, typed, flags, ret) : 0;         \
+		return sk ? moved(direction, sk, typed, flags, ret) : 0;                   \
 	}
 
-#define KPROBES(name, hook, direction, counts, flags, ...)                                 \
+#define KPROBES(name, hook, direction, of, flags, type_of_result, ...)                     \
 	SEC("kprobe/" #name)                                                               \
-	int BPF_KPROBE(name##_kprobe, struct socket *sock, __VA_ARGS__)                    \
+	int BPF_KPROBE(name##_kprobe, __VA_ARGS__)                                         \
 	{                                                                                  \
 		const bool typed = false;                                                  \
+		struct sock *sk = of;                                                      \
                                                                                            \
-		return counts ? entered(hook, GET(sock, sk), (__u32)flags) : 0;            \
+		return sk ? entered(hook, sk, (__u32)flags) : 0;                           \
 	}                                                                                  \
 	SEC("kretprobe/" #name)                                                            \
 	int name##_kretprobe(struct pt_regs *ctx)                                          \
 	{                                                                                  \
-		return returned_moved(hook, direction, (int)PT_REGS_RC(ctx));              \
+		struct netmon_arguments call;                                              \
+		type_of_result ret = PT_REGS_RC(ctx);                                      \
+                                                                                           \
+		return returned(hook, &call)                                               \
+			       ? moved(direction, call.sk, false, call.other, ret) : 0;    \
 	}
 
-#define FUNCTION(name, hook, direction, counts, flags, ...)                                \
-	FEXIT(name, direction, counts, flags, __VA_ARGS__)                                 \
-	KPROBES(name, hook, direction, counts, flags, __VA_ARGS__)
-
-#define SENDS(name, hook)                                                                  \
-	FUNCTION(name, hook, NETMON_TX, true, 0, struct msghdr *msg, size_t size)
+#define FUNCTION(name, hook, direction, flags, ...)                                        \
+	FEXIT(name, direction, true, sock->sk, flags, int, struct socket *sock, __VA_ARGS__) \
+	KPROBES(name, hook, direction, GET(sock, sk), flags, int, struct socket *sock, __VA_ARGS__)
+#define SENDS(name, hook) FUNCTION(name, hook, NETMON_TX, 0, struct msghdr *msg, size_t size)
 #define RECEIVES(name, hook)                                                               \
-	FUNCTION(name, hook, NETMON_RX, true, flags, struct msghdr *msg, size_t size, int flags)
+	FUNCTION(name, hook, NETMON_RX, flags, struct msghdr *msg, size_t size, int flags)
 
 SENDS(inet_sendmsg, INET_SENDMSG)
 SENDS(inet6_sendmsg, INET6_SENDMSG)
@@ -887,56 +854,38 @@ struct proto___before_6_5 {
 	void *sendpage;
 } __attribute__((preserve_access_index));
 
-static __always_inline bool has_sendpage(struct socket *sock, bool typed)
+static __always_inline struct sock *with_sendpage(struct socket *sock, bool typed)
 {
 	struct sock *sk = GET(sock, sk);
 	struct proto___before_6_5 *proto = (void *)GET(sk, __sk_common.skc_prot);
 
-	return GET(proto, sendpage);
+	return GET(proto, sendpage) ? sk : NULL;
 }
 
-FEXIT(inet_sendpage, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page, int offset,
-      size_t size, int flags)
-/* without the fifth argument, which 32-bit arm has on the stack */
-KPROBES(inet_sendpage, INET_SENDPAGE, NETMON_TX, has_sendpage(sock, typed), 0, struct page *page)
+FEXIT(inet_sendpage, NETMON_TX, true, with_sendpage(sock, typed), 0, int, struct socket *sock,
+      struct page *page, int offset, size_t size, int flags)
+/* here and below without the fifth argument, which 32-bit arm has on the stack */
+KPROBES(inet_sendpage, INET_SENDPAGE, NETMON_TX, with_sendpage(sock, typed), 0, int,
+	struct socket *sock)
 
-/* Out of a socket without a recvmsg: splice, and pages mapped by getsockopt.
- *
- * A family without a splice of its own comes back as a recvmsg, and is counted there.
- * TCP, MPTCP and kernel TLS have one each; this is the one way to all of them. */
+/* Splice out of a socket.  A family without a splice of its own comes back as a recvmsg, and is
+ * counted there.  TCP, MPTCP and kernel TLS have one each; this is the one way to all of them. */
 
-SEC("fexit/sock_splice_read")
-int BPF_PROG(sock_splice_read_fexit, struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
-	     size_t size, unsigned int flags, long ret)
+#define SOCK_FROM_FILE bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)
+
+/* `typed`: by the helper of Linux 5.11. */
+static __always_inline struct sock *with_splice(struct file *file, bool typed)
 {
-	struct socket *sock;
+	struct socket *sock = typed ? bpf_sock_from_file(file) : BPF_CORE_READ(file, private_data);
+	const struct proto_ops *ops = sock ? GET(sock, ops) : NULL;
 
-	/* a typed pointer, Linux 5.11, for lockdown's sake as in CURRENT() */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) {
-		sock = bpf_sock_from_file(file);
-		return sock && sock->ops->splice_read ? moved(NETMON_RX, sock->sk, true, 0, ret) : 0;
-	}
-	sock = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(sock, ops, splice_read)
-		       ? moved(NETMON_RX, BPF_CORE_READ(sock, sk), false, 0, ret)
-		       : 0;
+	return ops && GET(ops, splice_read) ? GET(sock, sk) : NULL;
 }
 
-SEC("kprobe/sock_splice_read")
-int BPF_KPROBE(sock_splice_read_kprobe, struct file *file)
-{
-	struct socket *sock = BPF_CORE_READ(file, private_data);
-
-	return BPF_CORE_READ(sock, ops, splice_read)
-		       ? entered(SOCK_SPLICE_READ, BPF_CORE_READ(sock, sk), 0)
-		       : 0;
-}
-
-SEC("kretprobe/sock_splice_read")
-int sock_splice_read_kretprobe(struct pt_regs *ctx)
-{
-	return returned_moved(SOCK_SPLICE_READ, NETMON_RX, PT_REGS_RC(ctx));
-}
+FEXIT(sock_splice_read, NETMON_RX, SOCK_FROM_FILE, with_splice(file, typed), 0, long,
+      struct file *file, loff_t *pos, struct pipe_inode_info *pipe, size_t size, unsigned int flags)
+KPROBES(sock_splice_read, SOCK_SPLICE_READ, NETMON_RX, with_splice(file, typed), 0, long,
+	struct file *file)
 
 /* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
  * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */
@@ -949,19 +898,17 @@ static __always_inline int zerocopied(struct sock *sk, struct tcp_zerocopy_recei
 	return moved(NETMON_RX, sk, typed, 0, error ? 0 : bytes);
 }
 
-/* What a function returned, behind its arguments: `most` of them, or one less.  The barriers keep
- * two loads two: the verifier takes no computed offset. */
+/* What a function returned, behind its arguments: `most` of them, or one less.  The barrier keeps two
+ * loads two: the verifier takes no computed offset. */
 static __always_inline __u64 result(const __u64 *ctx, int most, bool one_less)
 {
-	__u64 value;
+	__u64 value = 0;
 
-	if (one_less) {
+	if (one_less)
 		value = ctx[most - 1];
-		barrier();
-	} else {
+	barrier();
+	if (!one_less)
 		value = ctx[most];
-		barrier();
-	}
 	return value;
 }
 
@@ -988,18 +935,15 @@ int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 		       : 0;
 }
 
-/* The peer of a datagram: what the caller says, or asks for, passes these.  The kernel calls
- * the sends only where the socket's own peer is not the one (udp_sendmsg()), before the
- * datagram is sent and thus before it is counted. */
+/* The peer of a datagram: what the caller says, or asks for.  The kernel calls sends only where it
+ * is not the socket's own (udp_sendmsg()), before the datagram is sent, and thus counted. */
 
 static __always_inline int peer_note(enum netmon_direction direction, struct netmon_peer *peer)
 {
 	__u64 datagram = bpf_get_current_task() + direction;
 
-	if (is_mapped(peer->address) && peer->family == 6) {
-		unmap(peer->address);
+	if (unmap(peer->address))
 		peer->family = 4;
-	}
 	peer->fresh = 1;
 	bpf_map_update_elem(&peers, &datagram, peer, BPF_ANY);
 	return 1; /* let it pass */
@@ -1040,15 +984,11 @@ static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 	bpf_probe_read_kernel(&udp, sizeof(udp), head + GET(skb, transport_header));
 	peer.port = bpf_ntohs(udp.source);
 	head += GET(skb, network_header);
-	if (GET(skb, protocol) == bpf_htons(ETHERTYPE_IP)) {
-		peer.family = 4;
-		bpf_probe_read_kernel(&peer.address, sizeof(__be32),
-				      head + offsetof(struct iphdr, saddr));
-	} else {
-		peer.family = 6;
-		bpf_probe_read_kernel(&peer.address, sizeof(peer.address),
-				      head + offsetof(struct ipv6hdr, saddr));
-	}
+	peer.family = GET(skb, protocol) == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
+	if (peer.family == 4)
+		bpf_probe_read_kernel(peer.address, 4, head + offsetof(struct iphdr, saddr));
+	else
+		bpf_probe_read_kernel(peer.address, 16, head + offsetof(struct ipv6hdr, saddr));
 	peer_note(NETMON_RX, &peer);
 	return 0;
 }
@@ -1091,17 +1031,6 @@ int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 	return 0;
 }
 
-/* Where lockdown refuses to read the new name: it is in place when this returns. */
-SEC("fexit/__set_task_comm")
-int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
-{
-	struct netmon_process *process = process_of_leader(task);
-
-	if (process)
-		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
-	return 0;
-}
-
 /* A thread may rename another one, but only of its own process (comm_write()). */
 SEC("tracepoint/task/task_rename")
 int task_rename_classic(struct trace_event_raw_task_rename *ctx)
@@ -1114,24 +1043,31 @@ int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 	return 0;
 }
 
-/* The kernel holds cgroup_mutex here: there is one writer at a time, and no call to be skipped.  The
- * id of a cgroup of version 1 may be the same. */
+/* Where lockdown refuses to read the new name: it is in place when this returns. */
+SEC("fexit/__set_task_comm")
+int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
+{
+	struct netmon_process *process = process_of_leader(task);
+
+	if (process)
+		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
+	return 0;
+}
+
+/* The kernel holds cgroup_mutex here: there is one writer at a time, and no call to be
+ * skipped.  The id of a cgroup of version 1 may be the same. */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(cgroup_rmdir_btf, struct cgroup *cgroup, const char *path)
 {
-	__u64 number = gone_count;
-	__u32 index = number & (GONE_CGROUPS - 1);
+	__u32 index = gone_count & (GONE_CGROUPS - 1);
 	struct netmon_gone *gone = bpf_map_lookup_elem(&gone_cgroups, &index);
 
 	if (!gone || cgroup->root->hierarchy_id)
 		return 0;
-	*(volatile __u64 *)&gone->seq = 0;
-	order_stores(&free_rows);
+	change_begin(&gone->seq, &free_rows);
 	gone->id = cgroup->kn->id;
 	bpf_probe_read_kernel_str(gone->path, sizeof(gone->path), path);
-	order_stores(&free_rows);
-	*(volatile __u64 *)&gone->seq = number + 1;
-	gone_count = number + 1;
+	change_end(&gone->seq, &free_rows, ++gone_count, SEQ_OWNED);
 	return 0;
 }
 
@@ -1159,11 +1095,10 @@ int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
 	return forked(ctx->pid, ctx->clone_flags);
 }
 
-/* The last thread ends the process.  Two threads may both be the last to see; only one of
- * them removes it from the map, and only that one frees the element.  No call of the process
- * can be under way: each of its threads, those of io_uring included, is past its last one
- * (do_exit()), and signal->live, which it decremented by a fully ordered operation, orders
- * what it counted before what a reader sees here. */
+/* The last thread ends the process.  Two threads may both see that they are the last; the one that
+ * removes it from the map frees the element.  No call of the process can be under way: each of its
+ * threads, those of io_uring included, is past its last one (do_exit()), and signal->live, which it
+ * decremented by a fully ordered operation, orders what it counted before what is seen here. */
 static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
@@ -1186,7 +1121,7 @@ static __always_inline int ended(struct task_struct *task)
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &index);
 	if (process) {
-		process->ppid = parent_pid();
+		process->ppid = CURRENT(real_parent->tgid, real_parent, tgid);
 		process->freed_at = bpf_ktime_get_ns();
 		order_stores(&free_processes);
 		*(volatile __u64 *)&process->seq |= SEQ_FREE;
@@ -1207,33 +1142,25 @@ int sched_process_exit_classic(void *ctx)
 	return ended(bpf_get_current_task_btf());
 }
 
-/* Frees the elements from the first number of ctx to before the second, at most FILL_MOST.
- * User space runs these before all others (BPF_PROG_TEST_RUN): a system call for each element
- * would take long. */
+/* Frees the elements from the first number of ctx to before the second, at most FILL_MOST.  User
+ * space runs these first (BPF_PROG_TEST_RUN): a system call for each element would take long. */
 
-static __always_inline int fill(void *free, const __u64 *ctx)
-{
-	for (__u32 i = 0; i < FILL_MOST; i++) {
-		__u32 index = ctx[0] + i;
-
-		if (index >= ctx[1])
-			break;
-		bpf_map_push_elem(free, &index, 0);
+#define FILL(name, queue)                                                                  \
+	SEC("raw_tp")                                                                      \
+	int name(const __u64 *ctx)                                                         \
+	{                                                                                  \
+		for (__u32 i = 0; i < FILL_MOST; i++) {                                    \
+			__u32 index = ctx[0] + i;                                          \
+                                                                                           \
+			if (index >= ctx[1])                                               \
+				break;                                                     \
+			bpf_map_push_elem(&queue, &index, 0);                              \
+		}                                                                          \
+		return 0;                                                                  \
 	}
-	return 0;
-}
 
-SEC("raw_tp")
-int fill_processes(const __u64 *ctx)
-{
-	return fill(&free_processes, ctx);
-}
-
-SEC("raw_tp")
-int fill_rows(const __u64 *ctx)
-{
-	return fill(&free_rows, ctx);
-}
+FILL(fill_processes, free_processes)
+FILL(fill_rows, free_rows)
 
 #include "packets.bpf.h"
 

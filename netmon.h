@@ -128,7 +128,7 @@ struct netmon_process {
 
 /* The path of a cgroup that was removed, in a ring. */
 struct netmon_gone {
-	__u64 seq;               /* how many were noted up to this one; 0: none yet, or changing */
+	__u64 seq;               /* the generation is how many were noted up to this one */
 	__u64 id;
 	char path[GONE_PATH];    /* cut if it is longer */
 };

@@ -684,22 +684,20 @@ void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, c
 
 	for (__u32 i = 0; i < count; i++) {
 		const struct netmon_gone *gone = &tables->gone[(tables->gone_read + i) % count];
-		__u64 seq = __atomic_load_n(&gone->seq, __ATOMIC_ACQUIRE);
+		__u64 id, seq = read_seq(&gone->seq), number = generation_of(seq);
 		char path[GONE_PATH];
-		__u64 id;
 
-		if (!seq)
+		if (!seq || seq & SEQ_STATES)
 			continue;
-		if (seq <= tables->gone_read)
+		if (number <= tables->gone_read)
 			break;
 		id = gone->id;
 		memcpy(path, gone->path, sizeof(path));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&gone->seq, __ATOMIC_RELAXED) != seq)
+		if (!is_whole(&gone->seq, seq))
 			continue;
 		path[sizeof(path) - 1] = '\0';
 		found(context, id, path);
-		newest = seq > newest ? seq : newest;
+		newest = number > newest ? number : newest;
 	}
 	tables->gone_read = newest;
 }
