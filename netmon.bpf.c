@@ -80,8 +80,8 @@ MAP(status, ARRAY, STATUS_COUNT, __u64, MAPPED);                         /* enum
 MAP(gone_cgroups, ARRAY, GONE_CGROUPS, struct netmon_gone, MAPPED);      /* for PART_CGROUP */
 
 /* A place is an element of `processes` or `rows` (low half: its index) and which of its owners is
- * meant (high half: the generation, from 1 on).  0: none.  These have that of each live process and
- * each key. */
+ * meant (high half: the generation, from 1 on).  0: none.  The next two maps have the place of each
+ * live process, by its pid, and of each key. */
 MAP(process_of, HASH, MAX_PROCESSES, __u64, BY(__u32));
 MAP(row_of, HASH, MAX_ENTRIES, __u64, BY(struct netmon_key));
 
@@ -219,7 +219,7 @@ static __always_inline void change_end(__u64 *seq, void *queue, __u64 generation
 	*(volatile __u64 *)seq = generation << SEQ_GENERATION | state;
 }
 
-/* Makes the complete element that of the key in `map`, and returns its place.  If another CPU did
+/* Enters the complete element in `map` under the key, and returns its place.  If another CPU did
  * so just before, frees the element and returns the other place; 0 if that is gone too. */
 static __always_inline __u64 publish(void *map, const void *key, __u64 place, __u64 *seq, void *queue)
 {
@@ -321,7 +321,7 @@ static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 	struct netmon_process *process;
 	__u32 index, generation;
 
-	if (!of && is_past_end())
+	if (of ? !of->signal->live.counter : is_past_end())
 		return 0;
 	/* in layer ip packets are charged to a process that has ended */
 	process = take_free(&free_processes, &processes, by_packet, &index);
@@ -345,11 +345,13 @@ static __noinline __u64 process_find_or_add(__u32 pid, struct task_struct *of)
 	const __u64 *known = bpf_map_lookup_elem(&process_of, &pid);
 	__u64 place = known ? *known : process_add(pid, of);
 
-	process_hints[pid % PROCESS_HINTS] = place;
+	if (place)
+		process_hints[pid % PROCESS_HINTS] = place;
 	return place;
 }
 
-/* The place of the process; 0 if there is no room for it. */
+/* The place of the process; 0 if it is past its end, if there is no room for it, or if another CPU
+ * has just removed what it added.  `of`: a task of the process; NULL: the current one. */
 static __always_inline __u64 process_get_or_add(__u32 pid, struct task_struct *of)
 {
 	__u64 place = process_hints[pid % PROCESS_HINTS];
@@ -423,7 +425,7 @@ static __always_inline void rows_check(void)
 	bpf_map_delete_elem(&checking, &lock);
 }
 
-/* Gives the key a row, as process_add() does. */
+/* Gives the key a row.  Returns its place; 0 if there is none. */
 static __noinline __u64 row_add(const struct netmon_key *key)
 {
 	struct netmon_row *row;
@@ -443,12 +445,16 @@ static __noinline __u64 row_add(const struct netmon_key *key)
 	return published;
 }
 
-/* Finds the key's row by the hash map, which is always right, and notes it. */
+/* Finds the key's row by the hash map, which is always right, and notes its place.  ROW_OTHER if
+ * there is none. */
 static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile __u64 *hint)
 {
 	const __u64 *known = bpf_map_lookup_elem(&row_of, key);
+	__u64 place = known ? *known : row_add(key);
 
-	return *hint = known ? *known : row_add(key);
+	if (place)
+		*hint = place;
+	return place;
 }
 
 static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
@@ -671,7 +677,7 @@ static __noinline bool key_passes(const struct netmon_key *key)
 /* The helper takes 25 to 35 ns more; Linux 5.10 has only it. */
 static __always_inline __u64 current_cgroup(void)
 {
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+	if (!HAS_TYPED_TASK)
 		return bpf_get_current_cgroup_id();
 	return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
 }

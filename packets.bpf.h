@@ -112,17 +112,19 @@ int sock_create_cgroup(struct bpf_sock *sk)
  * processes too (kernel TLS), change nothing. */
 static __always_inline int socket_used(struct sock *sk)
 {
-	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct netmon_owner *owner;
 
+	if (task->flags & PF_KTHREAD)
+		return 0;
+	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!owner)
 		return 0;
 	/* a process may change its user and cgroup */
 	if (owner->pid == (__u32)task->tgid && !(needs & (PART_UID | PART_CGROUP)) &&
 	    (!(parts & PART_PROCESS) || (__u32)owner_place(owner) > PROCESS_KERNEL))
 		return 0;
-	if (!(task->flags & PF_KTHREAD))
-		owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
+	owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
@@ -146,7 +148,8 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 }
 
 /* The packets of an MPTCP socket pass the kernel's own sockets, its subflows.  They get a copy of its
- * owner, also for retransmits, and for connections that a listening one accepts without MPTCP. */
+ * owner, also for retransmits, and for connections that a listening one accepts without MPTCP.  Before
+ * Linux 5.19 they are the kernel's. */
 static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 {
 	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above = NULL;
@@ -241,10 +244,13 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
 	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
 		const __u8 this = extension.next;
 
-		if ((this != IPPROTO_HOPOPTS && this != IPPROTO_ROUTING && this != IPPROTO_DSTOPTS &&
-		     this != IPPROTO_FRAGMENT) ||
-		    bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+		if (this != IPPROTO_HOPOPTS && this != IPPROTO_ROUTING && this != IPPROTO_DSTOPTS &&
+		    this != IPPROTO_FRAGMENT)
 			break;
+		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension))) {
+			extension.next = this; /* it is cut short, and zero now */
+			break;
+		}
 		/* a fragment's header has no length, but a byte that the sender may set */
 		offset += this == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
 	}
