@@ -515,6 +515,7 @@ is_up() {
 # exchange NUMBER A B: that many datagrams of 100 bytes from namespace A to 10.79.2.2 in namespace B, with an
 # answer to each
 exchange() {
+	: >answering # without what an exchange before wrote
 	ip netns exec "$3" python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
