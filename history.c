@@ -206,7 +206,7 @@ static void drop_oldest(struct history *history)
 	struct tick *tick;
 
 	history->oldest = (history->oldest + 1) % history->capacity;
-	if (--history->count < 2) /* carry() begins the sums anew */
+	if (--history->count < 2) /* no interval is left: carry() sums up from the next one */
 		return;
 	tick = tick_at(history, 0);
 	for (size_t i = 0; i < tick->count; i++) {

@@ -715,7 +715,7 @@ refuses_total() {
 	equal "$(grep -c /sys/fs/bpf said)" 0
 }
 
-@test "a member of the group who unpins, pins, or reads in a user namespace is told the reason" {
+@test "--unpin and --pin by a member of the group, and reads in a user namespace, fail and say why" {
 	"$NETMON" --pin "$pin" --pin-group 4242 2>said || skip "before Linux 5.19 the group cannot read"
 	by_member() {
 		run -1 --separate-stderr setpriv --reuid=65534 --regid=4242 --clear-groups -- "$@" 9<"$NETMON"
