@@ -229,6 +229,24 @@ static int open_file(const char *name, int flags)
 	return open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
 }
 
+/* Whether each report replaces the file: node_exporter must always find a whole one. */
+static bool replaces(const struct netmon *netmon)
+{
+	return netmon->options.style.format == PROM && netmon->options.to && netmon->regular;
+}
+
+/* Follows the links in the name of --to once, so that a report replaces the file and not a link to it,
+ * such as /dev/stdout. */
+static int follow_links(struct netmon *netmon)
+{
+	static char path[PATH_MAX];
+
+	if (!realpath(netmon->options.to, path))
+		return cannot("open", netmon->options.to, NULL, NULL);
+	netmon->options.to = netmon->output_name = path;
+	return 0;
+}
+
 /* Opens the output; a command keeps standard output to itself.  A file keeps its content until
  * netmon counts: see empty_output(). */
 static int open_output(struct netmon *netmon)
@@ -249,7 +267,7 @@ static int open_output(struct netmon *netmon)
 	if (netmon->output < 0 || is_read_only(netmon->output) || fstat(netmon->output, &status))
 		return cannot(to ? "open" : "write", netmon->output_name, NULL, NULL);
 	netmon->regular = S_ISREG(status.st_mode);
-	return 0;
+	return replaces(netmon) ? follow_links(netmon) : 0;
 }
 
 /* Reopens the file of --to by its name, since the open one may have been renamed.  O_NONBLOCK:
@@ -266,12 +284,6 @@ static void reopen_output(struct netmon *netmon)
 		netmon->regular = S_ISREG(status.st_mode);
 	if (file >= 0)
 		close(file);
-}
-
-/* Whether each report replaces the file: node_exporter must always find a whole one. */
-static bool replaces(const struct netmon *netmon)
-{
-	return netmon->options.style.format == PROM && netmon->options.to && netmon->regular;
 }
 
 /* Empties the file of --to, unless it is appended to or replaced. */
@@ -294,6 +306,26 @@ static bool needs_header(const struct netmon *netmon)
 	if (netmon->options.to && netmon->regular && !fstat(netmon->output, &status))
 		return !status.st_size;
 	return !netmon->begun;
+}
+
+/* Warns if the file to append to begins with another header: its readers would mistake the columns. */
+static void check_header(const struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+	FILE *file = options->append && netmon->regular ? fopen(options->to, "re") : NULL;
+	struct text header = { 0 };
+	char line[1024];
+
+	if (!file)
+		return;
+	if (options->style.header)
+		format_header(&header, &options->style, &options->view);
+	if (header.length && fgets(line, sizeof(line), file) &&
+	    (strlen(line) != header.length || memcmp(line, header.bytes, header.length)))
+		say("cannot match the header of '%s': new rows have other columns: use another file, or "
+		    "--no-header", options->to);
+	text_free(&header);
+	fclose(file);
 }
 
 /* Writes the report to another file and renames that to the name of --to. */
@@ -822,6 +854,7 @@ static enum outcome read_probes(struct netmon *netmon)
 
 	if (start(netmon) || empty_output(netmon))
 		return FAILED;
+	check_header(netmon);
 	add_header(netmon);
 	outcome = write_text(netmon);
 	if (netmon->command.pid)

@@ -135,6 +135,8 @@ __attribute__((noreturn)) static void no_column(const char *name, size_t length)
 {
 	char names[512] = "";
 
+	if (!length)
+		wrong("cannot find column '': separate names by one comma, without spaces");
 	for (size_t i = 0; i < columns_count; i++) {
 		strcat(names, " ");
 		strcat(names, columns[i].name);
@@ -302,7 +304,8 @@ static void too_many(const char *element, const char *option, int most)
 
 static void add_pid(struct options *options, const char *text)
 {
-	__u32 pid = (__u32)number("--pid", text, 0, 1, 4194304, "from 1 to 4194304");
+	__u32 pid = (__u32)number("--pid", text, 0, 1, 4194304,
+					 "from 1 to 4194304; --comm takes names");
 
 	if (options->probes.pids_count == MAX_PIDS)
 		too_many(text, "--pid", MAX_PIDS);
@@ -479,11 +482,20 @@ static void parse_patterns(struct patterns *patterns, const char *option, const 
 	}
 }
 
+/* The kernel cuts a process's name. */
 static void parse_comm(struct options *options, const char *text)
 {
 	static char copy[PATH_MAX];
+	struct patterns *comms = &options->view.comms;
 
-	parse_patterns(&options->view.comms, "--comm", text, copy);
+	parse_patterns(comms, "--comm", text, copy);
+	for (size_t i = 0; i < comms->count; i++) {
+		const char *name = comms->list[i].text;
+
+		if (strlen(name) >= COMM_LEN && !strpbrk(name, "*?["))
+			wrong("cannot use '%s' for --comm: a name has at most %d bytes: use '%.*s'", name,
+			      COMM_LEN - 1, COMM_LEN - 1, name);
+	}
 }
 
 /* Brings the path into the form of the column; "" is the root, which all others are below.  A path
@@ -543,15 +555,14 @@ static void parse_unit(struct options *options, const char *text)
 			      "nginx.service", options->view.units.list[i].text);
 }
 
-/* The column has the first digits of an id, which may be given whole. */
-static void check_container(char *text)
+/* An id may be given whole, or by its first digits. */
+static void check_container(struct pattern *pattern)
 {
-	size_t length = strlen(text);
+	size_t length = strlen(pattern->text);
 
 	if (!length)
 		wrong("cannot use '' for --container: it takes names, ids and patterns, separated by commas");
-	if (length == CONTAINER_ID && strspn(text, "0123456789abcdef") == length)
-		text[CONTAINER_SHOWN] = '\0';
+	pattern->is_id = length <= CONTAINER_ID && strspn(pattern->text, HEX_DIGITS) == length;
 }
 
 static void parse_container(struct options *options, const char *text)
@@ -560,7 +571,7 @@ static void parse_container(struct options *options, const char *text)
 
 	parse_patterns(&options->view.containers, "--container", text, copy);
 	for (size_t i = 0; i < options->view.containers.count; i++)
-		check_container(options->view.containers.list[i].text);
+		check_container(&options->view.containers.list[i]);
 }
 
 static void parse_protos(struct options *options, const char *text)
@@ -778,8 +789,8 @@ const struct known_option known_options[] = {
 	{ "cgroup", 0, "PATTERNS", R | P, "only processes in matching cgroups (version 2) or\n"
 	  "below; paths without * ? [...] must exist", parse_cgroups },
 	{ "unit", 0, "PATTERNS", R, "only processes in matching systemd units", parse_unit },
-	{ "container", 0, "NAMES", R, "only processes in matching containers, by name, id\n"
-	  "or the first 12 digits of the id", parse_container },
+	{ "container", 0, "NAMES", R, "only processes in matching containers, by name or by\n"
+	  "the first digits of the id", parse_container },
 	{ "proto", 0, "PROTOCOLS", R | P, "only these protocols, by name or number", parse_protos },
 	{ "port", 0, "PORTS", R | P, "only traffic with one of these ports at either end", parse_ports },
 	{ "net", 0, "NETWORKS", R | P, "only remote addresses in these: ADDRESS[/BITS],\n"
@@ -967,7 +978,9 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 			continue;
 		if (options->mode == READ)
 			wrong("cannot use --%s without --pin", known_options[i].name);
-		wrong("cannot use --%s with %s", known_options[i].name, modes[options->mode]);
+		wrong("cannot use --%s with %s%s", known_options[i].name, modes[options->mode],
+		      options->mode == PIN && known_options[i].modes & R
+			      ? ": it is for the netmon that reads what is pinned" : "");
 	}
 	if (options->mode != READ && options->command)
 		wrong("cannot use a command with %s", modes[options->mode]);
@@ -1031,6 +1044,22 @@ static void fill_getopt(struct option long_options[], char *letters)
 }
 
 /* Replaces the messages of getopt_long(), which do not escape the argument. */
+__attribute__((noreturn)) static void no_option(const char *argument)
+{
+	size_t length = strcspn(argument, "=");
+	char names[512] = "";
+
+	for (int i = 0; i < OPTIONS && length > 2 && !strncmp(argument, "--", 2); i++) {
+		if (!known_options[i].name || strncmp(known_options[i].name, argument + 2, length - 2))
+			continue;
+		strcat(names, " --");
+		strcat(names, known_options[i].name);
+	}
+	if (*names)
+		wrong("cannot use '%s': ambiguous:%s", argument, names);
+	wrong("cannot use '%s': no such option", argument);
+}
+
 __attribute__((noreturn)) static void wrong_option(bool incomplete, const char *argument)
 {
 	char letter[] = { '-', (char)optopt, '\0' };
@@ -1039,7 +1068,7 @@ __attribute__((noreturn)) static void wrong_option(bool incomplete, const char *
 	if (optopt && optopt < FIRST_VALUE)
 		argument = letter;
 	if (!known)
-		wrong("cannot use '%s': no such option, or an ambiguous abbreviation", argument);
+		no_option(argument);
 	wrong("cannot use '%s': it %s an argument", argument, incomplete ? "needs" : "does not take");
 }
 
@@ -1084,6 +1113,9 @@ static void parse_arguments(struct options *options, int argc, char **argv, bool
 		if (value == -1 && (count == 2 || !is_number(argv, last_argument)))
 			break;
 		option = find_option(value == -1 ? operands[count++] : value, argv[optind - 1]);
+		if (value == -1 && given[option])
+			wrong("cannot use argument '%s': --%s is given already", argv[optind],
+			      known_options[option].name);
 		/* '--pin DIR', not '--pin=DIR' alone */
 		if (value == -1 || (is_optional(&known_options[option]) && !optarg &&
 				    argv[optind] && *argv[optind] != '-'))
@@ -1094,7 +1126,8 @@ static void parse_arguments(struct options *options, int argc, char **argv, bool
 	}
 	ends = is_end(argv, last_argument);
 	if (optind < argc && !ends)
-		wrong("cannot use argument '%s': put '--' before a command", argv[optind]);
+		wrong("cannot use argument '%s': put '--' before a command, and no space into a list",
+		      argv[optind]);
 	if (ends && (optind == argc || !*argv[optind]))
 		wrong("cannot run '': there is no command after '--'");
 	if (optind < argc)

@@ -7,6 +7,7 @@
 #include "filter.h"
 #include "report.h"
 #include "text.h"
+#include "unit.h"
 
 enum { GROUPS_MOST = 1 << 18 };
 
@@ -358,19 +359,34 @@ static bool passes(const struct report *report, const struct entry *entry)
 	return filter_passes(filter, &entry->key);
 }
 
+/* Whether both begin with the same digits of an id, of which names have CONTAINER_SHOWN. */
+static bool is_same_id(const char *digits, const char *name)
+{
+	size_t length = strnlen(digits, CONTAINER_SHOWN);
+
+	return strlen(name) == CONTAINER_SHOWN && strspn(name, HEX_DIGITS) == CONTAINER_SHOWN &&
+	       !memcmp(digits, name, length);
+}
+
+static bool matches(const struct pattern *pattern, const char *name, int flags)
+{
+	return !fnmatch(pattern->text, name, FNM_NOESCAPE | flags) ||
+	       (pattern->is_id && is_same_id(pattern->text, name));
+}
+
 /* A name that is not known is NULL and matches no pattern. */
 static bool patterns_pass(const struct patterns *patterns, const char *name, int flags)
 {
 	bool in = false, any = false;
 
 	for (size_t i = 0; i < patterns->count; i++) {
-		bool leave_out = patterns->list[i].leave_out;
-		bool matches = name && !fnmatch(patterns->list[i].text, name, FNM_NOESCAPE | flags);
+		const struct pattern *pattern = &patterns->list[i];
+		bool matched = name && matches(pattern, name, flags);
 
-		if (leave_out && matches)
+		if (pattern->leave_out && matched)
 			return false;
-		any |= !leave_out;
-		in |= matches;
+		any |= !pattern->leave_out;
+		in |= matched;
 	}
 	return in || !any;
 }

@@ -13,6 +13,8 @@ enum { UNIT_SIZE = 256 };
 /* The digits of a container's id, and how many of them container_of() writes. */
 enum { CONTAINER_ID = 64, CONTAINER_SHOWN = 12 };
 
+#define HEX_DIGITS "0123456789abcdef"
+
 /* Writes the unit of the path, as systemctl(1) names it: the service or scope, below a user's
  * manager the unit of that; otherwise the slice.  False if there is none. */
 bool unit_of(const char *path, char unit[UNIT_SIZE]);

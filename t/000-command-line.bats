@@ -249,6 +249,9 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 		refused "'$word' for --iface: it takes names, not patterns" --layer ip --iface "$word"
 	done
 	refused "'17' for --comm: more than 16" --comm "$(seq -s , 17)"
+	for word in gnome-terminal-server 'curl,!gnome-terminal-server'; do
+		refused "'gnome-terminal-server' for --comm: a name has at most 15 bytes: use 'gnome-terminal-'" --comm "$word"
+	done
 	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
 	for word in '' '!' '/,' ',*'; do
 		refused "'' for --cgroup: it takes paths and patterns" --cgroup "$word"
@@ -271,7 +274,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 
 @test "options that do not go with a command are refused" {
 	refused "--pid with a command" -p 1 -- true
-	refused "'true': put '--' before a command" true
+	refused "'true': put '--' before a command, and no space into a list" true
 	refused "'true': put '--' before a command" --to -- true
 	refused "'true': put '--' before a command" -n 1 true --
 	refused "'' for --to" --to ''
@@ -309,6 +312,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 		# shellcheck disable=SC2086
 		refused ' with --unpin' $option --unpin
 	done
+	refused 'with --pin: it is for the netmon that reads what is pinned' --pin --unit x.service
 	refused 'cannot use --pin-group without --pin' --pin-group 0
 	refused 'cannot use --replace without --pin' --replace
 	refused 'cannot use --replace with --unpin' --unpin --replace
@@ -338,7 +342,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'pi'" -o pi
 	refused "'pids'" -o pids
 	refused "' pid'" -o ' pid'
-	refused "''" -o ''
+	refused "'': separate names by one comma, without spaces" -o ''
 	refused "''" -o +
 	refused "''" -o pid,,comm
 	refused "''" -o ,pid
@@ -398,7 +402,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'--interval': it needs an argument" --interval
 	refused "'--attach': it needs an argument" --attach
 	refused "'--all=yes': it does not take an argument" --all=yes
-	refused "'--a': no such option, or an ambiguous abbreviation" --a
+	refused "'--a': ambiguous: --append --all --attach" --a
+	refused "'--pi=3': ambiguous: --pid --pin --pin-group" --pi=3
 	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'
 }
 
@@ -412,6 +417,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'5x' for --interval" 5x
 	refused "'0' for --interval" 0
 	refused "'1.5' for --count" 1 1.5
+	refused "'5': --interval is given already" -i 1 5
+	refused "'5': --count is given already" -n 1 1 5
 	refused "'x'" 5 x
 }
 

@@ -98,13 +98,32 @@ a,1' -o comm,rx_bytes --unit '*'
 3fb6a1c2d4e5,12' -o container,rx_bytes --container '3fb6*'
 	replayed 'container,rx_bytes
 3fb6a1c2d4e5,4' -o container,rx_bytes --container 3fb6a1c2d4e5 --unit 'docker-*'
-	replayed 'rx_bytes
-12' -o rx_bytes --container "$id"
+	local digits
+	for digits in 3 3fb6a1 3fb6a1c2d4e5f60 "$id"; do
+		replayed 'rx_bytes
+12' -o rx_bytes --container "$digits"
+	done
+	for digits in 3fb6a2 fb6a1 "${id}0" 3FB6A1 3fb6a1c2d4e6; do
+		replayed rx_bytes -o rx_bytes --container "$digits"
+	done
 	replayed 'rx_bytes
 51' -o rx_bytes --container "!$id"
 	replayed 'comm,rx_bytes
 c,4
 (total),4' -o comm,rx_bytes --unit 'docker-*' --total
+}
+
+@test "a container's name that looks like the first digits of an id matches only itself" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "a" 1 0 1 0 cgroup="/lxc.payload.db"
+2 1 "b" 2 0 1 0 cgroup="/lxc.payload.db1"
+3 1 "c" 4 0 1 0 cgroup="/lxc.payload.dbdbdbdbdbdbx"'
+	replayed 'container,rx_bytes
+db,1' -o container,rx_bytes --container db
+	replayed 'container,rx_bytes
+dbdbdbdbdbdbx,4
+db1,2' -o container,rx_bytes --container '!db'
 }
 
 @test "--cgroup selects cgroups by lists and patterns, with all below them" {

@@ -150,6 +150,21 @@ teardown() {
 	done
 }
 
+@test "-f prom replaces the file that a link of --to leads to, and not the link" {
+	local to
+	echo old >target
+	ln -s target link
+	ln -s /proc/self/fd/1 stdout
+	for to in link stdout; do
+		"$NETMON" --no-pin -n 2 -i 0.05 -f prom --to $to 2>/dev/null >>target
+		[ -h $to ] && [ ! -h target ] || fail "$to: $(ls -l)"
+		equal "$(head -c 6 target)" '# HELP'
+		echo old >target
+	done
+	run -1 --separate-stderr "$NETMON" --no-pin -n 1 -i 0.05 -f prom --to dir/missing
+	equal "$stderr" "netmon: cannot open 'dir/missing': No such file or directory"
+}
+
 @test "SIGTERM ends a netmon whose reader takes nothing" {
 	stalled_reader
 	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &

@@ -199,7 +199,8 @@ rows_in() {
 @test "--append keeps the file's rows, and writes a header only to an empty file" {
 	echo before >log
 	for _ in 1 2; do
-		"$NETMON" -i 0.05 -n 1 --total --no-pin -o comm,tx_calls --to log --append
+		"$NETMON" -i 0.05 -n 1 --total --no-pin -q -o comm,tx_calls --to log --append 2>messages
+		grep -qx "netmon: cannot match the header of 'log': new rows have other columns: use another file, or --no-header" messages
 	done
 	equal "$(head -1 log)" before
 	equal "$(grep -c '^(total),' log)" 2
@@ -207,7 +208,8 @@ rows_in() {
 	: >empty
 	for file in empty none; do
 		for _ in 1 2; do
-			"$NETMON" -i 0.05 -n 1 --total --no-pin -o comm,tx_calls --to $file --append
+			"$NETMON" -i 0.05 -n 1 --total --no-pin -q -o comm,tx_calls --to $file --append 2>messages
+			! grep 'cannot match the header' messages || fail
 		done
 		equal "$(head -1 $file)" comm,tx_calls
 		equal "$(grep -c comm $file)" 1
