@@ -156,7 +156,7 @@ tick 2000000000 2000
 	replayed "$output" -o pid -a
 }
 
-@test "rows are sorted by traffic both ways together, ties by pid" {
+@test "rows are sorted by the traffic of both directions, ties by pid" {
 	fixture=$several
 	replayed 'pid,rx_bytes,tx_bytes
 2,4294967297,0

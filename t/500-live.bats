@@ -262,7 +262,7 @@ memory() {
 	stop
 }
 
-@test "every name arrives in every format, in csv with U+FFFD for control characters" {
+@test "every name survives in every format, in csv with U+FFFD for control characters" {
 	start_three
 	python3 - <<-'END'
 		import os, re, socket, time

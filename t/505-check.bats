@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# --check reports the same of this kernel as a netmon that counts.
+# --check reports about this kernel what a netmon that counts reports.
 load lib/common
 load lib/live
 
@@ -30,7 +30,7 @@ found() {
 	sed -n "s/^--layer $1: \(.*\) can be counted\$/\1/p" check
 }
 
-@test "--check names the way of each probe, and what is not seen, as a start says them" {
+@test "--check reports the way of each probe, and what is not seen, as netmon does when it starts" {
 	local status=3 layer
 	for layer in socket ip; do
 		# with every column, to have every probe; --check also includes those that follow a command

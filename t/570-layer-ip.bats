@@ -271,7 +271,7 @@ os.waitpid(process("child", use), 0)
 	equal "$(packets_of child)" 5,5
 }
 
-@test "workers that accept on one socket have the packets of their connections, the listener the earlier ones" {
+@test "workers that accept on one socket have the packets of their connections, and the listener has the earlier ones" {
 	look --proto tcp
 	charged bash -c 'with_names "$1"' - '
 name("listener")
@@ -576,7 +576,7 @@ has_no_names() {
 	grep -qsF '[confidentiality]' /sys/kernel/security/lockdown && [[ $(uname -r) == 5.* || $(uname -r) == 6.[01].* ]]
 }
 
-@test "an interface has its name, also where the kernel can only read its index" {
+@test "an interface has its name, even if the kernel can only read its index" {
 	local a=$$-a b=$$-b far=far inside
 	namespaces="$a $b"
 	ip netns add "$a"
@@ -702,7 +702,7 @@ for number in range(200):
 	rmdir "$root/netmon-private-$$"
 }
 
-@test "another program that holds the hook for itself is named as the reason" {
+@test "another program that holds the hook exclusively is named as the reason" {
 	cat >other.bpf.c <<-'END'
 		#include <linux/bpf.h>
 		#include <bpf/bpf_helpers.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a send and a receive get longer by: netmon's probes beside programs that do nothing."""
+"""The time that netmon's probes add to a send and a receive, relative to programs that do nothing."""
 import contextlib
 import itertools
 import os
@@ -13,13 +13,13 @@ KEYS = {
     "cgroup": ["-o", "cgroup,rx_rate,tx_rate"],
     "netns": ["-o", "netns,rx_rate,tx_rate"],
 }
-# Another build of netmon, whose probes are attached in turn with these: what may be added for each of
-# its nanoseconds, by key.
+# Another build of netmon, whose probes are attached in turn with these; and by how many times these may
+# cost as much, by key.
 BESIDE = os.environ.get("BESIDE")
 MOST_BESIDE = {"default": 1.25, "+proto,family": 1.25, "connections": 1.25}
 LAYER_IP = ["--layer", "ip"]
 MOST = {"layer ip": 1.5}
-TIMES = 4  # that all programs are loaded
+TIMES = 4  # how often all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
 IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn
@@ -58,8 +58,8 @@ class Turns:
         self.count = 0
 
     def hold(self, start):
-        """Those that are there when it has started, each time: where they come to lie in memory may
-        double what they cost.  Returns what attaches those of the next time for a while."""
+        """Starts a program TIMES times and keeps its probes: their place in memory can double their cost.
+        Returns a function that attaches the next of these sets for a while."""
         numbers = range(self.count, self.count + TIMES)
         self.count += TIMES
         for _ in numbers:
@@ -84,7 +84,7 @@ class Turns:
 
 
 def rounds_of(hammer, starts, count, milliseconds):
-    """For each round the nanoseconds of a send and a receive without, and beside each of these."""
+    """For each round, the nanoseconds of a send and a receive without programs, and with each of these."""
     def measure():
         return [float(number) for number in hammer.ask(str(milliseconds)).split()]
 
@@ -97,13 +97,13 @@ def rounds_of(hammer, starts, count, milliseconds):
 
 
 def report(table, rounds, keys, mode, threads):
-    """The rounds have those beside programs that do nothing second."""
+    """In each round, the second value is that with programs that do nothing."""
     many = "1 thread" if threads == 1 else f"{threads} threads on {CPUS} CPUs"
     for direction, name in enumerate(("send", "receive")):
         def added(some, column):
             return [row[column][direction] - row[0][direction] for row in some]
 
-        # of all rounds: that of a single one may be next to nothing
+        # of all rounds: in a single one it can be close to zero
         floor = Spread(added(rounds, 1)).median
         call = Spread([row[0][direction] for row in rounds]).median
         for column, key in enumerate(keys, len(rounds[0]) - len(keys)):
@@ -114,7 +114,7 @@ def report(table, rounds, keys, mode, threads):
 
 
 def compare(table, rounds, mode, threads):
-    """The rounds have those of the other build last."""
+    """In each round, the last values are those of the other build."""
     before = len(KEYS)
     ratios = {key: [] for key in KEYS}
     for direction, name in enumerate(("send", "receive")):
