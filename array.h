@@ -9,7 +9,7 @@
 
 /* Makes room for `more` elements of `size` bytes behind the `count` that the array has, and sets its
  * new capacity.  The capacity doubles.  Returns the array, which may have moved; NULL if memory is
- * short: then the array is as it was. */
+ * short: then the array is unchanged. */
 static inline void *array_grow(void *array, size_t count, size_t more, size_t *capacity, size_t size)
 {
 	size_t wanted = *capacity ? *capacity : 64;

@@ -5,7 +5,7 @@
 
 enum {
 	GAP = 2,          /* between two columns */
-	NARROWEST = 8,    /* text is not cut below that */
+	NARROWEST = 8,    /* text is not cut to less */
 	WIDEST = 64,      /* without a terminal, longer text does not widen its column */
 };
 
@@ -33,7 +33,7 @@ static bool is_text(const struct column *column)
 	return column->type == TEXT || column->type == ADDRESS;
 }
 
-/* The bytes of the character that begins there; netmon's own text is well-formed. */
+/* The length of the first character, in bytes; netmon's own text is well-formed. */
 static size_t character_at(const char *bytes, size_t length)
 {
 	return utf8_length((const unsigned char *)bytes, length);
@@ -168,7 +168,7 @@ static void put_cell(struct text *text, const struct block *block, size_t index,
 		text_put_char(text, '\n');
 }
 
-/* The first line: what all rows have in common. */
+/* The first line: time and dt, which all rows share. */
 static void put_head(struct text *text, const struct style *style, const struct view *view,
 		     const struct row *row)
 {

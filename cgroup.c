@@ -118,7 +118,7 @@ static int open_mounted(void)
 	return best;
 }
 
-/* Keeps the descriptor if it is the root, or if there is none yet. */
+/* Keeps the opened descriptor if it is the root, or if there is none yet. */
 static void prefer(int *root, int opened)
 {
 	if (*root < 0 || cgroup_is_root(opened)) {
@@ -201,7 +201,7 @@ int cgroup_open(int root, const char *path)
 
 /* Paths */
 
-/* The path of a descriptor as in /proc/self/fd, allocated; NULL with errno. */
+/* The path that /proc/self/fd has for a descriptor, allocated; NULL with errno. */
 static char *link_of(int descriptor)
 {
 	char name[64], text[PATH_MAX];
@@ -218,8 +218,8 @@ static char *link_of(int descriptor)
 	return strndup(text, (size_t)length);
 }
 
-/* Whether its mount begins there: not if it was opened by its handle on a mount of a cgroup below,
- * where /proc has two kinds of paths. */
+/* Whether the mount of the descriptor begins at the root.  Not so if the root was opened by its handle on
+ * a mount of a cgroup below it: then /proc has two kinds of paths. */
 static bool begins_mount(int root)
 {
 	struct statx status;
@@ -246,7 +246,8 @@ void cgroup_paths_free(struct cgroup_paths *paths)
 	paths->prefix = NULL;
 }
 
-/* The path of a cgroup that is just being removed has the suffix; a cgroup can also be named so. */
+/* The path of a cgroup that is just being removed has the suffix, but the name of a cgroup can end in it
+ * too. */
 static void drop_suffix(int root, __u64 id, char *path)
 {
 	static const char suffix[] = " (deleted)";

@@ -11,16 +11,16 @@
 #include <linux/types.h>
 
 /* Opens the root of cgroup v2, wherever it is mounted; if it is not, mounts it for this descriptor
- * alone.  In a cgroup namespace the mounts may begin below the root: then by the root's file
+ * alone.  In a cgroup namespace the mounts can begin below the root: then opens it by its file
  * handle (CAP_DAC_READ_SEARCH), or in the namespace of process 1 (CAP_SYS_ADMIN).  If neither
- * works, the topmost cgroup that can be seen.  Returns the descriptor, or -1 with errno. */
+ * works, opens the topmost cgroup that can be seen.  Returns the descriptor, or -1 with errno. */
 int cgroup_root_open(void);
 
-/* Whether that is the root, not a cgroup below it. */
+/* Whether the directory is the root, not a cgroup below it. */
 bool cgroup_is_root(int directory);
 
-/* Whether cgroup v1 has the processes of this host: controllers are mounted there, or systemd's
- * own tree. */
+/* Whether the processes of this host are in cgroups of version 1: controllers are mounted there, or
+ * systemd's own tree. */
 bool cgroup_v1_is_used(void);
 
 /* Opens the directory of a cgroup, named by its path, with or without the leading slash.
@@ -29,9 +29,9 @@ int cgroup_open(int root, const char *path);
 
 /* How the path of a cgroup can be found. */
 struct cgroup_paths {
-	int root;            /* of cgroup_root_open() */
+	int root;            /* from cgroup_root_open() */
 	bool by_handle;
-	char *prefix;        /* of /proc/self/fd in front of a path */
+	char *prefix;        /* what /proc/self/fd puts before a path */
 };
 
 void cgroup_paths_init(struct cgroup_paths *paths, int root);

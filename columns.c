@@ -13,7 +13,7 @@ static struct value unknown(void)
 	return (struct value){ .type = UNKNOWN };
 }
 
-/* A number of which 0 means that it is not known. */
+/* A number; 0 means that it is unknown. */
 static struct value nonzero(__u64 number)
 {
 	return number ? integer(number) : unknown();
@@ -95,7 +95,7 @@ static struct value get_ppid(const struct row *row, const void *field)
 	return row->entry->pid ? integer(row->entry->ppid) : unknown();
 }
 
-/* Tells the rows that no process owns from a process of the same name. */
+/* Distinguishes rows that no process owns from a process of the same name. */
 static struct value get_kind(const struct row *row, const void *field)
 {
 	const struct entry *entry = row->entry;
@@ -204,7 +204,7 @@ static struct value get_rate(const struct row *row, const void *field)
 	return integer(throughput(*bytes, row->span));
 }
 
-/* The key has an address and its IP version. */
+/* An address also needs its IP version. */
 enum { LADDR = PART_LADDR | PART_FAMILY, RADDR = PART_RADDR | PART_FAMILY };
 
 #define AT(member) offsetof(struct row, member)

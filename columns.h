@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a field of a row is and how its value is got.  The table columns[] is the only place that
- * knows a column: header, formats, -o, -s and --help go by it.  Pure: no clock, no input or
+ * knows a column: header, formats, -o, -s and --help are made from it.  Pure: no clock, no input or
  * output, no global state but that table.
  */
 #ifndef COLUMNS_H
@@ -26,14 +26,14 @@ struct value {
 
 /* A row: an entry, or several that have the same values in all requested key columns. */
 struct row {
-	const struct entry *entry;    /* the first of them */
+	const struct entry *entry;    /* the first of the row's entries */
 	bool is_total;                /* the sum of all rows */
 	const char *user;             /* NULL: not asked for, or not known */
 	const char *cgroup;
 	const char *unit;
 	const char *container;
 	const char *cmd;
-	bool alive;                   /* the newest tick has one of them */
+	bool alive;                   /* the newest tick has one of the entries */
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	struct netmon_counters total;
@@ -47,10 +47,10 @@ struct column {
 	const char *name;
 	enum column_kind kind;
 	enum value_type type;         /* of most of its values: proto has numbers too */
-	__u32 parts;                  /* of the kernel's key that it needs: enum part */
+	__u32 parts;                  /* what it needs of the kernel's key: enum part */
 	const char *help;
 	struct value (*get)(const struct row *row, const void *field);
-	size_t field;                 /* its offset in the row, where get() serves several columns */
+	size_t field;                 /* its offset in the row, if get() serves several columns */
 };
 
 extern const struct column columns[];

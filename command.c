@@ -66,7 +66,7 @@ __attribute__((noreturn)) static void become(const struct command *command, char
 	int error;
 
 	if (read(go, &byte, 1) != 1)
-		_exit(NOT_FOUND); /* netmon could not begin */
+		_exit(NOT_FOUND); /* netmon failed before it let the command run */
 	give_signals(command);
 	execvp(arguments[0], arguments);
 	error = errno;
@@ -102,7 +102,7 @@ int command_make(struct command *command, char **arguments)
 	return -1;
 }
 
-/* Returns when it has become the command, or could not. */
+/* Returns when the process has become the command, or has failed to. */
 void command_start(struct command *command)
 {
 	char byte = 0;
@@ -154,8 +154,8 @@ void command_pass_on(const struct command *command)
 	if (WIFEXITED(command->status))
 		exit(WEXITSTATUS(command->status));
 	signal = WTERMSIG(command->status);
-	setrlimit(RLIMIT_CORE, &none); /* the command left its own */
-	prctl(PR_SET_DUMPABLE, 0);     /* which a pipe for cores would not heed */
+	setrlimit(RLIMIT_CORE, &none); /* the command has left its own core */
+	prctl(PR_SET_DUMPABLE, 0);     /* a pipe for cores ignores the limit */
 	sigemptyset(&set);
 	sigaddset(&set, signal);
 	sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);

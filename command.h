@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The command that netmon runs and reports on: made before there are probes, started when
- * they count, waited for, its exit status passed on.
+ * The command that netmon runs and reports on: its process is made before the probes, becomes the
+ * command when they count, and passes its exit status on to netmon.
  */
 #ifndef COMMAND_H
 #define COMMAND_H
@@ -14,30 +14,30 @@
 enum { COMMAND_SIGNALS = 3 };
 
 struct command {
-	sigset_t blocked;    /* signals as netmon found them, */
+	sigset_t blocked;    /* by netmon's parent */
 	struct sigaction inherited[COMMAND_SIGNALS];
 	pid_t pid;           /* 0: there is none */
-	int go, trouble;     /* pipes to and from it */
-	bool started;        /* it was let run */
+	int go, trouble;     /* pipes: to let it run; from it, if it cannot */
+	bool started;        /* command_start() let it run */
 	bool ended;
 	int status;          /* as of waitpid(2) */
 };
 
-/* Sets the signals as netmon needs them, whatever its starter blocks or ignores: none blocked,
+/* Sets the signals as netmon needs them, whatever its parent blocks or ignores: none blocked,
  * SIGCHLD not ignored, SIGPIPE and SIGXFSZ ignored, so that a write fails instead.  The command
- * gets them as they were. */
+ * gets back the parent's. */
 void command_take_signals(struct command *command);
 
 /* Makes a process that waits to become the command, an array that ends in NULL.  Returns 0, or
  * -1 with a message. */
 int command_make(struct command *command, char **arguments);
 
-/* Lets it run.  If it cannot be run, says why; it then ends with status 126 or 127, as in a
+/* Lets it run.  If it cannot be run, its process says why and ends with status 126 or 127, as in a
  * shell. */
 void command_start(struct command *command);
 
-/* Adds the signals to pass on: all but those that a fault raises, that stop and continue jobs, and
- * that netmon needs itself. */
+/* Adds the signals to pass on: all except those that a fault raises, those that stop and continue jobs,
+ * and those that netmon needs itself. */
 void command_add_signals(sigset_t *set);
 
 /* Takes a signal that netmon got: SIGCHLD shows whether the command has ended; others are

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whether a key passes a filter: the same for the probes, which leave out what does not,
- * and for a reader of probes that others have pinned, and that count more than it wants.
- * What the key does not hold, the process and its cgroup, each of them checks by its own
- * means.
+ * Whether a key passes a filter.  The probes use it to leave out what does not pass, and a reader of
+ * pinned probes to leave out what they count beyond its filters.  The key does not hold the pid and
+ * the cgroup of a filter: probes and reader check them by their own means.
  */
 #ifndef FILTER_H
 #define FILTER_H
@@ -52,7 +51,7 @@ static __always_inline bool in_net(const volatile struct netmon_network *net, co
 	return in;
 }
 
-/* In one of those to be counted, if there are any, and in none of the others. */
+/* Whether the remote address is in a network to count, if there are any, and in none to leave out. */
 static __always_inline bool in_nets(const volatile struct netmon_filter *filter,
 				    const struct netmon_key *key)
 {

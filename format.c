@@ -89,7 +89,7 @@ static size_t put_character(struct text *text, enum format format, const unsigne
 
 static bool is_quoted(enum format format, const char *bytes, size_t length)
 {
-	if (format == CSV) /* without a byte: an empty name, not an unknown one */
+	if (format == CSV) /* an empty name, as distinct from an unknown one */
 		return !length || memchr(bytes, ',', length) || memchr(bytes, '"', length);
 	return format == JSONL || format == PROM;
 }
@@ -112,7 +112,7 @@ static void put_text(struct text *text, enum format format, const char *bytes, s
 		text_put_char(text, '"');
 }
 
-/* As RFC 3339 has it: text that sorts by time, in UTC at least. */
+/* As in RFC 3339: in UTC, such text sorts by time. */
 static void put_date(struct text *text, __u64 milliseconds, bool local)
 {
 	time_t seconds = (time_t)(milliseconds / 1000);
@@ -134,7 +134,7 @@ static void put_date(struct text *text, __u64 milliseconds, bool local)
 	text_put_string(text, zone);
 }
 
-/* For people: without the zone. */
+/* In a table: without the zone. */
 static void put_local(struct text *text, __u64 milliseconds)
 {
 	time_t seconds = (time_t)(milliseconds / 1000);
@@ -238,7 +238,7 @@ void format_header(struct text *text, const struct style *style, const struct vi
 	text_put_char(text, '\n');
 }
 
-/* The field in that column of a line. */
+/* Appends the field of that column. */
 static void put_field(struct text *text, const struct style *style, size_t column, const char *name,
 		      const struct value *value)
 {

@@ -11,8 +11,8 @@
  *          the direction of text
  *   prom   for Prometheus: see prom.h; a control character becomes U+FFFD
  *
- * All of them are valid UTF-8: each byte of a name that is part of no character becomes U+FFFD.  And
- * none has a control character (C0, DEL, C1) of a name: it could end a row or write to a terminal.
+ * All of them are valid UTF-8: each byte of a name that is part of no character becomes U+FFFD.  None
+ * passes on a control character of a name (C0, DEL, C1), which could end a row or control a terminal.
  * An unknown value is an empty field, null in jsonl, - in a table.  Pure: no input or output, no global state.
  */
 #ifndef FORMAT_H
@@ -26,7 +26,7 @@ enum format { CSV, TSV, JSONL, TABLE, PROM };
 /* BY_FORMAT: local for a table, else seconds since the epoch. */
 enum time_format { EPOCH, ISO, LOCAL, NO_TIME, BY_FORMAT };
 
-/* Of the measures in a table; ANY_UNITS: none were asked for. */
+/* The units of measures in a table; ANY_UNITS: the default. */
 enum units { SI, IEC, NO_UNITS, ANY_UNITS };
 
 /* How rows are written. */
@@ -48,7 +48,7 @@ void format_report(struct text *text, const struct style *style, const struct vi
 /* Appends the value as a field. */
 void format_value(struct text *text, const struct style *style, const struct value *value);
 
-/* A value of something that is no row. */
+/* A named value outside a row. */
 struct field {
 	const char *name;
 	struct value value;

@@ -5,13 +5,13 @@
 #include "array.h"
 #include "history.h"
 
-/* An entry of the newest tick, or one that is gone but moved something in the window. */
+/* An entry of the newest tick, or one that moved something in the window but is gone. */
 struct known {
 	struct entry entry;
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	__u64 tx_retrans;        /* in the interval */
-	size_t moves;            /* ticks of the ring in whose growth it is */
+	size_t moves;            /* how many ticks of the ring have growth of it */
 };
 
 /* Two runs, each in the order of the ids: the entries of a tick, then those that are gone. */
@@ -20,7 +20,7 @@ struct table {
 	size_t present;
 	size_t count;
 	size_t capacity;
-	size_t moved;            /* how many have moved something in the interval */
+	size_t moved;            /* how many rows moved something in the interval */
 	bool out_of_order;
 };
 
@@ -32,7 +32,7 @@ struct history {
 	bool was_cut;
 	__u64 work;
 	struct table newest;
-	struct table next;       /* of the tick that is being filled; else one to fill */
+	struct table next;       /* of the tick that is being filled, if any */
 	struct tick ticks[];
 };
 
@@ -206,7 +206,7 @@ static void drop_oldest(struct history *history)
 	struct tick *tick;
 
 	history->oldest = (history->oldest + 1) % history->capacity;
-	if (--history->count < 2) /* no interval is left: carry() sums up from the next one */
+	if (--history->count < 2) /* no interval is left: carry() starts the sums with the next one */
 		return;
 	tick = tick_at(history, 0);
 	for (size_t i = 0; i < tick->count; i++) {
@@ -252,7 +252,7 @@ int history_add(struct history *history, const struct entry *entry)
 	return 0;
 }
 
-/* What the entry moved since the tick before, which may not have it. */
+/* Sets what the entry moved since the tick before; `before` is NULL if that tick lacks it. */
 static void grow(struct table *table, struct known *row, const struct known *before)
 {
 	static const struct netmon_counters none;
@@ -367,7 +367,7 @@ void history_changes(const struct history *history,
 	}
 }
 
-/* By one division if the product fits, else one decimal place at a time. */
+/* One division if the product fits in 64 bits, else one decimal place at a time. */
 __u64 throughput(__u64 amount, __u64 nanoseconds)
 {
 	const bool fits = amount <= UINT64_MAX / 1000000000;

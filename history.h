@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include "netmon.h"
 
-/* What the window of a report may take. */
+/* The most memory that the window of a report may take. */
 enum { WINDOW_BYTES_MOST = 256 << 20 };
 
 /* What an entry moved from one tick to the next. */
@@ -36,7 +36,7 @@ struct tick {
 /* What an entry moved: in the newest interval, and in the window that ends with it. */
 struct change {
 	const struct entry *entry;   /* of the newest tick that has it */
-	bool gone;                   /* the newest tick does not */
+	bool gone;                   /* the newest tick does not have it */
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	__u64 tx_retrans;            /* in the interval */
@@ -72,7 +72,7 @@ const struct tick *history_tick(const struct history *history, size_t index);
 __u64 history_span(const struct history *history, size_t window);
 
 /* Calls `found` for each entry of the newest tick, and for each that moved anything in the
- * window and is gone since, in the order of their ids.  An entry that the tick before does not
+ * window but is gone, in the order of their ids.  An entry that the tick before does not
  * have began with 0 after it, even if a still earlier one has it.  Does nothing until there are
  * two ticks. */
 void history_changes(const struct history *history,
@@ -84,7 +84,7 @@ size_t history_bytes(const struct history *history);
 /* Whether ticks ever left early, because of `bytes_most`. */
 bool history_was_cut(const struct history *history);
 
-/* How many entries and growths have been read to complete ticks: the work so far. */
+/* How many entries and growths have been read so far to complete ticks: the work, for tests. */
 __u64 history_work(const struct history *history);
 
 /* Bytes, calls ... a second, rounded to the nearest integer; 0 for a span of 0. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What vmlinux.h has only where it was made from the types of the right kernel: read first, so that
- * any kernel's will do.
+ * Types that the vmlinux.h of some kernels lacks.  With them, a vmlinux.h made from any kernel's types
+ * will do.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -36,7 +36,7 @@ enum bpf_func_id___netmon {
 #define BPF_FUNC_skc_to_mptcp_sock BPF_FUNC_skc_to_mptcp_sock___netmon
 
 /* The registers of a probed call, by the names under which bpf/bpf_tracing.h asks for them on each
- * architecture.  They are of the kernel's uapi, so their places never change. */
+ * architecture.  They are part of the kernel's uapi, so their layout never changes. */
 #if defined(__TARGET_ARCH_arm64)
 struct netmon_registers {
 	__u64 regs[31], sp, pc, pstate;

@@ -68,8 +68,8 @@ void put_message(const char *text, size_t length)
 	errno = error;
 }
 
-/* Escapes as tsv does, so that a name can neither end the line nor control a terminal.  Makes at
- * most four bytes of one. */
+/* Escapes as tsv does, so that a name can neither end the line nor control a terminal.  Writes at
+ * most four bytes for each. */
 static size_t escape(char *to, const char *text)
 {
 	static const char letters[] = "\t\n\r\\", names[] = "tnr\\";

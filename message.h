@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Messages on standard error: a line each, in which names are escaped, written at once.  All of
- * them leave errno as it is.
+ * Messages on standard error: a line each, in which names are escaped, written at once.  None
+ * of these functions changes errno.
  */
 #ifndef MESSAGE_H
 #define MESSAGE_H
@@ -19,11 +19,11 @@ int cannot(const char *verb, const char *object, const char *reason, const char 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vsay(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
-/* Text as it is, such as a library's.  A reader of standard error that takes nothing for two
- * seconds is not waited for: what it has not taken is dropped. */
+/* Writes text unchanged, such as a library's.  If the reader of standard error takes nothing for two
+ * seconds, the rest of the text is dropped. */
 void put_message(const char *text, size_t length);
 
-/* From then on messages are appended to the text, not written; NULL: written again. */
+/* Appends later messages to the text instead of writing them; NULL: they are written again. */
 void keep_messages(struct text *text);
 
 /* write(2) that waits for a slow reader in the kernel for 100 milliseconds at most; then it fails

@@ -19,16 +19,16 @@ enum { COMMAND_MOST = 4096, KEPT_MOST = 65536 };
 #define SECOND 1000000000ULL         /* nanoseconds */
 #define LONGEST_WAIT (5 * SECOND)
 
-/* What a number stands for.  Within a report its text never changes. */
+/* The text for a number, such as the name of a user.  It never changes within a report. */
 struct name {
 	__u64 id;
-	__u64 used;              /* in the report of this number; 0: in none */
-	char *text;              /* NULL: nothing is known */
-	char *newer;             /* takes its place in the next report */
+	__u64 used;              /* the number of the last report that used it; 0: none */
+	char *text;              /* NULL: not known */
+	char *newer;             /* replaces `text` in the next report */
 	char *unit, *container;  /* of a cgroup's path; NULL: none */
 	bool is_parsed;
 	bool taken;
-	bool is_final;           /* it need not be looked up again */
+	bool is_final;           /* needs no further lookup */
 };
 
 /* A hash table with open addressing, at least half of it free. */
@@ -39,21 +39,21 @@ struct table {
 };
 
 struct name_cache {
-	__u64 report;            /* the number of the one that is being made */
+	__u64 report;            /* the number of the report that is being made */
 	struct table users;
 	struct resolver *resolver;
 	bool read_file;          /* /etc/passwd has been read */
 	bool said_slow;
 	__u64 patience;          /* how long a report waits: nanoseconds */
-	__u64 deadline;          /* until when this one waits; 0: it has not waited yet */
+	__u64 deadline;          /* until when this report waits; 0: it has not waited yet */
 	struct table cgroups;
 	struct tables *tables;
 	struct cgroup_paths paths;
 	__u64 walked;            /* the last report that read the whole tree */
 	bool pids_are_initial;
-	char **texts;            /* that this report may use, and none after it */
+	char **texts;            /* texts that only this report may use */
 	size_t texts_count, texts_capacity;
-	__u32 last_pid;          /* whose command line is the last of them; 0: none's */
+	__u32 last_pid;          /* the process whose command line is the last of `texts`; 0: none */
 };
 
 struct name_cache *names_new(int cgroup_root, __u64 interval, struct tables *tables)
@@ -83,7 +83,7 @@ static size_t hash_of(__u64 id)
 	return (size_t)(id ^ id >> 32);
 }
 
-/* The element of the number, or the free one where it belongs. */
+/* The element of the number, or the free element to put it into. */
 static struct name *place_of(const struct table *table, __u64 id)
 {
 	size_t mask = table->capacity - 1, i = hash_of(id) & mask;
@@ -111,8 +111,8 @@ static void free_table(struct table *table)
 	free(table->names);
 }
 
-/* Keeps those that have been used since the report `since`, in a table of that capacity.  False if
- * memory is short. */
+/* Rebuilds the table with that capacity and the names that were used since the report `since`.  False
+ * if memory is short. */
 static bool rebuild(struct table *table, size_t capacity, __u64 since)
 {
 	struct table next = { calloc(capacity, sizeof(*next.names)), 0, capacity };
@@ -181,7 +181,7 @@ void names_free(struct name_cache *cache)
 	free(cache);
 }
 
-/* Frees the text when the report that may use it has ended. */
+/* Frees the text at the end of this report, which might use it. */
 static bool free_later(struct name_cache *cache, char *text)
 {
 	char **texts = array_grow(cache->texts, cache->texts_count, 1, &cache->texts_capacity,
@@ -228,7 +228,7 @@ static void take_answer(struct name_cache *cache)
 		return;
 	name = find(&cache->users, uid);
 	if (!name) {
-		free(text); /* dropped meanwhile */
+		free(text); /* the name was dropped meanwhile */
 		return;
 	}
 	name->is_final = true;
@@ -251,7 +251,7 @@ static void ask_for_user(struct name_cache *cache, __u32 uid)
 	if (!resolver_is_idle(cache->resolver))
 		take_answer(cache);
 	name = find(&cache->users, uid);
-	if (name->is_final) /* that was the question */
+	if (name->is_final) /* the answer was for this user */
 		return;
 	if (resolver_is_idle(cache->resolver) && resolver_ask(cache->resolver, uid))
 		take_answer(cache);
@@ -259,7 +259,7 @@ static void ask_for_user(struct name_cache *cache, __u32 uid)
 		return;
 	cache->said_slow = true;
 	cannot("look up", "the names of all users", "the name service is slow",
-	       "rows have the user's number until it answers");
+	       "rows show the user's number until it answers");
 }
 
 static const char *find_user(void *context, __u32 uid)
@@ -307,8 +307,8 @@ static void add_cgroup(struct name_cache *cache, __u64 id, char *path)
 	name->is_final = true;
 }
 
-/* A cgroup of a row is older than the report: a cgroup that one walk does not find was removed.
- * False if there was no walk. */
+/* Reads the whole tree, once a report.  The cgroup of a row is older than the report: if the walk does
+ * not find it, it was removed.  False if there was no walk. */
 static bool walk(struct name_cache *cache)
 {
 	size_t count = 0;
@@ -421,7 +421,7 @@ static const char *find_command(void *context, __u32 pid)
 
 	if (!cache->pids_are_initial)
 		return NULL;
-	if (pid == cache->last_pid) /* another connection of it */
+	if (pid == cache->last_pid) /* another row of the same process */
 		return cache->texts[cache->texts_count - 1];
 	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
 	file = open(path, O_RDONLY | O_CLOEXEC);

@@ -12,10 +12,10 @@
 
 struct name_cache;
 
-/* The functions of struct names look things up through this.  `cgroup_root` is as of
- * cgroup_root_open(), and stays the caller's, as do the tables, which have the paths of removed
- * cgroups.  A report waits for the name service for at most half of its
- * interval (nanoseconds; 0: one report at the end).  NULL if memory is short. */
+/* The cache behind the functions of struct names.  `cgroup_root` comes from cgroup_root_open(); it and
+ * the tables, which have the paths of removed cgroups, must outlive the cache.  A report waits for the
+ * name service for at most half of its interval (nanoseconds; 0: one report at the end).  NULL if
+ * memory is short. */
 struct name_cache *names_new(int cgroup_root, __u64 interval, struct tables *tables);
 
 /* Takes NULL too. */
@@ -24,7 +24,7 @@ void names_free(struct name_cache *cache);
 /* Ends a report: frees the text that was returned for it. */
 void names_forget(struct name_cache *cache);
 
-/* The functions, with this cache behind them. */
+/* The functions, with this cache as their context. */
 struct names names_of(struct name_cache *cache);
 
 /* Whether this process sees pids as the probes do, in the initial pid namespace. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Per-process network rates: loads the probes and writes a report at each tick of a grid
- * of the monotonic clock, until it has written as many as asked for, or a signal ends it.
+ * main and its loop: loads the probes and writes a report at each tick of a grid of the monotonic
+ * clock, until it has written as many as asked for, or a signal ends it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 enum { GRACE = 2000, LOOK_AGAIN = 1000 }; /* milliseconds */
 enum { MILLISECOND = 1000000, SECOND = 1000000000 }; /* nanoseconds */
 enum { TRIES = 100 }; /* to read both clocks at once */
-enum { TRIES_TO_CLEAN = 20 }; /* in a second */
+enum { TRIES_TO_CLEAN = 20 }; /* take a second */
 enum { ONLY_A_PART = 3 }; /* exit status of --check */
 enum { DESCRIPTORS = 128 }; /* more than are open at any time */
 
@@ -40,9 +40,9 @@ struct netmon {
 	struct command command;
 	struct name_cache *cache;
 	struct names names;
-	struct probes *probes; /* our own, */
-	struct pin *pin;       /* or those of a pin; one of the two is NULL */
-	struct tables *tables; /* of either */
+	struct probes *probes; /* netmon's own; NULL if it reads a pin */
+	struct pin *pin;       /* NULL if it has its own probes */
+	struct tables *tables; /* filled by either */
 	struct history *history;
 	struct report *report;
 	struct text text;
@@ -50,11 +50,11 @@ struct netmon {
 	int signals;
 	int output;
 	const char *output_name;
-	bool regular;         /* the output is a file that never keeps a write waiting */
+	bool regular;         /* the output is a regular file: a write to it never waits for a reader */
 	bool begun;           /* the output has its header */
-	bool reopen;          /* the file of --to, before the next report */
-	bool over;            /* a signal has come that ends netmon, or its command has ended */
-	__u32 parts;          /* of the probes' key */
+	bool reopen;          /* reopen the file of --to before the next report */
+	bool over;            /* a signal ends netmon, or its command has ended */
+	__u32 parts;          /* what the key of the probes has: enum part */
 	__u64 missed, peers_missed, not_followed;
 };
 
@@ -104,7 +104,7 @@ static int open_timer(__u64 start, __u64 interval)
 	return timer;
 }
 
-/* 0 if that is not known. */
+/* How many calls the kernel skipped; 0 if that is not known. */
 static __u64 calls_missed(const struct netmon *netmon)
 {
 	__u64 missed;
@@ -179,7 +179,7 @@ static enum outcome wait_for_output(struct netmon *netmon)
 	return GO_ON; /* write(2) reports other errors */
 }
 
-/* Writes the text whole. */
+/* Writes all of the text. */
 static enum outcome write_text(struct netmon *netmon)
 {
 	const struct text *text = &netmon->text;
@@ -338,7 +338,7 @@ static enum outcome replace_output(struct netmon *netmon)
 
 	if (snprintf(path, sizeof(path), "%s.new", to) >= PATH_MAX)
 		errno = ENAMETOOLONG;
-	else if (!unlink(path) || errno == ENOENT) /* whatever somebody has put there */
+	else if (!unlink(path) || errno == ENOENT) /* never follow what another user has put there */
 		file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (file < 0 || dup3(file, netmon->output, O_CLOEXEC) < 0) {
 		cannot("write", path, NULL, NULL);
@@ -493,7 +493,7 @@ static enum outcome run(struct netmon *netmon)
 	return outcome;
 }
 
-/* Everything that turns ticks into rows. */
+/* Opens everything that turns ticks into rows. */
 static int open_report(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;
@@ -517,11 +517,11 @@ static int check_namespace(void)
 		return 0;
 	if (errno)
 		return cannot("read", "/proc/self/ns/pid", NULL, "is /proc mounted?");
-	return cannot("follow", "the command", "not in the initial pid namespace",
+	return cannot("follow", "the command", "netmon is not in the initial pid namespace",
 		      "run netmon outside the container");
 }
 
-/* In a container, processes have other numbers than in the rows. */
+/* In a container, a process has another number than in the rows. */
 static void say_pids(const struct options *options)
 {
 	if (!(options->probes.filter.kinds & FILTER_PIDS) || pids_are_initial())
@@ -552,7 +552,7 @@ static int check_cgroups(const struct options *options)
 			       advice);
 	}
 	if (shows_cgroups && options->mode != CHECK && !options->quiet && cgroup_v1_is_used())
-		cannot("show", "cgroups of version 1", "cgroup columns and filters have version 2 only",
+		cannot("show", "cgroups of version 1", "columns and filters cover version 2 only",
 		       "start the host with systemd.unified_cgroup_hierarchy=1");
 	return 0;
 }
@@ -572,22 +572,22 @@ static __u32 parts_wanted(const struct options *options)
 	       (kinds & FILTER_PIDS ? PART_PROCESS : 0) | (kinds & FILTER_CGROUP ? PART_CGROUP : 0);
 }
 
-/* A pin that cannot be used is an error with --from only. */
+/* What to do about a pin that cannot be used: it is an error with --from only. */
 static const char *way_out(const struct options *options, const char *advice)
 {
-	return options->from ? advice : "counting with its own probes";
+	return options->from ? advice : "netmon uses its own probes instead";
 }
 
 static int check_own(const struct options *options)
 {
 	if (!options->own)
 		return 0;
-	say("cannot use %s: decided when the probes in '%s' were pinned: %s", options->own, options->pin.dir,
-	    way_out(options, "add --no-pin"));
+	say("cannot use %s: it applies to new probes, not to those pinned in '%s': %s", options->own,
+	    options->pin.dir, way_out(options, "add --no-pin"));
 	return -1;
 }
 
-/* Keys that the pinned probes do not record, no reader can show. */
+/* No reader can show keys that the pinned probes do not record. */
 static int check_parts(const struct options *options, __u32 parts)
 {
 	__u32 missing = parts_wanted(options) & ~parts;
@@ -607,8 +607,8 @@ static int check_parts(const struct options *options, __u32 parts)
 }
 
 /* The tables forget a process that has ended and, if room is short, an address or port that is idle.
- * So the total of a row that sums up several of these would fall from one reader to the next.  A reader
- * that insists on the pin and asks by name is only warned: it is mostly one that looks once. */
+ * So the total of a row that sums several of these would fall from one reader to the next.  With --from,
+ * a total by name is only a warning: such a reader mostly looks once. */
 static int check_totals(const struct options *options, __u32 parts)
 {
 	const __u32 forgotten = PART_PROCESS | PART_LADDR | PART_RADDR | PART_LPORT | PART_RPORT;
@@ -625,8 +625,8 @@ static int check_totals(const struct options *options, __u32 parts)
 	if (options->from && hidden == PART_PROCESS && view_has(view, "comm") && !view->total &&
 	    options->style.format != PROM) {
 		if (!options->quiet)
-			say("counting live processes only: the probes pinned in '%s' forget a process that has "
-			    "ended: '%s' of its name falls: add the column pid", options->pin.dir, total);
+			say("cannot keep '%s' from falling: the probes pinned in '%s' forget a process that has "
+			    "ended: add the column pid", total, options->pin.dir);
 		return 0;
 	}
 	parts_columns(hidden | PART_FAMILY, PART_FAMILY, names, sizeof(names));
@@ -742,7 +742,7 @@ static int first_tick(struct netmon *netmon)
 	return cannot("set", "timer", NULL, NULL);
 }
 
-/* Everything that netmon needs. */
+/* Opens everything that netmon needs. */
 static int start(struct netmon *netmon)
 {
 	const struct options *options = &netmon->options;

@@ -9,11 +9,11 @@
  * skip one.
  *
  * A row's counters never go back.  When a row gets a new owner (the row that has been free
- * for longest is taken first), the owner's base is where the counters stand then.  So the sum
- * over all rows is always the sum of all traffic, whoever reads, however seldom.
+ * for longest is taken first), the owner's base is their value at that time.  So the sum
+ * over all rows is always the sum of all traffic, however many readers, however seldom they read.
  *
- * A key is as fine as what is asked for and no finer.  Where it is the process alone, the
- * process and its row have the same index.
+ * A key has only the parts that the user asks for.  If it is the process alone, the process
+ * and its row have the same index.
  */
 #ifndef NETMON_H
 #define NETMON_H
@@ -26,21 +26,21 @@ enum {
 	COMM_LEN = 16,           /* TASK_COMM_LEN, with its NUL */
 	IFACE_LEN = 16,          /* IFNAMSIZ, with its NUL */
 	LOOPBACK_IFINDEX = 1,    /* in every network namespace */
-	ROW_OTHER = 0,           /* counts for the keys that found no row */
+	ROW_OTHER = 0,           /* counts what found no row */
 	ROW_ALL = 1,             /* the only other row if the key has no part */
 	PROCESS_KERNEL = 1,      /* layer ip: packets that no process owns are charged to it */
 	MAX_PROCESSES = 16384,   /* unless --max-processes says otherwise */
 	MAX_ENTRIES = 65536,     /* rows, unless --max-entries says otherwise */
 	MAX_GROUPS = 64,         /* sets of counters: a new row's base is summed over all of them */
 	MAX_FOLLOWED = 65536,    /* live descendants of a command */
-	FILL_MOST = 128,         /* elements that one run makes free; the verifier visits each */
+	FILL_MOST = 128,         /* elements that one run frees; the verifier visits each */
 	MAX_LISTED = 16,         /* users, protocols, ports, networks ... of a filter */
 	GONE_CGROUPS = 1024,     /* paths of removed cgroups; a power of two */
 	GONE_PATH = 1024,        /* TRACE_CGROUP_PATH_LEN, with its NUL */
 	PROTO_PACKET = 0xffff,   /* AF_PACKET; all others are IPPROTO_* */
 };
 
-/* Stands for the number of bpf_rdonly_cast() in its calls. */
+/* A placeholder for the number of bpf_rdonly_cast() in calls of it. */
 enum { CALL_CAST = 0x6e65746d };
 
 /* The user of a packet that no process owns. */
@@ -50,7 +50,7 @@ enum { CALL_CAST = 0x6e65746d };
  * it up just before has finished adding. */
 #define QUARANTINE 1000000000ULL
 
-/* What a key may be made of. */
+/* The parts that a key can have. */
 enum part {
 	PART_PROCESS = 1 << 0,
 	PART_PROTO = 1 << 1,
@@ -67,10 +67,10 @@ enum part {
 	PARTS_ENDS = PART_FAMILY | PART_LPORT | PART_RPORT | PART_LADDR | PART_RADDR,
 };
 
-/* Parts that are not asked for are 0. */
+/* Parts that the key does not have are 0. */
 struct netmon_key {
-	__u32 process;           /* its index in `processes`, */
-	__u32 generation;        /* and which of that element's owners it is */
+	__u32 process;           /* its index in `processes` */
+	__u32 generation;        /* which of that element's owners it is */
 	__u8 unused;             /* keeps the next two off a multiple of 8: see key_passes() */
 	__u8 family;             /* 4 or 6, on the wire; 0: not known, or no IP */
 	__u16 proto;
@@ -82,7 +82,7 @@ struct netmon_key {
 	char iface[IFACE_LEN];   /* filled up with NULs */
 };
 
-/* In place of the name of an interface that the kernel does not let be read: lockdown before Linux 6.2. */
+/* In place of an interface's name, if the kernel refuses to read it (lockdown before Linux 6.2). */
 struct netmon_iface {
 	__u32 no_name;           /* 0 */
 	__u32 index;
@@ -102,19 +102,19 @@ struct netmon_counters {
  * SEQ_CHANGING, or not the same seqcount before and after, reads again. */
 enum netmon_seq {
 	SEQ_OWNED = 0,
-	SEQ_FREE = 1,            /* it still holds what its last owner left */
+	SEQ_FREE = 1,            /* it still has the content of its last owner */
 	SEQ_CHANGING = 2,
-	SEQ_STATES = 3,          /* the mask of these */
-	SEQ_GENERATION = 2,      /* the shift of the rest */
+	SEQ_STATES = 3,          /* mask of the states */
+	SEQ_GENERATION = 2,      /* shift of the generation */
 };
 
 struct netmon_row {
 	__u64 seq;
 	__u64 freed_at;          /* CLOCK_MONOTONIC, ns; 0: it may be reused at once */
-	struct netmon_key key;   /* the first cache line has most of it */
-	struct netmon_counters base;   /* of the counters, when the owner came */
-	__u64 checked_calls;     /* how many there were when it was last checked for idleness, */
-	__u64 checked_at;        /* and when they were first that many: CLOCK_MONOTONIC, ns */
+	struct netmon_key key;   /* most of it is in the first cache line */
+	struct netmon_counters base;   /* the counters when the owner took the row */
+	__u64 checked_calls;     /* calls counted when it was last checked for idleness */
+	__u64 checked_at;        /* when a check first found that number: CLOCK_MONOTONIC, ns */
 	__u64 tx_retrans, base_retrans;   /* layer ip: packets that TCP sent again, and their base */
 } __attribute__((aligned(64)));
 
@@ -122,20 +122,20 @@ struct netmon_process {
 	__u64 seq;
 	__u64 freed_at;          /* when it ended: CLOCK_MONOTONIC, ns */
 	__u32 pid;               /* thread group in the initial pid namespace */
-	__u32 ppid;              /* its parent, when it came and when it ended */
+	__u32 ppid;              /* its parent when it took the element; later, when it ended */
 	char comm[COMM_LEN];     /* its leader's name */
 } __attribute__((aligned(64)));
 
-/* The path of a cgroup that was removed, in a ring. */
+/* The path of a removed cgroup: an element of a ring. */
 struct netmon_gone {
-	__u64 seq;               /* the generation is how many were noted up to this one */
+	__u64 seq;               /* generation: the number of paths noted so far */
 	__u64 id;
 	char path[GONE_PATH];    /* cut if it is longer */
 };
 
 /* What the map `status` counts, by index. */
 enum netmon_status {
-	CALLS_MISSED,            /* kprobes: calls whose return the kernel kept from us */
+	CALLS_MISSED,            /* kprobes: calls whose return was not seen */
 	FORKS_MISSED,            /* descendants that wanted_pids had no room for */
 	PROCESSES_FULL,          /* processes that found no room */
 	ROWS_FULL,               /* keys that found no room */
@@ -156,13 +156,13 @@ enum filter_kind {
 	FILTER_PROTO = 1 << 3,
 	FILTER_PORT = 1 << 4,
 	FILTER_NET = 1 << 5,
-	FILTER_LOOPBACK = 1 << 6,/* leave it out */
+	FILTER_LOOPBACK = 1 << 6,/* leave out loopback traffic */
 	FILTER_IFACE = 1 << 7,   /* layer ip only */
-	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_CGROUP, /* the key does not have what they take */
+	FILTERS_OF_PROCESS = FILTER_PIDS | FILTER_CGROUP, /* not checked by the key */
 };
 
 /* What to count; a call must pass each kind that is set.  The list of a kind says what to count or,
- * if the kind is in `leave_out`, what not to; each network says so for itself. */
+ * if the kind is in `leave_out`, what to leave out; each network has its own `leave_out`. */
 struct netmon_filter {
 	__u32 kinds, leave_out;
 	__u32 uids_count, protos_count, ports_count, nets_count, ifaces_count;
@@ -171,12 +171,12 @@ struct netmon_filter {
 	char ifaces[MAX_LISTED][IFACE_LEN];
 };
 
-/* What one reading says of one key. */
+/* What one reading found for one key. */
 struct entry {
-	__u64 id;                /* tells owners of rows apart, rises with the row */
+	__u64 id;                /* distinguishes owners of rows; ascends with the row */
 	__u32 known;             /* which parts of the key are filled in: enum part */
 	__u32 pid, ppid;
-	__u32 ended;             /* its process has: the last reading of it */
+	__u32 ended;             /* its process has ended: this is its last entry */
 	char comm[COMM_LEN];     /* not terminated if it fills the field */
 	struct netmon_key key;
 	struct netmon_counters total;   /* since the probes began to count */

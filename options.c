@@ -19,7 +19,7 @@ enum { WRONG_USAGE = 2 };
 /* The longest interval of readers of a pin, nanoseconds. */
 #define PINNED_INTERVAL 10000000000ULL
 
-/* What an option is for: reading, pinning, showing a pin, removing one, checking. */
+/* The modes that accept an option: reading, pinning, showing a pin, removing one, checking. */
 enum { R = 1 << READ, P = 1 << PIN, S = 1 << STATUS, U = 1 << UNPIN, C = 1 << CHECK };
 
 /* Options that take one of several words, in the order of the enum. */
@@ -52,7 +52,7 @@ static const char help_tail[] =
 	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
 	"except to read what is pinned for your group.  See also: man netmon\n";
 
-/* Not the process: each would be a series of its own. */
+/* Without pid: each process would have its own series. */
 static const char prom_columns[] = "comm,rx_total,tx_total";
 static const char default_columns[] = "time,pid,comm,rx_rate,tx_rate";
 
@@ -77,8 +77,8 @@ __attribute__((noreturn)) static void done(void)
 	exit(EXIT_SUCCESS);
 }
 
-/* Parses a number: decimal digits and, if `decimals` is not 0, as many after a point.  Returns
- * the number times 10^decimals; min and max bound it in the same unit. */
+/* Parses a decimal number, with a fraction if `decimals` is not 0; digits beyond that many places are
+ * ignored.  Returns the number times 10^decimals, which must be from `min` to `max`. */
 static __u64 number(const char *option, const char *text, int decimals, __u64 min, __u64 max,
 		    const char *range)
 {
@@ -277,7 +277,7 @@ static void set_filter(struct options *options, __u32 kind, bool leave_out)
 }
 
 /* The same for a filter of that kind, whose list says what to count or, with '!' before each element,
- * what not to. */
+ * what to leave out. */
 static void each_filter(const char *option, const char *list,
 			void (*add)(struct options *, const char *), struct options *options,
 			__u32 kind)
@@ -345,7 +345,7 @@ static void set_mask(__u32 mask[4], unsigned bits)
 		bytes[i / 8] |= (unsigned char)(0x80 >> i % 8);
 }
 
-/* A network of the list's element `text`. */
+/* Adds a network; `text` is the whole element of the list, for messages. */
 static void add_network(struct options *options, const char *text, const char *address, bool leave_out)
 {
 	static const char form[] = "it takes ADDRESS, ADDRESS/BITS, private, loopback, "
@@ -772,7 +772,7 @@ const struct known_option known_options[] = {
 	{ "units", 0, "UNITS", R, "in a table: si (1.2M), iec (1.1Mi) or none (si)",
 	  parse_units },
 	{ "sort", 's', "COLUMNS", R, "by COL, COL:asc or COL:desc, separated by commas;\n"
-	  "measures fall, keys rise (most traffic first)", parse_sort },
+	  "measures descend, keys ascend (most traffic first)", parse_sort },
 	{ "top", 't', "N", R, "at most N rows in a report", parse_top },
 	{ "total", 0, NULL, R, "add a row (total), the sum of all rows", parse_total },
 	{ "all", 'a', NULL, R, "also write rows without traffic in the interval", parse_all },
@@ -808,7 +808,7 @@ const struct known_option known_options[] = {
 	{ "check", 0, NULL, C, "report what can be counted here; exit status 0:\n"
 	  "everything, 3: a part, 1: nothing", parse_check },
 	{ "verbose", 'v', NULL, R | P | S | U | C, "report how each probe is attached", parse_verbose },
-	{ "quiet", 'q', NULL, R | P, "no line on what this kernel does not let be counted", parse_quiet },
+	{ "quiet", 'q', NULL, R | P, "no line on what cannot be counted on this kernel", parse_quiet },
 
 	{ .help = "Probes pinned in DIR (/sys/fs/bpf/netmon), for any netmon to read:" },
 	{ "pin", 0, "[DIR]", P, "load, attach and pin them, and end", parse_pin },
@@ -904,7 +904,7 @@ static void check_prom(struct options *options)
 	if (options->mode == STATUS)
 		wrong("cannot use --format prom with --status");
 	if (view->total)
-		wrong("cannot use --total with --format prom: Prometheus sums up itself");
+		wrong("cannot use --total with --format prom: Prometheus sums series itself");
 	if (options->append)
 		wrong("cannot use --append with --format prom: each report replaces the file");
 	for (size_t i = 0; i < view->columns_count; i++)
@@ -921,7 +921,7 @@ static void check_all(struct options *options)
 	options->probes.follow = options->probes.verbose = true;
 }
 
-/* What the probes do not check is left to the reports. */
+/* The reports apply what the probes cannot. */
 static void choose_cgroups(struct options *options)
 {
 	if (options->probes.filter.kinds & FILTER_CGROUP || !options->cgroups.count)
@@ -960,8 +960,7 @@ static void combine(struct options *options)
 		need_cgroups(options);
 	if (!options->interval && !options->command)
 		options->interval = options->mode == PIN ? PINNED_INTERVAL : 1000000000;
-	/* a report must come before an idle key loses its row; for a command that can be
-	 * the last report */
+	/* an idle key keeps its row until a report has it: with a command, that might be the last report */
 	probes->idle_after = options->interval && !(options->command && options->count)
 				     ? options->interval + 1000000000
 				     : ~0ULL;

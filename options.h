@@ -18,24 +18,24 @@ enum mode { READ, PIN, UNPIN, STATUS, CHECK };
 struct options {
 	enum mode mode;
 	struct pin_options pin;
-	char pin_command[768]; /* the command line, for whoever finds the pin */
-	bool from, no_pin;   /* read the pin, or do not, whether there is one or not */
+	char pin_command[768]; /* the command line, which --status shows */
+	bool from, no_pin;   /* --from, --no-pin: insist on a pin, or ignore it */
 	const char *output;  /* the columns asked for; NULL: the default */
-	const char *own;     /* an option given that only probes of one's own can follow */
+	const char *own;     /* an option that applies only to new probes; NULL: none */
 	struct probes_options probes;
 	struct view view;
 	struct style style;
 	__u64 interval;      /* nanoseconds; 0: one report at the end of the command */
 	__u64 count;         /* reports; 0: no end */
 	const char *to;      /* a file for the rows */
-	bool append;         /* to what it has */
+	bool append;         /* keep what the file has */
 	bool quiet;
-	char **command;      /* to run and report on, ends in NULL */
+	char **command;      /* its arguments, ended by NULL; NULL: no command */
 	__u32 pids[MAX_PIDS];
 	struct patterns cgroups;
 };
 
-/* An option; without a name, the title of those that follow it in --help. */
+/* An option.  If it has no name, `help` is the title of the options that follow it in --help. */
 struct known_option {
 	const char *name;
 	char letter;                  /* 0: none */
@@ -45,19 +45,19 @@ struct known_option {
 	void (*parse)(struct options *options, const char *text);
 };
 
-/* The only place that knows an option: the parser, --help and the shells' completion go by it. */
+/* The only list of options: the parser, --help and the shells' completion are made from it. */
 extern const struct known_option known_options[];
 extern const size_t known_options_count;
 
 /* The words that the option takes, ended by NULL; NULL if it takes other arguments or none. */
 const char *const *option_words(const char *option);
 
-/* Fills in the options, which keep pointers to themselves and to argv.  Opens what they
- * name: the cgroup root where it is needed, and a cgroup.  Exits with status 2 and a message where the command line is
+/* Fills in the options, which keep pointers to themselves and to argv.  Opens the root of cgroup v2 if
+ * it is needed, and the cgroup of --cgroup.  Exits with status 2 and a message if the command line is
  * wrong, with 0 after --help or --version. */
 void options_parse(struct options *options, int argc, char **argv);
 
-/* Has the reports leave out what the filters do, for probes that count more than they let pass. */
+/* Makes the reports apply the filters too, for pinned probes that do not. */
 void options_filter_reports(struct options *options);
 
 #endif

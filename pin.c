@@ -25,7 +25,7 @@
 
 static const char about_name[] = "map_about";
 static const char not_netmons[] = "what is pinned there is not netmon's";
-static const char not_bpf[] = "not in a BPF file system";
+static const char not_bpf[] = "it is not in a BPF file system";
 
 _Static_assert(sizeof(struct about) <= 4096, "readers of all builds map a page of it");
 
@@ -77,7 +77,7 @@ static const char *root_advice(int error)
 	return needs_root(error) ? "run it as root" : NULL;
 }
 
-/* Opens the directory of that name in `parent`; fails if it is a link. */
+/* Opens the directory of that name below `at`; fails if it is a symbolic link. */
 static int open_next(int at, const char *name, size_t length)
 {
 	char copy[NAME_MAX + 1];
@@ -97,8 +97,8 @@ static int open_next(int at, const char *name, size_t length)
 	return -1;
 }
 
-/* Opens a directory, through no symbolic link.  Systemd's RestrictSUIDSGID= does not let openat2(2)
- * do it. */
+/* Opens a directory without following a symbolic link.  Not by openat2(2), which systemd's
+ * RestrictSUIDSGID= refuses. */
 static int open_dir(int at, const char *path, int flags)
 {
 	int dir = openat(at, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC), above;
@@ -117,7 +117,7 @@ static int open_dir(int at, const char *path, int flags)
 	return dir;
 }
 
-/* 0, or -1 with errno. */
+/* Opens the parent of the pin's directory.  Returns 0, or -1 with errno. */
 static int open_place(struct place *place, const char *dir)
 {
 	char parent[PATH_MAX];
@@ -199,7 +199,7 @@ static int open_object(int dir, const char *name)
 	return -1;
 }
 
-/* Whether it is a map of this size that can be mapped into memory. */
+/* Whether the descriptor is a map of this size that can be mapped into memory. */
 static bool is_table(int fd, size_t value_size, size_t max_entries)
 {
 	struct bpf_map_info info = { 0 };
@@ -351,7 +351,7 @@ static bool is_left(int dir)
 	       !flock(dir, LOCK_EX | LOCK_NB);
 }
 
-/* Removes what killed makers left beside the place. */
+/* Removes what makers that were killed left beside the place. */
 static bool remove_left(const struct place *place, bool verbose)
 {
 	DIR *files = list(place->parent);
@@ -374,8 +374,8 @@ static bool remove_left(const struct place *place, bool verbose)
 	return any;
 }
 
-/* Waits until the netmon that makes, replaces or removes this pin has done.  Members of its group can
- * hold the lock too: so at most two seconds. */
+/* Waits until the netmon that makes, replaces or removes this pin has finished: at most two seconds,
+ * since members of its group can hold the lock too. */
 static void wait_for_others(int dir)
 {
 	static const struct timespec pause = { .tv_nsec = 20000000 };
@@ -408,7 +408,7 @@ int pin_remove(const char *dir, bool verbose)
 
 static int already_pinned(const struct place *place, int dir)
 {
-	char reason[128] = "something is there", date[64] = "", advice[PATH_MAX + 64];
+	char reason[128] = "it already exists", date[64] = "", advice[PATH_MAX + 64];
 	struct about about = { 0 };
 	time_t since;
 	struct tm tm;
@@ -572,7 +572,7 @@ static int try_group(const struct pin_options *options, const struct place *plac
 	if (!status)
 		return 0;
 	return cannot("let the group read", options->dir, strerror(status),
-		      status == EACCES  ? "a directory above is closed to it"
+		      status == EACCES  ? "a directory above denies the group access"
 		      : status == EPERM ? "before Linux 5.19 only root, or CAP_BPF, may read what is pinned"
 					: NULL);
 }
@@ -581,8 +581,8 @@ static int pin_object(const struct pin_options *options, int dir, const struct p
 {
 	if (bpf_at(dir, object->name, object->fd))
 		return cannot("pin", object->name, NULL,
-			      errno == EINVAL ? "before Linux 5.15 kprobes and classic tracepoints end "
-						"with the program: try another --attach"
+			      errno == EINVAL ? "before Linux 5.15 kprobes and classic tracepoints cannot be "
+						"pinned: try another --attach"
 					      : NULL);
 	if (options->verbose)
 		say("pinned '%s/%s'", options->dir, object->name);
@@ -595,8 +595,8 @@ static int rename_to_place(const struct place *place, const char *name, unsigned
 	return (int)syscall(SYS_renameat2, place->parent, name, place->parent, place->name, flags);
 }
 
-/* What these return but 0, and -1 with a message: something has come to the place meanwhile; the new pin is
- * there, but the old one could not be removed. */
+/* What these return besides 0, and -1 with a message: another pin has taken the place meanwhile; or the new
+ * pin is there, but the old one could not be removed. */
 enum { AGAIN = 1, OLD_STAYS };
 
 static int move_in(const struct place *place, const char *name)
@@ -764,7 +764,7 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 static int refuse(const struct pin *pin, const char *reason, const char *advice)
 {
 	return cannot("read the pin", pin->dir, reason,
-		      pin->insists ? advice : "counting with its own probes");
+		      pin->insists ? advice : "netmon uses its own probes instead");
 }
 
 static int refuse_incomplete(const struct pin *pin)
@@ -938,8 +938,8 @@ static int read_dir(struct pin *pin, const struct place *place)
 	return refuse_unless_replaced(pin, place, error);
 }
 
-/* 0, or -1 with a message; without one if the user did not name the pin and nothing is pinned, or
- * may not look into the directory above. */
+/* Returns 0, or -1 with a message; without a message if the user did not name the pin, and nothing is
+ * pinned or the user may not look into the directory above. */
 static int open_pin(struct pin *pin)
 {
 	struct place place;

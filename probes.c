@@ -24,7 +24,7 @@
 #include <bpf/libbpf.h>
 #include "filter.h"
 #include "message.h"
-#include "probes.h" /* before the skeleton: its constants are of our types */
+#include "probes.h" /* before the skeleton, whose constants have types of this header */
 #include "netmon.skel.h"
 
 enum way { TP_BTF, CLASSIC, FEXIT, KPROBE, MULTI, CGROUP, WAYS };
@@ -42,8 +42,8 @@ static const struct {
 	[CGROUP] = { "cgroup", "cgroup", ATTACH_AUTO },
 };
 
-/* END, NAME and CHILD: the life of a process; GONE: of a cgroup; PEER: of a datagram; PACKETS and
- * RETRANSMITS: layer ip. */
+/* What a hook is for.  END, NAME and CHILD: the life of a process; GONE: a removed cgroup; PEER: the
+ * peer of a datagram; PACKETS and RETRANSMITS: layer ip. */
 enum role { END, NAME, CHILD, GONE, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES, ROLES };
 
 /* The group of programs at the root of cgroup v2. */
@@ -57,8 +57,8 @@ static const struct hook {
 	const char *group;        /* of a tracepoint, or CGROUP_V2; NULL: a function */
 	enum role role;
 	const char *unless;
-	const char *hole;         /* what is not seen without it; NULL: others stand in */
-	bool reads;               /* kernel memory by its address, which lockdown may refuse */
+	const char *hole;         /* what is not seen without it; NULL: other hooks replace it */
+	bool reads;               /* reads kernel memory by address, which lockdown can refuse */
 } hooks[] = {
 	{ "sched_process_exit", "sched", END, NULL,
 	  "the end of processes (they keep their rows)", false },
@@ -116,10 +116,10 @@ _Static_assert(HOOKS <= 32 && 2 * HOOKS <= PROBES_MOST, "struct holes has a bit 
 /* What this kernel has. */
 struct kernel {
 	__u32 ids[HOOKS];          /* BTF ids of the hooks; 0: the kernel lacks the type or the hook */
-	bool probed[HOOKS];        /* functions that have no type, but can be probed */
+	bool probed[HOOKS];        /* functions without a type in BTF that can be probed by name */
 	__u32 skb_recv_udp_arguments;
 	__u32 retransmit_arguments;
-	bool storage;              /* of sockets, for tracing programs (Linux 5.11) */
+	bool storage;              /* tracing programs can use sockets' storage (Linux 5.11) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 	bool tracepoint_srcu;      /* see tracing_is_preempted() */
 	bool fast_srcu;            /* Linux 6.15 */
@@ -130,9 +130,9 @@ struct probes {
 	struct layout layout;
 	struct tables *tables;
 	struct bpf_link *links[PROBES_MOST];
-	int programs[PROBES_MOST]; /* descriptors, for their misses */
+	int programs[PROBES_MOST]; /* descriptors, to read their misses */
 	char names[PROBES_MOST][sizeof(((struct probe *)0)->name)];
-	size_t count;              /* of these */
+	size_t count;              /* of links, programs and names */
 	int wanted_pids;           /* descriptor of the map */
 	enum role roles[PROBES_MOST];
 	enum way chosen[HOOKS];
@@ -206,11 +206,11 @@ static const char *advice_for(int error, enum layer layer)
 	if (error == EPERM && in_user_namespace())
 		return "run it outside the user namespace";
 	if (error == EPERM && !seccomp_advice())
-		return "before Linux 5.11 it may take 'ulimit -l unlimited'";
+		return "before Linux 5.11, try 'ulimit -l unlimited'";
 	return error == EPERM || error == ENOSYS ? seccomp_advice() : NULL;
 }
 
-/* Leaves errno as it is. */
+/* Does not change errno. */
 static const char *advice(int error, enum layer layer)
 {
 	const char *text = advice_for(error, layer);
@@ -219,7 +219,7 @@ static const char *advice(int error, enum layer layer)
 	return text;
 }
 
-/* One more than the highest number of a CPU ("0-7", "0,2-3"); 0 if that is not known. */
+/* One more than the highest number of a possible CPU ("0-7", "0,2-3"); 0 if it is not known. */
 static __u32 cpus(void)
 {
 	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
@@ -281,7 +281,7 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-/* `attaches`: it is known that what loads attaches. */
+/* `attaches`: a program that loads is known to attach. */
 static bool try_btf(enum bpf_attach_type attach, __u32 btf_id, bool reads, bool attaches)
 {
 	int program = load_trial(BPF_PROG_TYPE_TRACING, attach, btf_id, reads);
@@ -445,10 +445,10 @@ static bool try_cgroup(const struct hook *hook, int root)
 	return link >= 0;
 }
 
-/* `attaches`: the way was found to attach to another tracepoint. */
+/* `attaches`: this way is known to attach to another tracepoint. */
 static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_root, bool attaches)
 {
-	/* the life of a process can be seen by tracepoints only */
+	/* only tracepoints show the life of a process */
 	bool probed = !hook->group && (hook->role == PEER || hook->role >= SENDS);
 
 	switch (way) {
@@ -477,7 +477,7 @@ static bool try_way(enum way way, const struct hook *hook, __u32 id, int cgroup_
  * (fprobe on the function graph tracer, Linux 6.14).  Before, tp_btf is as exact as a
  * classic program, and cheaper.
  *
- * Up to Linux 6.12 tracepoints had an SRCU for other ends, which was not a fast one. */
+ * Up to Linux 6.12, tracepoints had an SRCU for other purposes, which was not a fast one. */
 static bool tracing_is_preempted(const struct kernel *kernel)
 {
 	return kernel->tracepoint_srcu && kernel->fast_srcu;
@@ -502,9 +502,9 @@ static bool is_possible(const struct probes_options *options, const struct hook 
 	return options->attach == ATTACH_AUTO || hook->role < SENDS || ways[way].attach == options->attach;
 }
 
-/* Whether the way was taken for a tracepoint.  Then it works for all: to try that too would take 5 to
- * 15 ms, since who attaches to one just after another was let go has to wait for all that may still be
- * under way there (tp_rcu_cond_sync()). */
+/* Whether the way was chosen for another tracepoint.  Then it works for all.  Another trial would take 5
+ * to 15 ms: a program that is attached just after another was detached has to wait for all calls that
+ * might still be under way there (tp_rcu_cond_sync()). */
 static bool attaches(enum way way, const enum way chosen[HOOKS])
 {
 	for (int i = 0; i < HOOKS; i++)
@@ -513,8 +513,8 @@ static bool attaches(enum way way, const enum way chosen[HOOKS])
 	return false;
 }
 
-/* The first way that works for the hook, WAYS if none does.  The reason why the best one does not is kept
- * for messages. */
+/* The first way that works for the hook, WAYS if none does.  Keeps the reason why the best way does not
+ * work, for messages. */
 static enum way choose_way(struct probes *probes, int index)
 {
 	static const enum way orders[2][WAYS] = {
@@ -540,7 +540,7 @@ static enum way choose_way(struct probes *probes, int index)
 
 /* Loading */
 
-/* The index of a hook that the table has. */
+/* The index of a hook in hooks[], which must have it. */
 static int find_hook(const char *name)
 {
 	int i = 0;
@@ -550,7 +550,7 @@ static int find_hook(const char *name)
 	return i;
 }
 
-/* Which of the hooks the type is: a function, or what stands for a tracepoint; -1: none. */
+/* The hook that the type stands for: a function, or the type of a tracepoint; -1: none. */
 static int hook_of(const struct btf_type *type, const char *name)
 {
 	static const char prefix[] = "btf_trace_";
@@ -594,7 +594,7 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 	kernel->ids[hook] = id;
 	if (hook == find_hook("__skb_recv_udp"))
 		kernel->skb_recv_udp_arguments = btf_vlen(btf__type_by_id(types, type->type));
-	if (hook == find_hook("tcp_retransmit_skb")) /* the first one is not the event's */
+	if (hook == find_hook("tcp_retransmit_skb")) /* its first argument is not the event's */
 		kernel->retransmit_arguments = btf_vlen(pointed_at(types, type->type)) - 1;
 }
 
@@ -673,7 +673,7 @@ static struct holes find_holes(const struct probes_options *options, const struc
 
 	for (int i = 0; i < HOOKS; i++) {
 		if (hooks[i].role >= SENDS && options->layer == LAYER_IP)
-			continue; /* it only tells which process uses a socket */
+			continue; /* it only notes which process uses a socket */
 		if (needed(options, &hooks[i], chosen) && chosen[i] == WAYS && hooks[i].hole &&
 		    has_hook(kernel, i))
 			holes.refused |= 1U << i;
@@ -714,8 +714,8 @@ void probes_say_holes(const struct holes *holes)
 #define NEEDS_STORAGE "cannot use --layer ip: on this kernel no probe of calls can use the storage of " \
 		      "sockets: it takes Linux 5.11, on arm64 Linux 6.4"
 
-/* Layer ip: a hook of packets that it cannot do without.  EPERM is not the kernel's refusal: its
- * capabilities were checked before. */
+/* Layer ip: reports a hook of packets that cannot be attached.  EPERM does not mean missing capabilities,
+ * which were checked before. */
 static void say_refused(const struct hook *hook, int root)
 {
 	errno = 0;
@@ -724,7 +724,7 @@ static void say_refused(const struct hook *hook, int root)
 		       "another program is attached to this hook of the root cgroup exclusively "
 		       "(without BPF_F_ALLOW_MULTI): see 'bpftool cgroup show'");
 	else
-		cannot("attach to", hook->name, "refused by this kernel", "--layer ip needs it");
+		cannot("attach to", hook->name, "this kernel refuses it", "--layer ip needs it");
 }
 
 /* Whether the chosen ways count anything; if not, says why. */
@@ -797,8 +797,8 @@ static struct bpf_program *find_program(const struct netmon_bpf *skeleton, const
 	return bpf_object__find_program_by_name(skeleton->obj, name);
 }
 
-/* The programs that serve a hook by a way, ends before entries: a return without an entry
- * is passed over, an entry without its return would look like a missed one. */
+/* The programs for a hook and a way.  The one at the return comes first: a return without an entry is
+ * ignored, an entry without its return would look like a missed call. */
 static int find_programs(const struct netmon_bpf *skeleton, const struct hook *hook, enum way way,
 			 struct bpf_program *programs[2])
 {
@@ -865,7 +865,7 @@ static int fill_wanted(const struct netmon_bpf *skeleton, const struct probes_op
 	return 0;
 }
 
-/* Makes only those maps that this key, these filters and hooks use. */
+/* Creates only the maps that this key and these filters and hooks use. */
 static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, bool kprobes)
 {
 	const struct probes_options *options = &probes->options;
@@ -900,8 +900,8 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.free_rows, rows);
 }
 
-/* Classic programs, and those of layer ip that look at a packet's interface, have an address
- * without a type, which lockdown keeps bpf_probe_read_kernel() from. */
+/* Classic programs, and those of layer ip that look at a packet's interface, have an address without a
+ * type.  Under lockdown, bpf_probe_read_kernel() cannot read it. */
 static void choose_reading(struct probes *probes)
 {
 	bool needed = probes->options.layer == LAYER_IP, can;
@@ -913,7 +913,7 @@ static void choose_reading(struct probes *probes)
 	probes->peeks = probes->options.layer == LAYER_IP && (can || probes->casts);
 }
 
-/* 0 if there is no such file. */
+/* The inode of an open file; 0 if there is none. */
 static __u64 inode_of(int fd)
 {
 	struct stat status;
@@ -921,7 +921,8 @@ static __u64 inode_of(int fd)
 	return fd < 0 || fstat(fd, &status) ? 0 : status.st_ino;
 }
 
-/* Where names cannot be read, packets have the index of their interface: these are netmon's own. */
+/* If the names of interfaces cannot be read, packets have an index instead: filters those of netmon's
+ * own network namespace. */
 static void filter_by_index(struct netmon_filter *filter)
 {
 	struct stat own = { 0 };
@@ -964,9 +965,9 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
 }
 
-/* Opens what bpftool made of the programs, with the kernel's number in each call of `cast`.  As an
- * extern of libbpf's it would be looked for in modules too where the kernel has none, which takes
- * CAP_SYS_ADMIN, and before libbpf 1.5 that fails.  NULL with errno. */
+/* Opens the skeleton that bpftool made, and puts the kernel's number into each call of `cast`.  Not by an
+ * extern: if the kernel lacks the function, libbpf looks for it in modules, which needs CAP_SYS_ADMIN
+ * and fails before libbpf 1.5.  NULL with errno. */
 static struct netmon_bpf *open_skeleton(__u32 cast)
 {
 	struct netmon_bpf *skeleton = calloc(1, sizeof(*skeleton));
@@ -999,7 +1000,7 @@ failed:
 	return NULL;
 }
 
-/* Makes the verifier write to `log`, unless that is NULL. */
+/* Selects the programs to load.  The verifier writes to `log`, unless that is NULL. */
 static void select_programs(const struct probes *probes, const struct netmon_bpf *skeleton,
 			    char (*log)[LOG_SIZE])
 {
@@ -1051,9 +1052,9 @@ static struct netmon_bpf *load(struct probes *probes, char (*log)[LOG_SIZE])
 	return NULL;
 }
 
-/* Loads once more to see what the verifier does not take: what attached in a trial may not load as
- * this compiler made it.  Returns whether there are such hooks, each of which has another way to
- * be tried. */
+/* Loads again to find the programs that the verifier refuses: a way that attached in a trial might not
+ * load as this compiler made it.  Refuses these ways; returns whether there are any, so that other ways
+ * are tried for their hooks. */
 static bool refuse_ways(struct probes *probes)
 {
 	char (*log)[LOG_SIZE] = calloc(HOOKS, sizeof(*log));
@@ -1073,7 +1074,7 @@ static bool refuse_ways(struct probes *probes)
 	return any;
 }
 
-/* What the probes need to know before their first event. */
+/* Fills the maps that the probes need before their first event. */
 static int prepare(const struct probes *probes, const struct netmon_bpf *skeleton)
 {
 	const struct layout *layout = &probes->layout;
@@ -1088,8 +1089,8 @@ static int prepare(const struct probes *probes, const struct netmon_bpf *skeleto
 	return error ? error : fill_wanted(skeleton, &probes->options);
 }
 
-/* Removes the kretprobes that a netmon left which was killed, or whose pin was removed; those in use
- * stay (EBUSY).  `events`: tracefs' kprobe_events.  Returns whether any stays that another process made. */
+/* Removes the kretprobes that killed netmons and removed pins left; those in use stay (EBUSY).  `events`:
+ * tracefs' kprobe_events.  Returns whether any of another process stays. */
 static bool remove_kretprobes(int events)
 {
 	FILE *lines = fdopen(tracefs_open("kprobe_events", O_RDONLY), "r");
@@ -1105,8 +1106,8 @@ static bool remove_kretprobes(int events)
 	return stays;
 }
 
-/* Opens kprobe_events for adding to it, and locks it: no other netmon removes what is not in use yet.
- * -1 with errno. */
+/* Opens kprobe_events for adding to it, and locks it, so that no other netmon removes a kretprobe before
+ * it is in use.  -1 with errno. */
 static int kretprobes_lock(void)
 {
 	int events = tracefs_open("kprobe_events", O_WRONLY | O_APPEND);
@@ -1177,7 +1178,7 @@ static struct bpf_link *attach_program(const struct probes *probes,
 		return bpf_program__attach(program);
 	INIT_OPTIONS(options);
 	options.retprobe = returns;
-	/* by name, not by pattern: for that libbpf reads addresses, which root alone may see */
+	/* by name: for a pattern, libbpf reads addresses, which only root may see */
 	options.syms = &function;
 	options.cnt = 1;
 	return bpf_program__attach_kprobe_multi_opts(program, NULL, &options);
@@ -1235,7 +1236,7 @@ static int duplicate(const struct bpf_map *map)
 	return bpf_map__fd(map) < 0 ? -1 : fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 }
 
-/* Keeps of the loaded object only what counting and reading need. */
+/* Takes from the loaded object what counting and reading need; the rest can be freed. */
 static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 {
 	const struct table_fds fds = { duplicate(skeleton->maps.packet_stats),
@@ -1249,7 +1250,7 @@ static int keep(struct probes *probes, const struct netmon_bpf *skeleton)
 	return probes->tables ? 0 : -1;
 }
 
-/* Chooses and loads until all that was chosen loads, or nothing is left.  NULL with a message. */
+/* Chooses ways and loads, until all chosen programs load or no way is left.  NULL with a message. */
 static struct netmon_bpf *choose_and_load(struct probes *probes)
 {
 	for (;;) {
@@ -1299,7 +1300,7 @@ static int start(struct probes *probes)
 	return error;
 }
 
-/* Nothing is open yet; NULL if memory is short. */
+/* Makes the structure; nothing is open yet.  NULL if memory is short. */
 static struct probes *probes_new(const struct probes_options *options)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
@@ -1316,8 +1317,7 @@ static struct probes *probes_new(const struct probes_options *options)
 	return probes;
 }
 
-/* Whether the kernel loads any program for this process; if not, the reason is that of every
- * hook. */
+/* Whether the kernel loads any program for this process.  If not, sets errno: no hook can be attached. */
 static bool may_load(void)
 {
 	int program = load_trial(BPF_PROG_TYPE_TRACEPOINT, 0, 0, false);
@@ -1408,7 +1408,7 @@ __u64 programs_missed(const int *programs, size_t count)
 	return missed;
 }
 
-/* In layer ip, a skipped call loses no byte. */
+/* Whether bytes are missed if the kernel skips the probe.  In layer ip, calls count nothing. */
 static bool counts(const struct probes *probes, enum role role)
 {
 	return role != PEER && (probes->options.layer == LAYER_SOCKET || role < SENDS);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel side: which probes there are, which of them this kernel takes and by which
- * way.  The only module that knows libbpf.
+ * The kernel side: which probes there are, which of them this kernel accepts, and in which way they
+ * attach.  The only module that uses libbpf to load programs.
  *
  * For each hook the ways are tried in order, best first, by really attaching a tiny
- * program; the one that worked is loaded and attached.  All of it goes with the process,
- * however that ends, unless it is pinned; then others read what it counts (pin.h).
+ * program; the one that worked is loaded and attached.  The kernel removes them when the
+ * process ends, however it ends, unless they are pinned (pin.h).
  */
 #ifndef PROBES_H
 #define PROBES_H
@@ -27,15 +27,15 @@ struct probes_options {
 	struct netmon_filter filter;
 	const __u32 *pids;         /* for FILTER_PIDS, */
 	size_t pids_count;
-	bool follow;               /* with the processes that they start */
+	bool follow;               /* also follow their descendants */
 	int cgroup;                /* for FILTER_CGROUP: its directory, a descriptor */
 	int cgroup_root;           /* the root of cgroup v2, a descriptor; -1: there is none */
 	__u32 max_processes;       /* processes that are counted separately, */
 	__u32 max_entries;         /* and keys that are finer than the process, or coarser */
-	__u64 idle_after;          /* nanoseconds without traffic after which such a key may
+	__u64 idle_after;          /* nanoseconds without traffic after which such a key can
 	                              lose its place: more than the time between two readings */
-	bool verbose;              /* say on standard error which way each hook took, */
-	bool libbpf;               /* and what libbpf has to say */
+	bool verbose;              /* report on standard error how each hook is attached, */
+	bool libbpf;               /* and pass on libbpf's messages */
 };
 
 struct probes;
@@ -44,13 +44,13 @@ struct probes;
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
 
-/* Counts this process too, where `follow` is set.  Returns 0, or -1 with a message. */
+/* Counts this process too, and its descendants; needs `follow`.  Returns 0, or -1 with a message. */
 int probes_follow(struct probes *probes, __u32 pid);
 
 /* Detaches and frees everything.  Takes NULL too. */
 void probes_close(struct probes *probes);
 
-/* What they count into. */
+/* The tables that they fill. */
 struct tables *probes_tables(const struct probes *probes);
 
 /* How many calls, at most, the kernel kept from the probes so far: the recursion_misses of the
@@ -72,8 +72,8 @@ bool in_user_namespace(void);
 /* What to do if bpf(2) fails with EPERM or ENOSYS under a seccomp filter; NULL: there is none. */
 const char *seccomp_advice(void);
 
-/* Removes from tracefs what probes left there that are gone.  If some are in use it tries again, since
- * the kernel lets go of a removed pin's a moment later. */
+/* Removes from tracefs the kretprobes of netmons that are gone.  If some are in use, tries again: the
+ * kernel releases those of a removed pin a moment later. */
 void probes_clean(int tries);
 
 /* The recursion_misses of programs, by their descriptors. */
@@ -86,18 +86,18 @@ __u64 probes_build(void);
 
 const struct layout *probes_layout(const struct probes *probes);
 
-/* What is not seen: of hooks a bit for each, else 1.  No bool: a reader of a pin takes it from a map. */
+/* What is not seen: a bit for each hook, or 1.  No bool: a reader of a pin takes it from a map. */
 struct holes {
 	__u32 refused;           /* hooks that the kernel refuses */
 	__u32 skipped;           /* hooks that are attached, but the kernel may skip them */
-	__u32 waiting;           /* receives that waited already when the probes were attached */
+	__u32 waiting;           /* receives that already waited when the probes were attached */
 	__u32 may_skip;          /* the kernel may skip programs that count */
-	__u32 no_perf;           /* perf_event_open(2) is refused, which would skip none */
+	__u32 no_perf;           /* perf_event_open(2), with which no call is skipped, is refused */
 };
 
 const struct holes *probes_holes(const struct probes *probes);
 
-/* Reports them in one line; nothing if there are none. */
+/* Reports the holes in one line; nothing if there are none. */
 void probes_say_holes(const struct holes *holes);
 
 /* How each hook is attached: HOOK=WAY, with spaces between. */
@@ -115,7 +115,7 @@ struct probe {
 /* The probe with that index; false if there are no more. */
 bool probes_get(const struct probes *probes, size_t index, struct probe *probe);
 
-/* They go on counting when they are closed. */
+/* Makes the probes go on counting when they are closed. */
 void probes_leave(struct probes *probes);
 
 #endif

@@ -3,7 +3,7 @@
 #include "array.h"
 #include "prom.h"
 
-/* Names as Prometheus wants them, in base units; other columns have their own. */
+/* Names by the conventions of Prometheus, in base units; other columns keep their own names. */
 static const struct {
 	const char *column, *metric;
 } metrics[] = {
@@ -20,7 +20,7 @@ static const struct {
 	{ "tx_retrans", "transmit_interval_retransmits" },
 };
 
-/* The labels of all rows: those of a row begin where those of the row before end. */
+/* The labels of all rows, one after the other. */
 struct labels {
 	struct text text;
 	size_t *ends;

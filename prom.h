@@ -14,7 +14,7 @@
 
 #include "format.h"
 
-/* Appends the report.  Its rows must differ in what the labels show: see `series` in struct view. */
+/* Appends the report.  No two rows may have the same labels: see `series` in struct view. */
 void prom_put(struct text *text, const struct style *style, const struct view *view,
 	      const struct report *report);
 

@@ -11,14 +11,13 @@
 
 enum { GROUPS_MOST = 1 << 18 };
 
-/* Where rows of several entries are added up: one for each combination of the keys asked
- * for.  Kept from report to report only where totals are asked for that ended processes
- * are part of. */
+/* A group sums the entries of one row: one for each combination of the keys asked for.  It is kept from
+ * report to report only if a total is asked for that includes ended processes. */
 struct group {
-	size_t key;                   /* where its key is in `keys`, */
-	size_t length;                /* and how long */
+	size_t key;                   /* offset of its key in `keys` */
+	size_t length;                /* of the key */
 	__u64 hash;
-	size_t row;                   /* in the report numbered */
+	size_t row;                   /* index of its row, in the report of this number */
 	__u64 report;
 	struct netmon_counters total;
 };
@@ -43,7 +42,7 @@ struct report {
 	struct row *rows;
 	size_t rows_count;
 	size_t rows_capacity;
-	struct rank *ranks;           /* of the rows; after report_make(): of those to show */
+	struct rank *ranks;           /* of all rows; after report_make(): of the rows to show */
 	size_t ranks_count;
 	size_t ranks_capacity;
 	struct group *groups;
@@ -51,18 +50,18 @@ struct report {
 	size_t groups_capacity;
 	struct bucket *buckets;
 	size_t buckets_count;         /* a power of two */
-	struct text clean;            /* of a name */
+	struct text clean;            /* a name without what clean() replaces */
 	char *keys;
 	size_t keys_length;
 	size_t keys_capacity;
 	struct entry total_entry;
-	struct row sum;               /* of all that is wanted */
+	struct row sum;               /* of all rows that pass the filters */
 	bool shows_pid;
-	bool by_pid;                  /* each entry is a row: the process is all of its key */
+	bool by_pid;                  /* each entry is a row: its key is the process alone */
 	bool shows_user, shows_cgroup, shows_unit, shows_container, shows_cmd;
 	bool shows_totals;
 	bool keeps_groups;
-	bool first;                   /* to have an interval */
+	bool first;                   /* no report has had an interval yet */
 	bool no_memory;
 	__u64 number;
 	__u64 time, dt, span;
@@ -184,7 +183,7 @@ static bool put_value(struct report *report, const struct value *value)
 	return true;
 }
 
-/* Replaces the value by the text that is written.  An empty text becomes unknown. */
+/* Replaces the value by the text as the formats write it.  An empty text becomes unknown. */
 static void clean(struct report *report, struct value *value)
 {
 	report->clean.length = 0;
@@ -202,7 +201,7 @@ static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
 	const struct netmon_key *key = &row->entry->key;
-	/* a reused pid is another process */
+	/* a reused pid is a different process */
 	const struct value process = {
 		.type = INTEGER,
 		.number = report->shows_pid && !view->series ? (__u64)key->process << 32 | key->generation : 0,
@@ -316,8 +315,7 @@ static struct group *find_group(struct report *report, size_t key)
 	return &groups[report->groups_count++];
 }
 
-/* If totals are asked for, keeps the groups that have entries and, up to GROUPS_MOST groups, all
- * others. */
+/* If totals are asked for, keeps all groups or, above GROUPS_MOST, those of the last report. */
 static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
@@ -351,7 +349,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	bool listed = false;
 
 	if (!entry->known && filter->kinds)
-		return false; /* it is not known whose it is: (other) */
+		return false; /* (other): the process is unknown */
 	for (size_t i = 0; i < view->pids_count && !listed; i++)
 		listed = view->pids[i] == entry->pid;
 	if (filter->kinds & FILTER_PIDS && listed == leaves_out(filter, FILTER_PIDS))
@@ -478,7 +476,7 @@ static void merge_row(struct report *report, const struct row *row, size_t key)
 		same->tx_retrans += row->tx_retrans;
 		same->alive |= row->alive;
 	}
-	/* what was counted before the first report is in no interval */
+	/* what was counted before the first report is part of no interval */
 	add(&group->total, report->first ? &row->total : &row->interval);
 	if (report->keeps_groups)
 		same->total = group->total;
@@ -546,7 +544,7 @@ static int compare_by(const struct column *column, const struct row *a, const st
 	return compare_values(&x, &y);
 }
 
-/* The order that was asked for, then that of the keys, so that the order is the same each time. */
+/* The order asked for, then that of the keys, so that the order of rows is always the same. */
 static int compare_ranks(const void *a, const void *b, void *context)
 {
 	const struct report *report = context;

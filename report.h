@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * From ticks to rows: one row for each distinct combination of the key columns asked for,
- * the measures added up over it; those without traffic left out; sorted; cut; summed.
+ * with the sums of the measures; rows without traffic are left out; the rest is sorted, cut and summed.
  * Pure: no clock, no input or output, no global state.
  */
 #ifndef REPORT_H
@@ -16,7 +16,7 @@ struct sort_key {
 
 enum { MAX_PATTERNS = 16 };
 
-/* Of a name, as of fnmatch(3), but a backslash is a character like any other. */
+/* A pattern of names as in fnmatch(3), but a backslash is a character like any other. */
 struct pattern {
 	char *text;
 	bool leave_out;
@@ -30,7 +30,7 @@ struct patterns {
 	size_t count;
 };
 
-/* What is asked for. */
+/* The rows that the user asks for. */
 struct view {
 	const struct column *columns[MAX_COLUMNS];
 	size_t columns_count;
@@ -38,10 +38,10 @@ struct view {
 	size_t sort_count;
 	size_t window;      /* intervals that rates are averaged over */
 	size_t top;         /* at most this many rows; 0: all */
-	bool all;           /* those without traffic too */
-	bool total;         /* and a row that sums up all of them */
+	bool all;           /* rows without traffic too */
+	bool total;         /* a last row that sums all others */
 	bool series;        /* Prometheus: rows with the same text are one, and totals never fall */
-	struct patterns comms, units, containers, cgroups; /* a cgroup's: of it, or of one above */
+	struct patterns comms, units, containers, cgroups; /* cgroups: also matched by a cgroup above */
 	/* filters that the probes do not apply, as in struct probes_options; NULL: none */
 	const struct netmon_filter *filter;
 	const __u32 *pids;
@@ -52,8 +52,8 @@ struct view {
  * report, or NULL if there is none. */
 struct names {
 	const char *(*user)(void *context, __u32 uid);
-	const char *(*cgroup)(void *context, __u64 id);      /* its path, */
-	const char *(*unit)(void *context, __u64 cgroup);    /* and what unit.h says of that */
+	const char *(*cgroup)(void *context, __u64 id);      /* its path */
+	const char *(*unit)(void *context, __u64 cgroup);    /* the unit in its path: see unit.h */
 	const char *(*container)(void *context, __u64 cgroup);
 	const char *(*command)(void *context, __u32 pid);
 	void *context;
@@ -63,7 +63,7 @@ struct report;
 
 bool view_has(const struct view *view, const char *name);
 
-/* The parts of the kernel's key that it takes to make these rows: enum part. */
+/* The parts of the kernel's key that these rows need: enum part. */
 __u32 view_parts(const struct view *view);
 
 /* `parts`: the keys of the entries.  The view and the names must live as long as
@@ -80,7 +80,7 @@ int report_make(struct report *report, const struct history *history);
 /* How many reports were made. */
 __u64 report_number(const struct report *report);
 
-/* The sum of all rows, whether it is a row or not. */
+/* The sum of all rows, whether the report shows it or not. */
 const struct row *report_sum(const struct report *report);
 
 /* The rows in the order asked for; the row (total) is the last. */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "status.h"
 
-enum { SINCE = 2 }; /* its place among the fields */
+enum { SINCE = 2 }; /* its index among the fields */
 
 static struct field text_field(const char *name, const char *text, size_t size)
 {

@@ -19,25 +19,24 @@ enum {
 	UNUSED_IN_A_ROW = 256,
 };
 
-/* What was last seen of a row. */
+/* What the last reading found in a row. */
 struct seen {
-	__u64 generation;         /* 0: it has not been used */
-	bool final;               /* the end of its process was reported */
+	__u64 generation;         /* 0: it was not in use */
+	bool final;               /* its last entry has been reported */
 	struct netmon_counters now;
 	__u64 tx_retrans;
 	struct entry entry;
 };
 
-/* A map of the kernel, the first part of which is mapped into memory.  Its elements begin with
- * their seqcount. */
+/* A map whose first elements are mapped into memory.  Each element begins with its seqcount. */
 struct table {
 	const char *name;
 	int fd;
-	size_t size;              /* of an element */
-	size_t limit;             /* how many there are, */
-	size_t mapped;            /* and are mapped */
+	size_t size;              /* of an element, in bytes */
+	size_t limit;             /* elements in the map */
+	size_t mapped;            /* elements mapped so far */
 	const char *elements;
-	void *seen;               /* as many, of what was seen of each */
+	void *seen;               /* for each mapped element, what the last reading found */
 	size_t seen_size;
 };
 
@@ -45,18 +44,18 @@ struct tables {
 	struct layout layout;
 	bool pinned;
 	struct table rows;         /* struct netmon_row, seen as struct seen */
-	struct table processes;    /* struct netmon_process, seen as the same */
+	struct table processes;    /* struct netmon_process, seen as struct netmon_process */
 	int counters_fd, status_fd, gone_fd;
-	const struct netmon_counters *sets[MAX_GROUPS];   /* the counters of the rows that are mapped */
+	const struct netmon_counters *sets[MAX_GROUPS];   /* the counters of the mapped rows */
 	const __u64 *status;       /* by enum netmon_status */
-	const struct netmon_gone *gone;   /* layout_gone() of them */
-	__u64 gone_read;           /* how many have been noted up to the last one that was read */
-	__u64 started;             /* when this reading did: CLOCK_MONOTONIC, ns */
+	const struct netmon_gone *gone;   /* a ring of layout_gone() paths */
+	__u64 gone_read;           /* the generation of the newest path that was read */
+	__u64 started;             /* when this reading began: CLOCK_MONOTONIC, ns */
 	bool read_before;
-	struct netmon_counters other;     /* of what found no room, at the reading before */
-	struct netmon_counters lost;      /* of keys that came and went between two readings */
+	struct netmon_counters other;     /* the row (other) at the last reading */
+	struct netmon_counters lost;      /* what keys moved that came and went between two readings */
 	__u64 lost_retrans;
-	bool lost_process;         /* what was lost had an element of `processes` that was taken */
+	bool lost_process;         /* at least one was lost because its element of `processes` was taken */
 	bool processes_said, entries_said;
 };
 
@@ -105,7 +104,7 @@ __u32 layout_groups(const struct layout *layout, __u32 cpus)
 
 /* Mapping */
 
-/* Makes the first `count` elements visible, and room for what is seen of them. */
+/* Maps the first `count` elements, and makes room for what readings find in them. */
 static int table_map(struct table *table, size_t count)
 {
 	void *elements, *seen;
@@ -156,7 +155,7 @@ static void unmap_counters(struct tables *tables, size_t rows)
 	}
 }
 
-/* Makes the first `count` rows visible, with their counters. */
+/* Maps the first `count` rows and their counters. */
 static int map_rows(struct tables *tables, size_t count)
 {
 	const size_t stride = layout_stride(&tables->layout);
@@ -178,7 +177,7 @@ static int map_rows(struct tables *tables, size_t count)
 	return 0;
 }
 
-/* Makes visible what the probes count. */
+/* Maps the beginning of the tables. */
 static int map_all(struct tables *tables)
 {
 	void *status = mmap(NULL, STATUS_COUNT * sizeof(*tables->status), PROT_READ, MAP_SHARED,
@@ -325,7 +324,6 @@ static struct netmon_counters sum_up(const struct tables *tables, size_t index)
 	return sum;
 }
 
-/* It begins with its seqcount. */
 static const void *element(const struct table *table, size_t index)
 {
 	return table->elements + index * table->size;
@@ -353,7 +351,7 @@ static struct netmon_process *seen_process(const struct tables *tables, size_t i
 	return &((struct netmon_process *)tables->processes.seen)[index];
 }
 
-/* Reads the process again; if it is changing right now, keeps what was seen before. */
+/* Reads the process again; if it keeps changing, keeps what the last reading found. */
 static void look_at_process(struct tables *tables, size_t index)
 {
 	struct netmon_process copy;
@@ -363,8 +361,8 @@ static void look_at_process(struct tables *tables, size_t index)
 }
 
 /* Whether `index` is an element of the table to look at; counts the unused ones before it in
- * `unused`.  Elements are first used in their order, give or take those that are being taken on
- * other CPUs right now: behind UNUSED_IN_A_ROW there are no more. */
+ * `unused`.  Elements are first used in their order, except for those that other CPUs are taking
+ * at the same moment: after UNUSED_IN_A_ROW unused ones there are no more. */
 static bool is_used(const struct table *table, size_t index, size_t *unused)
 {
 	if (index >= table->limit || *unused >= UNUSED_IN_A_ROW)
@@ -373,7 +371,7 @@ static bool is_used(const struct table *table, size_t index, size_t *unused)
 	return true;
 }
 
-/* A process that is seen to have ended here makes the counters that are read later final. */
+/* Reads the processes before the counters: the counters of a process that has ended by now are final. */
 static int read_processes(struct tables *tables)
 {
 	struct table *processes = &tables->processes;
@@ -534,9 +532,9 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
 	return is_zero(&seen->entry.total) ? 0 : found(context, &seen->entry);
 }
 
-/* Reports what was seen before of a row that cannot be read now: the next reading has the rest.
- * Without it the key would seem to have gone and come back.  If the row changes hands at the
- * first reading of a pin, nothing counts there meanwhile. */
+/* Reports again what the last reading found in a row that cannot be read now; the next reading has the
+ * rest.  Otherwise the key would seem to have gone and come back.  At the first reading of a pin, takes
+ * the counters as they are: while a row changes hands, nothing is added to it. */
 static int read_again(const struct tables *tables, size_t index, struct seen *seen,
 		      int (*found)(void *, const struct entry *), void *context)
 {
@@ -569,7 +567,7 @@ static int read_other(struct tables *tables, int (*found)(void *, const struct e
 	tables->other = other.total;
 	if (is_zero(&other.total))
 		return 0;
-	/* earlier readers have reported what was lost before */
+	/* what was lost before belongs to earlier readers */
 	if (is_zero(&more) || (tables->pinned && !tables->read_before))
 		return found(context, &other);
 	if (!tables->processes_said && (tables->status[PROCESSES_FULL] || of_processes)) {
@@ -621,7 +619,7 @@ int tables_read(struct tables *tables, int (*found)(void *, const struct entry *
 		return -1;
 	if (read_rows(tables, found, context))
 		return -1;
-	/* what came and went before the first reading of a pin is none of its reader's */
+	/* what came and went before the first reading of a pin is not this reader's */
 	if (tables->pinned && !tables->read_before) {
 		tables->lost = (struct netmon_counters){ 0 };
 		tables->lost_retrans = 0;
@@ -675,7 +673,7 @@ __u64 tables_not_followed(const struct tables *tables)
 	return read_status(tables, FORKS_MISSED);
 }
 
-/* The path that is being noted is left for the next call. */
+/* Leaves a path that is just being written for the next call. */
 void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
 		 void *context)
 {

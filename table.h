@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the probes counted: the tables that they fill (netmon.h), mapped into memory, and the
- * reading of them.  Of the kernel this module knows the descriptors of the maps, no more.
+ * Reads what the probes counted: maps the tables that they fill (netmon.h) into memory.  All that this
+ * module needs of the kernel is the descriptors of the maps.
  */
 #ifndef TABLE_H
 #define TABLE_H
@@ -10,26 +10,26 @@
 #include <stddef.h>
 #include "netmon.h"
 
-/* How the tables are laid out: the probes are loaded with it, and readers of a pin find it there. */
+/* How the tables are laid out: set when the probes are loaded, and stored in a pin for its readers. */
 struct layout {
-	__u32 parts;               /* of the key: enum part */
+	__u32 parts;               /* what the key has: enum part */
 	__u32 max_processes;       /* processes that are counted separately, */
 	__u32 max_entries;         /* and keys that are finer than the process, or coarser */
 	__u32 groups;              /* sets of counters */
 	__u32 by_packet;           /* 1: layer ip */
 };
 
-/* Whether it can be that of a pin; it may come from anybody. */
+/* Whether the layout of a pin, which is input, is possible. */
 bool layout_is_valid(const struct layout *layout);
 
-/* How many elements there are of each, the first one included. */
+/* How many elements each table has, including the first. */
 size_t layout_processes(const struct layout *layout);
 size_t layout_rows(const struct layout *layout);
 
 /* How many paths of removed cgroups the ring has. */
 __u32 layout_gone(const struct layout *layout);
 
-/* From a row's counters in one set to those in the next, in counters: sets begin on a page. */
+/* The distance between a row's counters in one set and in the next, in counters: sets begin on a page. */
 size_t layout_stride(const struct layout *layout);
 
 /* How many sets of counters this number of possible CPUs needs: one for each or, if these would take
@@ -50,40 +50,39 @@ struct tables *tables_open(const struct layout *layout, const struct table_fds *
 /* Takes NULL too. */
 void tables_close(struct tables *tables);
 
-/* They stay the tables' own. */
+/* The descriptors; the tables still own them. */
 struct table_fds tables_fds(const struct tables *tables);
 
 /*
- * Calls `found` for each key that has moved bytes and may move more, and once more, with
- * its last numbers, for one whose process has ended since the reading before; and for what
- * found no room in the tables, as pid 0 with the name "(other)".  In the order of entry.id,
- * "(other)" last.  The totals count from when the probes were attached; over all entries of all
- * readings they are complete.  The first reading of a pin has what was counted before, of those that are
- * still there.
+ * Calls `found` for each key that has moved bytes and can move more; once more, with its last numbers,
+ * for each key whose process has ended since the last reading; and for what found no room in the
+ * tables, as pid 0 with the name "(other)".  The order is that of entry.id, with "(other)" last.
+ * Totals count from when the probes were attached; no byte is missing from the entries of all readings.
+ * The first reading of a pin includes what was counted before for keys that are still in the tables.
  *
- * Returns 0, or -1 with a message where `found` returned that or memory is short.
+ * Returns 0, or -1 with a message if `found` returned -1 or memory is short.
  */
 int tables_read(struct tables *tables, int (*found)(void *context, const struct entry *entry),
 		void *context);
 
-/* Calls `found` for each cgroup that was removed since the call before, the last GONE_CGROUPS at
- * most.  Only if the key has the cgroup. */
+/* Calls `found` for each cgroup that was removed since the last call, at most the last GONE_CGROUPS.
+ * Needs a key with the cgroup. */
 void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
 		 void *context);
 
 /* How the tables are used. */
 struct tables_use {
-	size_t processes, entries;       /* that have a place */
-	struct netmon_counters all;      /* that was ever counted */
+	size_t processes, entries;       /* in use */
+	struct netmon_counters all;      /* the sum of everything counted so far */
 };
 
 /* Returns 0, or -1 with a message. */
 int tables_use(struct tables *tables, struct tables_use *use);
 
-/* How many returns no kretprobe was free for, so far. */
+/* How many calls found no free kretprobe so far. */
 __u64 tables_calls_missed(const struct tables *tables);
 
-/* How many processes could not be followed because too many lived. */
+/* How many descendants of the command were not followed because too many were alive. */
 __u64 tables_not_followed(const struct tables *tables);
 
 #endif

@@ -30,7 +30,7 @@ void text_put_string(struct text *text, const char *string)
 	text_put(text, string, strlen(string));
 }
 
-/* Without printf: it costs more than all the rest of a row. */
+/* Without printf, which costs more than all the rest of a row. */
 void text_put_number(struct text *text, __u64 number, int decimals)
 {
 	char digits[24], *p = digits + sizeof(digits);

@@ -17,7 +17,7 @@ struct text {
 	char *bytes;
 	size_t length;
 	size_t capacity;
-	bool no_memory;      /* something is missing: it must not be used */
+	bool no_memory;      /* the text is incomplete and must not be used */
 };
 
 void text_free(struct text *text);
@@ -32,11 +32,11 @@ void text_put_clean(struct text *text, const char *bytes, size_t length);
 /* Appends number / 10^decimals with as many digits after the point. */
 void text_put_number(struct text *text, __u64 number, int decimals);
 
-/* Appends the number for people: as it is below 1000 (binary: 1024), else with one digit after the
- * point below 100, none above, and a prefix: 999, 1.0k, 12.3M, 123G; binary 1.0Ki. */
+/* Appends the number for people: in full below 1000 (binary: 1024), else with a prefix, and one digit
+ * after the point below 100: 999, 1.0k, 12.3M, 123G; binary 1.0Ki. */
 void text_put_scaled(struct text *text, __u64 number, bool binary);
 
-/* The length of the well-formed UTF-8 character that begins there; 0 if none does (Unicode, table
+/* The length of the well-formed UTF-8 character at `s`; 0 if there is none (Unicode, table
  * 3-7: nothing overlong, no surrogates, nothing above U+10FFFF). */
 size_t utf8_length(const unsigned char *s, size_t length);
 

@@ -3,13 +3,13 @@
 #include <string.h>
 #include "unit.h"
 
-/* A name between two slashes of the path. */
+/* A name between two slashes of a path. */
 struct part {
 	const char *text;
 	size_t length;
 };
 
-/* The next part of the path, which it passes over.  False at the end. */
+/* Takes the next part of the path.  False at the end. */
 static bool next_part(const char **path, struct part *part)
 {
 	*path += strspn(*path, "/");
@@ -83,8 +83,8 @@ static bool is_unit(const struct part *part)
 	return false;
 }
 
-/* Slices come first, then the unit: what follows is the unit's own affair, unless it is a user's
- * manager, below which it begins again. */
+/* A path has slices, then the unit, then cgroups that the unit manages itself.  If the unit is a user's
+ * manager, slices and units follow again. */
 bool unit_of(const char *path, char unit[UNIT_SIZE])
 {
 	struct part part;
@@ -95,7 +95,7 @@ bool unit_of(const char *path, char unit[UNIT_SIZE])
 		if (!ends(&part, ".slice") && !is_unit(&part))
 			break;
 		if (ends(&part, ".slice") && known && is_user_manager(&(struct part){ unit, strlen(unit) }))
-			continue; /* the manager is the unit until there is one below it */
+			continue; /* the manager is the unit unless a unit follows */
 		copy(unit, &part);
 		known = true;
 		if (is_unit(&part) && !is_user_manager(&part))
@@ -134,7 +134,7 @@ static int hex_value(char c)
 	return is_digit(c) ? c - '0' : c - 'a' + 10;
 }
 
-/* Copies what stands between the two, with systemd's \xHH turned back. */
+/* Copies the name between `before` and `after`, with systemd's \xHH decoded. */
 static bool has_name(const struct part *part, const char *before, const char *after,
 		     char container[UNIT_SIZE])
 {

@@ -13,8 +13,8 @@
 enum { SECOND = 1000000000 }; /* nanoseconds */
 
 #ifdef NETMON_STATIC
-/* getpwnam() and the like load libraries, which may be missing or of another version than a static
- * binary was built with: it reads the files. */
+/* A static binary reads the files: getpwnam() and its like load libraries, which might be missing, or of
+ * another version than the one it was built with. */
 
 static const struct passwd *find_passwd(const char *name, __u32 uid)
 {
@@ -55,7 +55,7 @@ static const struct group *find_group(const char *name)
 }
 #endif
 
-/* The id that the text is as a number; (__u32)-1 is no id. */
+/* Parses an id that is given as a number; (__u32)-1 is not an id. */
 static bool id_of(const char *text, __u32 *id)
 {
 	unsigned long long number;
@@ -96,7 +96,7 @@ void users_of_file(void (*found)(void *context, __u32 uid, const char *name), vo
 	if (!file)
 		return;
 	while ((user = fgetpwent(file)))
-		if (*user->pw_name != '+' && *user->pw_name != '-') /* not a line for NIS */
+		if (*user->pw_name != '+' && *user->pw_name != '-') /* skips lines for NIS */
 			found(context, user->pw_uid, user->pw_name);
 	fclose(file);
 }
@@ -197,7 +197,7 @@ void resolver_free(struct resolver *resolver)
 	resolver->ends = true;
 	pthread_cond_signal(&resolver->asked);
 	pthread_mutex_unlock(&resolver->lock);
-	if (is_left) { /* the lookup may take for ever */
+	if (is_left) { /* the lookup might take for ever */
 		pthread_detach(thread);
 		return;
 	}

@@ -12,7 +12,7 @@
 /* The id of the user of that name, or number.  False if there is none. */
 bool user_find(const char *text, __u32 *uid);
 
-/* The same of a group. */
+/* The id of the group of that name, or number.  False if there is none. */
 bool group_find(const char *text, __u32 *gid);
 
 /* Calls `found` for each user of /etc/passwd. */
@@ -26,7 +26,7 @@ enum resolved { WAITING, NAMED, NAMELESS };
 /* NULL if memory is short. */
 struct resolver *resolver_new(void);
 
-/* Takes NULL too.  A lookup under way is left behind. */
+/* Takes NULL too.  Does not wait for a lookup under way: its thread frees the resolver. */
 void resolver_free(struct resolver *resolver);
 
 /* Whether it has nothing to do. */
@@ -35,8 +35,8 @@ bool resolver_is_idle(struct resolver *resolver);
 /* Asks for the name of a user; only while it is idle.  False if it cannot. */
 bool resolver_ask(struct resolver *resolver, __u32 uid);
 
-/* The answer to the question before, for which it waits until `deadline` (monotonic clock,
- * nanoseconds) at most; then it is idle again.  The name is the caller's, allocated. */
+/* The answer to the last question; waits for it until `deadline` at most (monotonic clock,
+ * nanoseconds).  Then the resolver is idle again.  The caller frees the name. */
 enum resolved resolver_answer(struct resolver *resolver, __u64 deadline, __u32 *uid, char **name);
 
 #endif

@@ -177,6 +177,6 @@ os.execv(sys.argv[1], ["netmon", "--to", "reports", "--", "sh", "-c", "exit 5"])
 
 @test "a command in another pid namespace is refused and not run" {
 	run -1 --separate-stderr unshare -pf --mount-proc "$NETMON" -- touch ran
-	contains "$stderr" "netmon: cannot follow 'the command': not in the initial pid namespace"
+	contains "$stderr" "netmon: cannot follow 'the command': netmon is not in the initial pid namespace"
 	[ ! -e ran ]
 }

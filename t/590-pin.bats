@@ -125,7 +125,7 @@ refused() {
 	wait $held
 }
 
-@test "processes that come and go without a reader cost no place, no total and no memory" {
+@test "processes that come and go without a reader use up no rows and no memory, and leave totals right" {
 	pin --max-processes 1024
 	bpftool map show pinned "$pin/map_packet_stats" >before
 	mkfifo hold
@@ -145,7 +145,7 @@ refused() {
 	wait $churn
 }
 
-@test "ended processes cost no place if the pin has keys finer than the process" {
+@test "ended processes use up no rows if the pin has keys finer than the process" {
 	pin --max-processes 1024 --max-entries 1024 -o +proto,family,rport
 	traffic churn -P $((${CHURN:-$((LONG ? 200000 : 20000))} / 10))
 	"$NETMON" --from "$pin" -a -n 1 -i 0.05 -f jsonl -o comm,rx_bytes >reports
@@ -454,7 +454,7 @@ pinned_by_kprobe() {
 	equal "$(kretprobes "$second")" ''
 }
 
-@test "--unpin says nothing if nothing is pinned, except with -v, and removes no file of others" {
+@test "--unpin says nothing if nothing is pinned, except with -v, and removes no other files" {
 	run -0 --separate-stderr "$NETMON" --unpin "$pin"
 	equal "$output$stderr" ''
 	run -0 --separate-stderr "$NETMON" --unpin "$pin" -v
@@ -475,10 +475,10 @@ pinned_by_kprobe() {
 	equal "$(ls "$pin")" map_others
 	equal "$(pinned)" netmon
 	rm "$pin/map_others"
-	refused 1 "cannot unpin '$PWD': not in a BPF file system" --unpin "$PWD"
+	refused 1 "cannot unpin '$PWD': it is not in a BPF file system" --unpin "$PWD"
 	for mode in --status --from; do
 		refused 1 "cannot read the pin '$bpf/nothing': nothing is pinned there" $mode "$bpf/nothing"
-		refused 1 "cannot read the pin '$PWD': not in a BPF file system" $mode "$PWD"
+		refused 1 "cannot read the pin '$PWD': it is not in a BPF file system" $mode "$PWD"
 		refused 1 "cannot read the pin '$pin': No such file or directory: it is incomplete: 'netmon --unpin $pin' removes it" \
 			$mode "$pin"
 	done
@@ -573,8 +573,8 @@ at_usual_place() {
 	unshare -m --propagation private bash -euc "mount -t bpf -o mode=1777 bpf /sys/fs/bpf; $1"
 }
 
-@test "a pin that cannot be used does not stop a plain netmon: it says so, and counts by itself" {
-	own='counting with its own probes'
+@test "a pin that cannot be used does not stop a plain netmon: it says so, and uses its own probes" {
+	own='netmon uses its own probes instead'
 	another_build
 	while IFS='|' read -r make reason; do
 		at_usual_place "$make; exec \"\$NETMON\" -n 1 -i 0.05" >reports 2>said
@@ -641,7 +641,7 @@ refuses_total() {
 		refuses_total "'$total' in the row '(total)'" "$ended" "$again $total', or add --no-pin" \
 			-o $total --total
 		run --separate-stderr -0 "$NETMON" --from "$pin" -n 1 -i 0.01 -o comm,$total
-		equal "$stderr" "netmon: counting live processes only: the probes pinned in '$pin' forget $ended: '$total' of its name falls: add the column pid"
+		equal "$stderr" "netmon: cannot keep '$total' from falling: the probes pinned in '$pin' forget $ended: add the column pid"
 	done
 	refuses_total "'tx_total' without 'pid'" "$ended" 'add the column pid, or --no-pin' -f prom
 	for taken in user,tx_bytes pid,user,tx_total "pid,comm,tx_bytes --total" "pid,comm -s tx_total"; do
@@ -664,8 +664,8 @@ refuses_total() {
 	"$NETMON" --from "$pin" -n 1 -i 0.01 -o proto,tx_total --total >/dev/null 2>&1
 }
 
-@test "a plain netmon counts by itself what the pin at the usual place lacks, and says so" {
-	own='counting with its own probes'
+@test "a plain netmon uses its own probes for what the pin at the usual place lacks, and says so" {
+	own='netmon uses its own probes instead'
 	while IFS='|' read -r options reason; do
 		at_usual_place "\$NETMON --pin 2>/dev/null; exec \$NETMON -n 1 -i 0.05 $options" >reports 2>said
 		[ -s reports ]
@@ -673,7 +673,7 @@ refuses_total() {
 	done <<-END
 		-o pid,raddr|cannot show 'family,raddr': the probes pinned in '/sys/fs/bpf/netmon' do not record it
 		-o comm,tx_total|cannot show 'tx_total' without 'pid': the probes pinned in '/sys/fs/bpf/netmon' forget a process that has ended
-		--max-processes 2048|cannot use --max-processes: decided when the probes in '/sys/fs/bpf/netmon' were pinned
+		--max-processes 2048|cannot use --max-processes: it applies to new probes, not to those pinned in '/sys/fs/bpf/netmon'
 	END
 }
 
@@ -706,7 +706,7 @@ refuses_total() {
 	done
 }
 
-@test "who may not look for a pin at the usual place and did not ask for one hears nothing of it" {
+@test "a user who may not look for a pin at the usual place, and did not ask for one, gets no message about it" {
 	at_usual_place '
 		chmod 700 /sys/fs/bpf
 		exec setpriv --reuid=65534 --regid=65534 --clear-groups -- /proc/self/fd/9 -n 1 9<"$NETMON"
@@ -732,17 +732,17 @@ refuses_total() {
 }
 
 @test "each place that cannot have a pin is refused with its own message" {
-	refused 1 "cannot pin to '$PWD/x': not in a BPF file system: mount one: 'mount -t bpf bpf /sys/fs/bpf'" \
+	refused 1 "cannot pin to '$PWD/x': it is not in a BPF file system: mount one: 'mount -t bpf bpf /sys/fs/bpf'" \
 		--pin "$PWD/x"
 	refused 1 "cannot pin to '$bpf/none/x': No such file or directory" --pin "$bpf/none/x"
 	mkdir "$bpf/file"
-	refused 1 "cannot pin to '$bpf/file': something is there: --replace replaces it, 'netmon --unpin $bpf/file' removes it" \
+	refused 1 "cannot pin to '$bpf/file': it already exists: --replace replaces it, 'netmon --unpin $bpf/file' removes it" \
 		--pin "$bpf/file"
 	mount -o remount,ro "$bpf"
 	refused 1 "cannot pin to '$pin': Read-only file system: 'mount -o remount,rw' it first" --pin "$pin"
 	# no BPF file system at the usual place
 	unshare -m bash -c 'while umount -l /sys/fs/bpf 2>/dev/null; do :; done; exec "$@"' - "$NETMON" --pin 2>said && false
-	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': not in a BPF file system: mount one"
+	contains "$(cat said)" "cannot pin to '/sys/fs/bpf/netmon': it is not in a BPF file system: mount one"
 }
 
 @test "a pin at the usual place is read without being named, except with --no-pin or a command" {
@@ -836,7 +836,7 @@ refuses_total() {
 	pin --replace -o pid,uid
 	"$NETMON" --from "$pin" -o +user -n 1 -i 0.01 >/dev/null 2>&1
 	pin --replace -o +proto
-	refused 1 "cannot use --attach: decided when the probes in '$pin' were pinned: add --no-pin" \
+	refused 1 "cannot use --attach: it applies to new probes, not to those pinned in '$pin': add --no-pin" \
 		--from "$pin" --attach auto
 	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
 }
