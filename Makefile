@@ -302,7 +302,7 @@ INSTALLED = sbin/netmon share/man/man8/netmon.8 share/doc/netmon \
 	share/bash-completion/completions/netmon share/zsh/site-functions/_netmon \
 	share/fish/vendor_completions.d/netmon.fish
 
-## make install           installs it
+## make install           installs netmon
 install: $(NETMON) $(COMPLETIONS)
 	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
 	install -D -m 644 man/netmon.8 '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
