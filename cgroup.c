@@ -301,7 +301,7 @@ struct walk {
 };
 
 /* Takes ownership of the path. */
-static bool found(struct walk *walk, __u64 id, char *path)
+static bool add_found(struct walk *walk, __u64 id, char *path)
 {
 	struct cgroup *cgroups = !path ? NULL : array_grow(walk->cgroups, walk->count, 1,
 							   &walk->capacity, sizeof(*cgroups));
@@ -335,7 +335,7 @@ static bool look_into(struct walk *walk, int root, const char *path)
 			continue;
 		if (asprintf(&below, "%s/%s", path[1] ? path : "", entry->d_name) < 0)
 			below = NULL;
-		complete = found(walk, entry->d_ino, below);
+		complete = add_found(walk, entry->d_ino, below);
 	}
 	closedir(entries);
 	return complete;
@@ -344,7 +344,7 @@ static bool look_into(struct walk *walk, int root, const char *path)
 struct cgroup *cgroup_walk(int root, size_t *count)
 {
 	struct walk walk = { 0 };
-	bool complete = root >= 0 && found(&walk, id_of(root), strdup("/"));
+	bool complete = root >= 0 && add_found(&walk, id_of(root), strdup("/"));
 
 	for (size_t i = 0; complete && i < walk.count; i++)
 		complete = look_into(&walk, root, walk.cgroups[i].path);

@@ -242,9 +242,9 @@ static int read_about(int dir, struct about *about)
 	return error ? -1 : 0;
 }
 
-/* Whether the directory is foreign or may be, and the reason.  map_about is the first file that
+/* Whether the directory is not netmon's, or might not be, and the reason.  map_about is the first file that
  * is made and the last that is removed, so only an empty directory lacks it. */
-static bool is_others(int dir, char reason[PATH_MAX])
+static bool is_foreign(int dir, char reason[PATH_MAX])
 {
 	struct about about;
 	int error = read_about(dir, &about) ? errno : 0;
@@ -301,8 +301,8 @@ static int remove_files(int dir, const char *path, DIR *files, const char *prefi
 	return 0;
 }
 
-/* Whether the name still leads to that directory. */
-static bool is_still(int dir, int parent, const char *name)
+/* Whether the name still leads to this directory. */
+static bool is_in_place(int dir, int parent, const char *name)
 {
 	struct stat it, there;
 
@@ -321,7 +321,7 @@ static int remove_dir(int dir, const struct place *place, const char *name, bool
 	snprintf(path, sizeof(path), "%.*s%s", (int)(place->name - place->dir), place->dir, name);
 	if (!is_bpf(dir))
 		return cannot("unpin", path, not_bpf, NULL);
-	if (is_others(dir, reason))
+	if (is_foreign(dir, reason))
 		return cannot("unpin", path, reason, NULL);
 	files = list(dir);
 	if (!files)
@@ -329,7 +329,7 @@ static int remove_dir(int dir, const struct place *place, const char *name, bool
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order) && !error; i++)
 		error = remove_files(dir, path, files, order[i], verbose);
 	closedir(files);
-	if (!error && is_still(dir, place->parent, name) &&
+	if (!error && is_in_place(dir, place->parent, name) &&
 	    unlinkat(place->parent, name, AT_REMOVEDIR) && errno != ENOENT)
 		error = cannot("remove", path, NULL, NULL);
 	return error;
@@ -343,7 +343,7 @@ static bool is_new(const struct place *place, const char *name)
 
 /* Whether this user made the directory and the maker has ended: a maker holds the lock while it
  * pins. */
-static bool is_left(int dir)
+static bool is_abandoned(int dir)
 {
 	struct stat status;
 
@@ -352,7 +352,7 @@ static bool is_left(int dir)
 }
 
 /* Removes what makers that were killed left beside the place. */
-static bool remove_left(const struct place *place, bool verbose)
+static bool remove_abandoned(const struct place *place, bool verbose)
 {
 	DIR *files = list(place->parent);
 	const char *name;
@@ -366,7 +366,7 @@ static bool remove_left(const struct place *place, bool verbose)
 			continue;
 		snprintf(copy, sizeof(copy), "%s", name);
 		dir = open_dir(place->parent, copy, O_RDONLY);
-		any |= dir >= 0 && is_left(dir) && !remove_dir(dir, place, copy, verbose);
+		any |= dir >= 0 && is_abandoned(dir) && !remove_dir(dir, place, copy, verbose);
 		close_fd(dir);
 	}
 	if (files)
@@ -397,7 +397,7 @@ int pin_remove(const char *dir, bool verbose)
 		error = remove_dir(fd, &place, place.name, verbose);
 	else if (!none)
 		error = cannot("unpin", dir, reason_of(errno), root_advice(errno));
-	if (place.parent >= 0 && !remove_left(&place, verbose) && none && verbose)
+	if (place.parent >= 0 && !remove_abandoned(&place, verbose) && none && verbose)
 		say("nothing is pinned in '%s'", dir);
 	close_fd(fd);
 	close_fd(place.parent);
@@ -432,7 +432,7 @@ static int check_old(const struct pin_options *options, const struct place *plac
 	if (old < 0)
 		return errno == ENOENT ? 0 : cannot("pin to", place->dir, reason_of(errno),
 						    root_advice(errno));
-	if (is_others(old, reason))
+	if (is_foreign(old, reason))
 		return cannot("pin to", place->dir, reason, NULL);
 	return options->replace ? 0 : already_pinned(place, old);
 }
@@ -461,7 +461,7 @@ int pin_check(const struct pin_options *options)
 	int error = open_parent(&place, options->dir), old;
 
 	if (!error) {
-		remove_left(&place, options->verbose);
+		remove_abandoned(&place, options->verbose);
 		old = open_dir(place.parent, place.name, O_RDONLY);
 		error = check_old(options, &place, old);
 		close_fd(old);
@@ -631,12 +631,12 @@ static int take_place(const struct pin_options *options, const struct place *pla
 			error = move_in(place, name);
 		} else if (!error) {
 			wait_for_others(old);
-			error = is_still(old, place->parent, place->name)
+			error = is_in_place(old, place->parent, place->name)
 					? replace(options, place, name, old) : AGAIN;
 		}
 		close_fd(old);
 	}
-	if (error == AGAIN || (!error && !is_still(dir, place->parent, place->name)))
+	if (error == AGAIN || (!error && !is_in_place(dir, place->parent, place->name)))
 		return cannot("pin to", place->dir, "another process renames files there", NULL);
 	return error;
 }
@@ -771,7 +771,7 @@ static int refuse_incomplete(const struct pin *pin)
 {
 	char reason[PATH_MAX], advice[PATH_MAX + 64];
 
-	if (is_others(pin->fd, reason))
+	if (is_foreign(pin->fd, reason))
 		return refuse(pin, reason, NULL);
 	snprintf(advice, sizeof(advice), "it is incomplete: 'netmon --unpin %s' removes it", pin->dir);
 	return refuse(pin, strerror(ENOENT), advice);
@@ -800,7 +800,7 @@ static int refuse_for(const struct pin *pin, int error)
 
 static int refuse_unless_replaced(const struct pin *pin, const struct place *place, int error)
 {
-	if (error == ENOENT && !is_still(pin->fd, place->parent, place->name))
+	if (error == ENOENT && !is_in_place(pin->fd, place->parent, place->name))
 		return 1;
 	return refuse_for(pin, error);
 }
