@@ -69,8 +69,8 @@ bool column_counts_packets(const struct column *column);
 /* The protocol's number, PROTO_PACKET for "packet"; -1 if none has that name. */
 int proto_find(const char *name, size_t length);
 
-/* Writes the names of the columns that need these parts, except those that the parts `named` give
- * already, separated by commas; as many as fit. */
+/* Writes the names of the columns that need these parts, except those that need only the
+ * parts `named`, separated by commas; as many as fit. */
 void parts_columns(__u32 parts, __u32 named, char *names, size_t size);
 
 #endif

@@ -979,7 +979,7 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 			wrong("cannot use --%s without --pin", known_options[i].name);
 		wrong("cannot use --%s with %s%s", known_options[i].name, modes[options->mode],
 		      options->mode == PIN && known_options[i].modes & R
-			      ? ": it is for the netmon that reads what is pinned" : "");
+			      ? ": give it to the netmon that reads the pin" : "");
 	}
 	if (options->mode != READ && options->command)
 		wrong("cannot use a command with %s", modes[options->mode]);
@@ -1113,7 +1113,7 @@ static void parse_arguments(struct options *options, int argc, char **argv, bool
 			break;
 		option = find_option(value == -1 ? operands[count++] : value, argv[optind - 1]);
 		if (value == -1 && given[option])
-			wrong("cannot use argument '%s': --%s is given already", argv[optind],
+			wrong("cannot use argument '%s': --%s is already given", argv[optind],
 			      known_options[option].name);
 		/* '--pin DIR', not '--pin=DIR' alone */
 		if (value == -1 || (is_optional(&known_options[option]) && !optarg &&
@@ -1125,7 +1125,7 @@ static void parse_arguments(struct options *options, int argc, char **argv, bool
 	}
 	ends = is_end(argv, last_argument);
 	if (optind < argc && !ends)
-		wrong("cannot use argument '%s': put '--' before a command, and no space into a list",
+		wrong("cannot use argument '%s': put '--' before a command, and no spaces in a list",
 		      argv[optind]);
 	if (ends && (optind == argc || !*argv[optind]))
 		wrong("cannot run '': there is no command after '--'");

@@ -357,7 +357,7 @@ static bool passes(const struct report *report, const struct entry *entry)
 	return filter_passes(filter, &entry->key);
 }
 
-/* Whether both begin with the same digits of an id, of which names have CONTAINER_SHOWN. */
+/* Whether the name is an id that begins with these digits; names have CONTAINER_SHOWN of its digits. */
 static bool is_same_id(const char *digits, const char *name)
 {
 	size_t length = strnlen(digits, CONTAINER_SHOWN);

@@ -20,7 +20,7 @@ enum { MAX_PATTERNS = 16 };
 struct pattern {
 	char *text;
 	bool leave_out;
-	bool is_id;         /* some digits of a container's id, which matches by those that it has */
+	bool is_id;         /* digits of a container's id: as many are compared as both have */
 };
 
 /* A name passes if it matches a pattern without `leave_out`, if there are any, and no pattern with

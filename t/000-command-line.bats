@@ -274,7 +274,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 
 @test "options that do not go with a command are refused" {
 	refused "--pid with a command" -p 1 -- true
-	refused "'true': put '--' before a command, and no space into a list" true
+	refused "'true': put '--' before a command, and no spaces in a list" true
 	refused "'true': put '--' before a command" --to -- true
 	refused "'true': put '--' before a command" -n 1 true --
 	refused "'' for --to" --to ''
@@ -312,7 +312,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 		# shellcheck disable=SC2086
 		refused ' with --unpin' $option --unpin
 	done
-	refused 'with --pin: it is for the netmon that reads what is pinned' --pin --unit x.service
+	refused 'with --pin: give it to the netmon that reads the pin' --pin --unit x.service
 	refused 'cannot use --pin-group without --pin' --pin-group 0
 	refused 'cannot use --replace without --pin' --replace
 	refused 'cannot use --replace with --unpin' --unpin --replace
@@ -417,8 +417,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'5x' for --interval" 5x
 	refused "'0' for --interval" 0
 	refused "'1.5' for --count" 1 1.5
-	refused "'5': --interval is given already" -i 1 5
-	refused "'5': --count is given already" -n 1 1 5
+	refused "'5': --interval is already given" -i 1 5
+	refused "'5': --count is already given" -n 1 1 5
 	refused "'x'" 5 x
 }
 

@@ -102,8 +102,8 @@ is_exact() {
 @test "fd-pass is exact: a connection goes to another process" { is_exact fd-pass; }
 @test "prefork is exact: -P workers accept -C connections" { is_exact prefork; }
 @test "reuse is exact: two processes with the same pid" { is_exact reuse; }
-@test "netns is exact: in own network and pid namespaces" { is_exact netns; }
-@test "kernel-thread is exact: a thread of the kernel's that serves NFS" { is_exact kernel-thread; }
+@test "netns is exact: in its own network and pid namespaces" { is_exact netns; }
+@test "kernel-thread is exact: a kernel thread that serves NFS" { is_exact kernel-thread; }
 @test "nothing is exact: Unix and netlink: no network traffic" { is_exact nothing; }
 @test "nothing-vsock is exact: vsock: no network traffic" { is_exact nothing-vsock; }
 @test "steady is exact: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
