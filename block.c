@@ -90,24 +90,30 @@ static void add_row(struct block *block, const struct style *style, const struct
 	}
 }
 
-/* Narrows the widest columns of text until the lines fit the terminal. */
-static void fit(struct block *block, size_t terminal)
+/* Narrows the widest columns of that type until the lines fit the terminal. */
+static void narrow(struct block *block, enum value_type type, size_t terminal)
 {
 	size_t width = 0;
 
 	for (size_t i = 0; i < block->columns_count; i++)
 		width += block->widths[i] + (i ? GAP : 0);
-	while (width > terminal) {
+	for (; width > terminal; width--) {
 		size_t *widest = NULL;
 
 		for (size_t i = 0; i < block->columns_count; i++)
-			if (is_text(block->columns[i]) && (!widest || block->widths[i] > *widest))
+			if (block->columns[i]->type == type && (!widest || block->widths[i] > *widest))
 				widest = &block->widths[i];
 		if (!widest || *widest <= NARROWEST)
 			return;
 		--*widest;
-		width--;
 	}
+}
+
+/* A name can be guessed from its beginning, an address cannot. */
+static void fit(struct block *block, size_t terminal)
+{
+	narrow(block, TEXT, terminal);
+	narrow(block, ADDRESS, terminal);
 }
 
 static void limit_widths(struct block *block)

@@ -1280,7 +1280,8 @@ static int start(struct probes *probes)
 
 	if (look_at_kernel(&probes->kernel))
 		return cannot("read", KERNEL_TYPES, NULL,
-			      access(KERNEL_TYPES, F_OK)
+			      access("/sys/kernel", F_OK) ? "mount sysfs on /sys"
+			      : access(KERNEL_TYPES, F_OK)
 				      ? "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
 				      : "build netmon with a newer libbpf, which knows this kernel's BTF");
 	if (probes->options.layer == LAYER_IP && !probes->kernel.storage) {

@@ -112,7 +112,7 @@ tick 2000000000000 1
 1234567  1000000  4026531840  65535         1' -f table -o dt,pid,uid,netns,lport,rx_bytes --units si
 }
 
-@test "a table fits the terminal: it cuts the widest text first, and never a number" {
+@test "a table fits the terminal: it cuts the widest text first, then addresses, and never a number" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "0123456789abcdef" 1 0 1 0 uid=1 user="bob" cmd="/usr/bin/program --with=some arguments"
@@ -127,6 +127,13 @@ short     sh        ann          2
 	WIDTH=10 replayed 'comm      cmd       user  rx_bytes
 short     sh        ann          2
 0123456…  /usr/bi…  bob          1' -f table --time none -o comm,cmd,user,rx_bytes
+	fixture+=' raddr=192.0.2.255'
+	WIDTH=21 replayed 'comm      raddr
+short     192.0.2.255
+0123456…  -' -f table --time none -o comm,raddr
+	WIDTH=18 replayed 'comm      raddr
+short     192.0.2…
+0123456…  -' -f table --time none -o comm,raddr
 	# without a terminal nothing is cut
 	run -0 --separate-stderr replay -f table -o cmd <<<"$fixture"
 	contains "$output" '/usr/bin/program --with=some arguments'
