@@ -33,8 +33,9 @@ SYSUSERSDIR ?= $(if $(UNITDIR),$(PREFIX)/lib/sysusers.d)
 # The architectures of CC's output and of this machine, as the kernel's source names them.
 AS_KERNEL := sed 's/-.*//; s/x86_64\|i.86/x86/; s/aarch64/arm64/; s/^arm[^6].*/arm/; s/s390x/s390/; $\
 	s/^ppc.*/powerpc/; s/\(powerpc\|riscv\|loongarch\|mips\).*/\1/'
-ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | $(AS_KERNEL))
+# Without CC, which 'make deps' might yet install, it is this machine's.
 HOST_ARCH := $(shell uname -m | $(AS_KERNEL))
+ARCH := $(or $(shell $(CC) -dumpmachine 2>/dev/null | $(AS_KERNEL)),$(HOST_ARCH))
 
 CROSS := $(filter-out $(HOST_ARCH),$(ARCH))
 
