@@ -6,7 +6,7 @@
 enum {
 	GAP = 2,          /* between two columns */
 	NARROWEST = 8,    /* text is not cut to less */
-	WIDEST = 64,      /* without a terminal, longer text does not widen its column */
+	WIDEST = 100,     /* without a terminal, longer text does not widen its column */
 };
 
 /* An ellipsis, one column wide. */

@@ -141,13 +141,13 @@ short     192.0.2…
 
 @test "without a terminal, a long text shifts only its own row" {
 	local long
-	long=$(printf '%0100d' 0)
+	long=$(printf '%0200d' 0)
 	fixture="tick 0 0
 tick 1000000000 1000
 1 1 \"a\" 1 0 1 0 cmd=\"$long\"
 2 1 \"b\" 2 0 1 0 cmd=\"sh\""
 	run -0 --separate-stderr replay -f table --time none -o cmd,rx_bytes <<<"$fixture"
-	equal "${lines[1]}" "$(printf '%-64s  %8s' sh 2)"
+	equal "${lines[1]}" "$(printf '%-100s  %8s' sh 2)"
 	equal "${lines[2]}" "$long         1"
 }
 
