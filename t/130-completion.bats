@@ -120,7 +120,7 @@ beginnings='--appen|--append
 	done
 }
 
-@test "behind '--' the shells complete another command, not netmon's options" {
+@test "after '--' the shells complete the words of a command, not netmon's options" {
 	equal "$(bash_offers 'netmon -- cat --form')" ''
 	equal "$(fish_offers 'netmon -- cat --form')" ''
 	equal "$(zsh_completes 'netmon -- cat --appen')" 'netmon -- cat --appen'

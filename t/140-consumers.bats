@@ -56,7 +56,7 @@ setup_file() {
 		"$(awk -F '\t' '{ sum += $1 } END { printf "%d %d", NR * 3600, sum }' <(python3 "$here/unit/hour.py" sums csv))"
 }
 
-@test "promtool reads a report with all of these names" {
+@test "promtool accepts a report with every name of an hour's log" {
 	needs_tool promtool
 	replay -n 1 -f prom -o comm,rx_total,rx_rate <"$hour/ticks" >"$BATS_TEST_TMPDIR/metrics"
 	run -0 promtool check metrics <"$BATS_TEST_TMPDIR/metrics"

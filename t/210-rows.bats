@@ -72,7 +72,7 @@ $addresses" -o raddr -s raddr:asc
 	equal "$(cat "$BATS_TEST_TMPDIR/sum")" '[126000,360]'
 }
 
-@test "units and containers are columns and filters" {
+@test "unit and container work as columns and as filters" {
 	local id=3fb6a1c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcde
 	fixture="tick 0 0
 tick 1000000000 1000

@@ -120,7 +120,7 @@ exact_together() {
 
 # The test tools, without netmon
 
-@test "the account has as many processes, users and ends as were started, and what was sent was received" {
+@test "the generator's account lists every process, user and socket, and as many bytes received as sent" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	for column in pid,16 comm,16 proto,2 family,2 user,3 uid,3 cgroup,3 netns,2 ppid,2; do
 		equal "$column: $(cut_to "${column%,*}" tsv <account | tail -n +2 | sort -u | wc -l)" \
@@ -138,7 +138,7 @@ exact_together() {
 	equal "$(awk -v OFS='\t' '{ print $1, $4, $5, $2, $3, $7, $6 }' tcp | sort)" "$(sort tcp)"
 }
 
-@test "check accepts the account cut to any columns, in any format" {
+@test "the comparison accepts the account cut to any columns, in any format" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	for format in csv tsv jsonl; do
 		for columns in "pid,comm,$measures" "$keys,$measures" "$measures"; do
@@ -159,7 +159,7 @@ rejected() {
 	! grep -q Traceback said || fail "$(cat said)"
 }
 
-@test "check rejects a byte too many, a missing row, an extra row, a wrong total and an empty report" {
+@test "the comparison rejects a byte too many, a missing row, an extra row, a wrong total and an empty report" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	cut_to "$keys,$measures" tsv <account >good
 	awk -F '\t' -v OFS='\t' 'NR == 9 { $(NF - 2)++ } 1' good >reports
@@ -196,7 +196,7 @@ rejected() {
 	contains "$(cat said)" 'the filters select all lines'
 }
 
-@test "check accepts in (other) exactly the bytes that no other row has" {
+@test "the comparison accepts in (other) exactly the bytes that no other row has" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	cut_to "pid,comm,lport,tx_bytes" tsv <account >good
 	awk -F '\t' -v OFS='\t' 'NR <= 100 { print; next } { sum += $NF }
@@ -212,7 +212,7 @@ rejected() {
 	contains "$(cat said)" 'too much'
 }
 
-@test "check selects the lines that awk selects, with one filter and with four" {
+@test "the comparison's filters select the lines that awk selects, with one filter and with four" {
 	cp "$BATS_FILE_TMPDIR/account" .
 	# shellcheck disable=SC2016	# the fields are awk's
 	declare -A same=(
@@ -241,7 +241,7 @@ rejected() {
 		"$("$here/compare/key-columns" select --proto udp --user nobody -- account)"
 }
 
-@test "the traffic leaves no process and no cgroup behind if it is ended early" {
+@test "the generator leaves no process and no cgroup behind if it is ended early" {
 	mkfifo go
 	"$here/compare/key-columns" run --wait $ask account <go >pids 3>&- 2>said &
 	runner=$!
@@ -493,7 +493,7 @@ for number in range(1, 40):
 		        other.send(bytes(size))
 		        other.close() # the connection is in TIME_WAIT, without its socket; the client has not read yet
 		        for _ in range(10000):
-		            if open("/proc/net/tcp").read().count(f":{port:04X} ") <= 1:
+		            if client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 7: # TCP_CLOSE
 		                break
 		            time.sleep(0.001)
 		        else:
@@ -627,14 +627,14 @@ differ_in() {
 			print keys, wrong + 0; exit wrong || keys < 99 }' account reports || fail "keys, wrong"
 }
 
-@test "ends that differ only in laddr have rows of their own" { differ_in laddr; }
-@test "ends that differ only in raddr have rows of their own" { differ_in raddr; }
-@test "ends that differ only in an IPv4 laddr of an IPv6 socket have rows of their own" { differ_in "laddr, mapped"; }
-@test "ends that differ only in an IPv4 raddr of an IPv6 socket have rows of their own" { differ_in "raddr, mapped"; }
-@test "ends that differ only in an IPv6 laddr have rows of their own" { differ_in "laddr of IPv6"; }
-@test "ends that differ only in an IPv6 raddr have rows of their own" { differ_in "raddr of IPv6"; }
-@test "ends that differ only in lport have rows of their own" { differ_in lport; }
-@test "ends that differ only in rport have rows of their own" { differ_in rport; }
+@test "connections that differ only in laddr have a row each" { differ_in laddr; }
+@test "connections that differ only in raddr have a row each" { differ_in raddr; }
+@test "connections that differ only in an IPv4 laddr of an IPv6 socket have a row each" { differ_in "laddr, mapped"; }
+@test "connections that differ only in an IPv4 raddr of an IPv6 socket have a row each" { differ_in "raddr, mapped"; }
+@test "connections that differ only in an IPv6 laddr have a row each" { differ_in "laddr of IPv6"; }
+@test "connections that differ only in an IPv6 raddr have a row each" { differ_in "raddr of IPv6"; }
+@test "connections that differ only in lport have a row each" { differ_in lport; }
+@test "connections that differ only in rport have a row each" { differ_in rport; }
 
 # Many connections in one interval
 

@@ -47,7 +47,7 @@ inside() {
 	done
 }
 
-@test "in a cgroup namespace, a path is the host's" {
+@test "in a cgroup namespace, netmon writes the paths that cgroups have on the host" {
 	send /proc/self/fd/7$out 100 >sender
 	send /proc/self/fd/7$in 11 >>sender
 	inside "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes -s cgroup \
@@ -57,7 +57,7 @@ inside() {
 	! grep namespace messages || fail "$(cat messages)"
 }
 
-@test "in a cgroup namespace, datagrams outside have their peers at both ends" {
+@test "in a cgroup namespace, datagrams between processes outside of it have their peers at both ends" {
 	local receive=recv
 	[ -z "$(ask)" ] || receive=recvfrom # this kernel shows the peer only to a receiver that asks for it
 	cat >program <<-END
@@ -73,7 +73,7 @@ inside() {
 	equal "$(cat reports)" '{"raddr":"127.0.0.1","rx_bytes":1000000,"tx_bytes":1000000}'
 }
 
-@test "in a cgroup namespace without capabilities, netmon says what is not known" {
+@test "in a cgroup namespace without capabilities, netmon says what it cannot show" {
 	send /proc/self/fd/7$out 100 >sender
 	inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes \
 		--to reports -- sh ./sender 2>messages

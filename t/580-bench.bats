@@ -9,7 +9,7 @@ load lib/bench
 setup() { live_setup; }
 teardown() { live_teardown; }
 
-@test "the benchmark compares: netmon reports what was moved, and its last line counts the targets" {
+@test "the benchmark finds that netmon reports every byte moved, and its last line counts the targets" {
 	TOOLS=netmon bench seen compare >table
 	[ "$(whole bench.csv)" -gt 5 ]
 	grep -q '^| seen | netmon: exact, of 5 ways to move bytes | 5  | >= 5 | met |' table

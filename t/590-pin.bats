@@ -416,7 +416,7 @@ kill_pin() {
 	equal "$(pinned)" ''
 }
 
-@test "--unpin leaves alone a pin in the making, and files that are not netmon's" {
+@test "--unpin removes neither a pin that is being made nor files that are not netmon's" {
 	pin
 	mv "$pin" "$pin-new-12345678"
 	mkdir "$pin-new-87654321" "$pin-new-87654321/others" "$pin-newer"
@@ -549,7 +549,7 @@ by_user() {
 	"$NETMON" --status "$pin" >/dev/null 2>&1
 }
 
-@test "a reader ends in order, whatever map_about contains" {
+@test "a reader of a pin with a forged description ends with 0 or 1, and never crashes" {
 	pin -o +proto,raddr
 	bpftool -j map lookup pinned "$pin/map_about" key 0 0 0 0 | jq -c .value >about
 	size=$(jq length about)
@@ -593,7 +593,7 @@ at_usual_place() {
 	equal "$(cat said)" ''
 }
 
-@test "the owner of the directory above gains nothing by renaming while root pins" {
+@test "a user who owns the directory above a pin gains nothing by renaming it while root pins" {
 	mkdir outside
 	echo kept >outside/map_about
 	chmod 600 outside/map_about

@@ -17,7 +17,7 @@ teardown() { live_teardown; }
 	grep -q '^| growth | send with 100 sockets, connections' table
 }
 
-@test "a window that would exceed 256 MiB says so once, and takes no more" {
+@test "a window (-w) that would exceed 256 MiB is shortened, with one message" {
 	in_tree "${BUILD#"${here%/*}/"}/t/bench/crowd"
 	"$NETMON" --no-pin -v -w 3600 -i 0.1 -o pid,raddr,tx_rate --max-entries 100000 >/dev/null 2>messages 3>&- &
 	netmon=$!
