@@ -1055,7 +1055,7 @@ __attribute__((noreturn)) static void no_option(const char *argument)
 		strcat(names, known_options[i].name);
 	}
 	if (*names)
-		wrong("cannot use '%s': ambiguous:%s", argument, names);
+		wrong("cannot use '%s': it can mean%s", argument, names);
 	wrong("cannot use '%s': no such option", argument);
 }
 

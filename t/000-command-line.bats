@@ -402,8 +402,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'--interval': it needs an argument" --interval
 	refused "'--attach': it needs an argument" --attach
 	refused "'--all=yes': it does not take an argument" --all=yes
-	refused "'--a': ambiguous: --append --all --attach" --a
-	refused "'--pi=3': ambiguous: --pid --pin --pin-group" --pi=3
+	refused "'--a': it can mean --append --all --attach" --a
+	refused "'--pi=3': it can mean --pid --pin --pin-group" --pi=3
 	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'
 }
 
