@@ -19,21 +19,23 @@ struct tcp_zerocopy_receive___netmon {
 	__s32 copybuf_len;
 	__u32 msg_flags; /* Linux 5.12 */
 };
-struct mptcp_sock___netmon { /* CONFIG_MPTCP */
-	__u64 write_seq;
+struct mptcp_subflow_context___netmon { /* CONFIG_MPTCP, as the next */
+	struct sock *conn;
+};
+struct tcp_sock___netmon {
+	__u8 is_mptcp : 1;
 };
 #pragma clang attribute pop
 enum bpf_func_id___netmon {
 	BPF_FUNC_get_current_task_btf___netmon = 1, /* Linux 5.11, as the next */
 	BPF_FUNC_sock_from_file___netmon,
-	BPF_FUNC_skc_to_mptcp_sock___netmon, /* Linux 5.19 */
 };
 #define trace_event_raw_sock_msg_length trace_event_raw_sock_msg_length___netmon
 #define tcp_zerocopy_receive tcp_zerocopy_receive___netmon
+#define mptcp_subflow_context mptcp_subflow_context___netmon
 #define bpf_func_id bpf_func_id___netmon
 #define BPF_FUNC_get_current_task_btf BPF_FUNC_get_current_task_btf___netmon
 #define BPF_FUNC_sock_from_file BPF_FUNC_sock_from_file___netmon
-#define BPF_FUNC_skc_to_mptcp_sock BPF_FUNC_skc_to_mptcp_sock___netmon
 
 /* The registers of a probed call, by the names under which bpf/bpf_tracing.h asks for them on each
  * architecture.  They are part of the kernel's uapi, so their layout never changes. */

@@ -40,13 +40,43 @@ struct netmon_owner {
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
 	__u16 passes;            /* the filters of processes */
-	__u16 is_copy;           /* of an MPTCP socket's owner */
+	__u16 is_mptcp;          /* an MPTCP socket's, or a copy of it */
 };
 
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
     BY(int) __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE););
+/* The owners of MPTCP sockets, by inode: no safe helper leads from the kernel's own sockets, which
+ * send and receive their packets, to their storage. */
+MAP(mptcp_owners, LRU_HASH, 16384, struct netmon_owner, BY(__u64));
 
 /* Owners */
+
+static __always_inline bool sees_mptcp(void)
+{
+	return peeks && bpf_core_type_exists(struct mptcp_subflow_context);
+}
+
+/* The inode of the process's end of a struct sock; 0: it has none, before accept(2) or after close(2). */
+static __always_inline __u64 inode_of(const void *sk)
+{
+	const void *socket = PEEK(sock, sk, sk_socket);
+
+	return PEEK(socket_alloc, socket, vfs_inode.i_ino);
+}
+
+/* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
+static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
+{
+	struct netmon_owner none = { .is_mptcp = 1 };
+	__u64 inode;
+
+	if (protocol != MPTCP || !sees_mptcp())
+		return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	inode = inode_of(sk);
+	if (inode)
+		bpf_map_update_elem(&mptcp_owners, &inode, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&mptcp_owners, &inode);
+}
 
 static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 {
@@ -100,7 +130,7 @@ static __always_inline __u64 owner_place(const struct netmon_owner *owner)
 SEC("cgroup/sock_create")
 int sock_create_cgroup(struct bpf_sock *sk)
 {
-	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct netmon_owner *owner = owner_get_or_add(sk, sk->protocol);
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (owner)
@@ -117,7 +147,7 @@ static __always_inline int socket_used(struct sock *sk)
 
 	if (task->flags & PF_KTHREAD)
 		return 0;
-	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (!owner)
 		return 0;
 	/* a process may change its user and cgroup */
@@ -141,33 +171,41 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	sk = socket ? socket->sk : NULL;
 	if (!sk || !is_ip(sk->__sk_common.skc_family))
 		return 0;
-	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (owner && !owner->pid) /* no process has used it since netmon began */
 		owner_set(owner, task, task, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
+/* The owner of the MPTCP socket above a subflow; NULL: none is known, or it is no subflow.  The two can
+ * part at any moment, so each step is a read that cannot fault.  bpf_skc_to_mptcp_sock() has no such
+ * care: Linux 6.1 panicked in it. */
+static __always_inline struct netmon_owner *mptcp_owner(struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	void *context;
+	__u64 inode;
+
+	if (!tcp || !BPF_CORE_READ_BITFIELD((struct tcp_sock___netmon *)tcp, is_mptcp))
+		return NULL;
+	context = tcp->inet_conn.icsk_ulp_data;
+	inode = inode_of(PEEK(mptcp_subflow_context, context, conn));
+	return bpf_map_lookup_elem(&mptcp_owners, &inode);
+}
+
 /* The packets of an MPTCP socket pass the kernel's own sockets, its subflows.  They get a copy of its
- * owner, also for retransmits, and for connections that a listening one accepts without MPTCP.  Before
- * Linux 5.19 they are the kernel's. */
+ * owner, also for retransmits, and for connections that a listening one accepts without MPTCP. */
 static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 {
-	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above = NULL;
-	struct mptcp_sock *mptcp = NULL;
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above;
 
-	if (owner && !owner->is_copy)
+	if ((owner && !owner->is_mptcp) || !sees_mptcp())
 		return owner;
-	if (bpf_core_type_exists(struct mptcp_sock___netmon) &&
-	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock))
-		mptcp = bpf_skc_to_mptcp_sock(sk);
-	if (mptcp)
-		above = bpf_sk_storage_get(&owners, mptcp, NULL, 0);
+	above = mptcp_owner(sk);
 	if (above)
 		owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
-	if (above && owner) {
+	if (above && owner)
 		*owner = *above;
-		owner->is_copy = 1;
-	}
 	return owner;
 }
 

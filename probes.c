@@ -876,6 +876,7 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_autocreate(skeleton->maps.calls, kprobes);
 	bpf_map__set_autocreate(skeleton->maps.peers, needs_peer(options));
 	bpf_map__set_autocreate(skeleton->maps.owners, options->layer == LAYER_IP);
+	bpf_map__set_autocreate(skeleton->maps.mptcp_owners, options->layer == LAYER_IP);
 	bpf_map__set_autocreate(skeleton->maps.wanted_pids,
 				options->filter.kinds & FILTER_PIDS || options->follow);
 	bpf_map__set_autocreate(skeleton->maps.wanted_cgroup,
