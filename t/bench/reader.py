@@ -267,7 +267,7 @@ def stripped_size(path):
 
 def add_binary(table, name, path):
     table.add("reader", f"{name} binary, stripped", stripped_size(path), "MB",
-              most=2 if name == "static" else None)
+              most=1 if name == "plain" else None)
     with Program([path, "--no-pin", "-v", "-i", "0.1"], "netmon: counting", "stderr") as it:
         time.sleep(0.5)
         table.add("reader", f"{name}: PSS after loading", it.memory() / 1024, "MiB", most=3)
