@@ -67,14 +67,15 @@ static __always_inline __u64 inode_of(const void *sk)
 /* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
 static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
 {
-	struct netmon_owner none = { .is_mptcp = 1 };
+	struct netmon_owner none = { .is_mptcp = 1 }, *owner;
 	__u64 inode;
 
 	if (protocol != MPTCP || !sees_mptcp())
 		return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	inode = inode_of(sk);
-	if (inode)
-		bpf_map_update_elem(&mptcp_owners, &inode, &none, BPF_NOEXIST);
+	owner = bpf_map_lookup_elem(&mptcp_owners, &inode);
+	if (owner || !inode || bpf_map_update_elem(&mptcp_owners, &inode, &none, BPF_NOEXIST))
+		return owner;
 	return bpf_map_lookup_elem(&mptcp_owners, &inode);
 }
 

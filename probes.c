@@ -123,6 +123,8 @@ struct kernel {
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 	bool tracepoint_srcu;      /* see tracing_is_preempted() */
 	bool fast_srcu;            /* Linux 6.15 */
+	bool tramp_image;          /* Linux 5.10.28, 5.12: before, ending a fexit program can crash
+				    * the kernel if a call sleeps in the function */
 };
 
 struct probes {
@@ -526,7 +528,8 @@ static enum way choose_way(struct probes *probes, int index)
 	const enum way *order = orders[prefers_classic(options, &probes->kernel, hook)];
 
 	for (int i = 0; i < WAYS; i++) {
-		if (probes->refused[index] & 1U << order[i] || !is_possible(options, hook, order[i]))
+		if (probes->refused[index] & 1U << order[i] || !is_possible(options, hook, order[i]) ||
+		    (order[i] == FEXIT && !probes->kernel.tramp_image))
 			continue;
 		errno = 0;
 		if (try_way(order[i], hook, probes->kernel.ids[index], options->cgroup_root,
@@ -582,6 +585,8 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 		kernel->storage = btf_vlen(type) >= BPF_FUNC_sock_from_file + 2;
 	if (btf_is_struct(type) && !strcmp(name, "srcu_ctr"))
 		kernel->fast_srcu = true;
+	if (btf_is_struct(type) && !strcmp(name, "bpf_tramp_image"))
+		kernel->tramp_image = true;
 	if (btf_is_var(type) && !strcmp(name, "tracepoint_srcu_srcu_data"))
 		kernel->tracepoint_srcu = true;
 	if (!btf_is_func(type) && !btf_is_typedef(type))
@@ -1223,7 +1228,9 @@ static int find_owners(const struct probes *probes, const struct netmon_bpf *ske
 		return 0;
 	link = bpf_program__attach_iter(skeleton->progs.owners_iter, NULL);
 	file = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
-	while (file >= 0 && (length = read(file, nothing, sizeof(nothing))) > 0)
+	/* EAGAIN after each million of files */
+	while (file >= 0 && ((length = read(file, nothing, sizeof(nothing))) > 0 ||
+			     (length < 0 && errno == EAGAIN)))
 		;
 	if (length < 0)
 		cannot("read", "the sockets of all processes", NULL, NULL);
