@@ -515,9 +515,11 @@ static void parse_path(struct options *options, struct pattern *pattern, char *n
 	if (strpbrk(path, "*?["))
 		return;
 	need_cgroups(options);
+	if (probes->cgroup_root < 0)
+		wrong("cannot use '%s' for --cgroup: no cgroup v2 can be opened: %s", path, strerror(errno));
 	if (probes->cgroup >= 0)
 		close(probes->cgroup);
-	probes->cgroup = probes->cgroup_root < 0 ? -1 : cgroup_open(probes->cgroup_root, normal);
+	probes->cgroup = cgroup_open(probes->cgroup_root, normal);
 	if (probes->cgroup < 0)
 		wrong("cannot use '%s' for --cgroup: no such cgroup: %s", path, strerror(errno));
 }

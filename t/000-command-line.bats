@@ -120,9 +120,6 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	taken --port '!22,!80'
 	taken --proto '!tcp,!17'
 	taken -p '!1,!2'
-	taken --cgroup '!/'
-	taken --cgroup '/,*.service'
-	taken --cgroup '!*.scope,/system.slice/[a-m]*'
 	taken --layer ip --iface '!lo,!eth0'
 	for word in 10.0.0.0/8 192.0.2.1 0.0.0.0/0 2001:db8::/32 ::1 ::/0 '!10.0.0.0/8' \
 		'10.0.0.0/8,!10.1.0.0/16,::1' private '!loopback,multicast,link-local'; do
@@ -234,7 +231,6 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'10.0.0.1/8' for --net: host bits are set: use 10.0.0.0/8" --net 10.0.0.1/8
 	refused "'2001:db8::1/64' for --net: host bits are set: use 2001:db8::/64" --net 2001:db8::1/64
 	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
-	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
 	refused "for --net: more than 16" --net private,private,private,private,loopback
 	refused "'Private' for --net" --net Private
 	refused "'!22' for --port: not a number" --port '!!22'
@@ -253,6 +249,20 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 		refused "'gnome-terminal-server' for --comm: a name has at most 15 bytes: use 'gnome-terminal-'" --comm "$word"
 	done
 	refused "for --comm: File name too long" --comm "$(printf '%04096d' 0)"
+	for word in nginx '' '!nginx' 'ssh*,nginx'; do
+		refused " for --unit: a unit's name ends in its type, such as nginx.service" --unit "$word"
+	done
+	refused "'' for --container: it takes names, ids and patterns" --container 'web,'
+	refused "'4194305' for --pid" -p 1,4194305
+	refused "'' for --pid" -p 1,
+}
+
+@test "--cgroup takes paths that exist, patterns and lists, and '!' before them" {
+	needs_cgroups
+	taken --cgroup '!/'
+	taken --cgroup '/,*.service'
+	taken --cgroup '!*.scope,/system.slice/[a-m]*'
+	refused "'/no/such/cgroup' for --cgroup: no such cgroup" --cgroup /no/such/cgroup
 	for word in '' '!' '/,' ',*'; do
 		refused "'' for --cgroup: it takes paths and patterns" --cgroup "$word"
 	done
@@ -262,14 +272,8 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	for word in '/,/' '!*.service'; do
 		refused 'cannot use a list or a pattern for --cgroup with --pin' --pin --cgroup "$word"
 	done
-	for word in nginx '' '!nginx' 'ssh*,nginx'; do
-		refused " for --unit: a unit's name ends in its type, such as nginx.service" --unit "$word"
-	done
-	refused "'' for --container: it takes names, ids and patterns" --container 'web,'
 	refused "'/..' for --cgroup: no such cgroup" --cgroup /..
 	refused "'a/../..' for --cgroup: no such cgroup" --cgroup a/../..
-	refused "'4194305' for --pid" -p 1,4194305
-	refused "'' for --pid" -p 1,
 }
 
 @test "options that do not go with a command are refused" {

@@ -127,6 +127,7 @@ db1,2' -o container,rx_bytes --container '!db'
 }
 
 @test "--cgroup selects cgroups by lists and patterns, with all below them" {
+	needs_cgroups
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "a" 1 0 1 0 cgroup="/system.slice/nginx.service"

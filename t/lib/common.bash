@@ -15,6 +15,12 @@ needs_tool() {
 	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"
 	skip "$1 is not here: 'make deps check' gets it"
 }
+# If no cgroup v2 can be seen, as in some containers, skips the test; with CI=true, fails it.
+needs_cgroups() {
+	! grep -q "^[^ ]* [^ ]* cgroup2 " /proc/self/mounts || return 0
+	[ "${CI-}" != true ] || fail "no cgroup v2 is mounted"
+	skip "no cgroup v2 is mounted"
+}
 # python_with MODULE: sets python to one that has the module; that in PATH might not be the distribution's
 python_with() {
 	for python in python3 /usr/bin/python3 "the Python module $1"; do
