@@ -10,8 +10,8 @@
  *
  *   tp_btf/, tracepoint/   the tracepoints, where they run with preemption off (before Linux 7.0);
  *                          the same as classic programs, which the kernel never preempts
- *   fexit/                 the functions that the tracepoints do not cover or that stand in for them
- *   kprobe/, kretprobe/    the same functions where fexit is not to be had or may be preempted
+ *   fexit/                 functions that the tracepoints do not cover, or that replace them
+ *   kprobe/, kretprobe/    the same functions where fexit is not available or can be preempted
  *   cgroup/                the peer of a datagram, where the socket does not know it
  *
  * inet_sendmsg() and its like lie above kernel TLS and MPTCP, so each payload byte passes
@@ -34,19 +34,19 @@ enum { CLONE_THREAD = 0x10000, PF_EXITING = 4 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum netmon_direction { NETMON_RX, NETMON_TX };
 
-/* The parts that the key is made of, and those that it or the filter needs: enum part. */
+/* The parts of the key, and the parts that the key or the filter needs: enum part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
 const volatile struct netmon_filter filter;
-/* wanted_pids follows the descendants of those in it */
+/* descendants of the processes in wanted_pids are added to it */
 const volatile bool follows;
-/* Layer ip: a call only tells which process uses the socket. */
+/* Layer ip: calls are not counted; they only show which process uses a socket. */
 const volatile bool by_packet;
 /* Whether any hook is attached by kprobe. */
 const volatile bool has_kprobes;
-/* Whether anything tells the peer of a datagram. */
+/* Whether any hook notes the peers of datagrams. */
 const volatile bool needs_peer;
-/* Sets of counters, and which bits of a CPU's number tell its set. */
+/* Sets of counters, and the bits of a CPU's number that select its set. */
 const volatile __u32 groups = 1;
 const volatile __u32 group_mask;
 /* Elements of `rows`, from a row's counters in one set to those in the next, and after how long a
@@ -59,7 +59,7 @@ const volatile __u32 skb_recv_udp_arguments = 4;
 /* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
 const volatile bool casts;
 
-/* Rows that have an owner, the next one to be checked for idleness, and cgroups that were removed. */
+/* The number of rows with an owner; the next row to check for idleness; that of removed cgroups. */
 static __u64 rows_taken, check_next, gone_count;
 
 #define MAP(name, kind, count, type_of_value, ...)                                         \
@@ -90,7 +90,7 @@ MAP(free_processes, QUEUE, MAX_PROCESSES, __u32);
 MAP(free_rows, QUEUE, MAX_ENTRIES, __u32);
 
 /* Hints: the place that was last looked up for a pid, or for a key, of those with the same
- * hash.  Each spares a lookup in a hash map, 50 to 120 ns.  A hint is checked in place. */
+ * hash.  Each saves a lookup in a hash map, 50 to 120 ns.  A hint is checked in place. */
 enum { PROCESS_HINTS = 1 << 15, ROW_HINTS_BITS = 16 };
 
 static volatile __u64 process_hints[PROCESS_HINTS];
@@ -102,7 +102,7 @@ MAP(checking, HASH, 1, __u32, BY(__u32));
 MAP(wanted_pids, HASH, MAX_FOLLOWED, __u8, BY(__u32));
 MAP(wanted_cgroup, CGROUP_ARRAY, 1, __u32, BY(__u32));
 
-/* kprobes only: what the return needs of a thread's call.  The key is thread << 32 | hook. */
+/* kprobes only: what the program at the return needs of a thread's call, by thread << 32 | hook. */
 struct netmon_arguments {
 	struct sock *sk;
 	__u64 other;
@@ -117,14 +117,14 @@ struct netmon_peer {
 	__u16 port;
 	__u8 family;
 	__u8 fresh;              /* not used yet */
-	__u64 sk;                /* that it was used with */
+	__u64 sk;                /* the socket that it was used with */
 };
 
 MAP(peers, LRU_HASH, 16384, struct netmon_peer, BY(__u64));
 
 /* Reading kernel memory.  Pointers that are typed for the verifier are read in place, which
  * lockdown allows; others by bpf_probe_read_kernel(), which it refuses, or, under lockdown,
- * through bpf_rdonly_cast(), whose number is put in before this is loaded. */
+ * through bpf_rdonly_cast(), whose number netmon puts in before it loads this. */
 static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL_CAST;
 #define CAST(type, object)                                                                 \
 	((struct type *)rdonly_cast(object, bpf_core_type_id_kernel(struct type)))
@@ -190,7 +190,7 @@ static __always_inline void count_in(__u32 row, enum netmon_direction direction,
 /* Owners of elements */
 
 /* Orders the stores before it and those after it, for readers on other CPUs.  arm64 reorders
- * stores, and an atomic operation that orders them takes -mcpu=v3 (Linux 5.12).  Each peek takes
+ * stores, and an atomic operation that orders them needs -mcpu=v3 (Linux 5.12).  Each peek takes
  * and releases the queue's lock (__queue_map_get()), and a release is ordered before the CPU's next
  * acquire (the kernel's tools/memory-model/Documentation/explanation.txt, "po-unlock-lock-po"). */
 static __always_inline void order_stores(void *queue)
@@ -280,7 +280,7 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 }
 
 /* Whether the current process is past its end, and only closes its files: those of a network file
- * system are written then.  An element would never be freed. */
+ * system are written then.  An element taken now would never be freed. */
 static __always_inline bool is_past_end(void)
 {
 	return CURRENT(flags, flags) & PF_EXITING &&
@@ -410,8 +410,8 @@ static __noinline int row_check(__u32 index)
 	return 0;
 }
 
-/* Checks some rows at each new key, one CPU at a time: so what was noted is at most as old as
- * it took to add keys to a quarter of the rows. */
+/* Checks some rows at each new key, one CPU at a time: so a note is at most as old as
+ * the time in which a quarter of the rows got new keys. */
 static __always_inline void rows_check(void)
 {
 	__u64 first = check_next;
@@ -615,7 +615,7 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 }
 
 /* Fills in both ends and the IP version on the wire.  If the call names a peer for the
- * datagram, it goes before that of the socket. */
+ * datagram, that peer replaces the socket's. */
 static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family,
 					  bool typed, const struct netmon_peer *peer)
 {
@@ -699,7 +699,7 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 		key->cgroup = current_cgroup();
 }
 
-/* Counts one call of the current process that moved `bytes`; not an error, nor what is no traffic.
+/* Counts one call of the current process that moved `bytes`; ignores errors and what is no traffic.
  * Threads of io_uring, and kernel threads that a process owns, are in its thread group. */
 static __always_inline int count(enum netmon_direction direction, struct sock *sk, int family,
 				 bool typed, long bytes, bool traffic)
@@ -709,7 +709,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	struct netmon_key key = {};
 	__u64 place = 0;
 
-	/* a peer must not wait for a later call */
+	/* a peer must not be kept for a later call */
 	if (needs_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
 		peer_take(&peer, direction, sk);
 	if (!traffic || bytes <= 0 || !pid_passes(pid))
@@ -762,7 +762,7 @@ TRACEPOINTS(sock_send_length, NETMON_TX)
 TRACEPOINTS(sock_recv_length, NETMON_RX)
 
 /* The kprobe way: the entry keeps what the return needs.  If a thread enters again, or ends, before
- * it returned, the kernel kept a return from us, for want of an instance of the kretprobe. */
+ * it returned, a return was not seen, for lack of an instance of the kretprobe. */
 
 enum netmon_hook {
 	INET_SENDMSG, INET6_SENDMSG, PACKET_SENDMSG, PACKET_SENDMSG_SPKT, INET_SENDPAGE,
@@ -875,7 +875,7 @@ KPROBES(inet_sendpage, INET_SENDPAGE, NETMON_TX, with_sendpage(sock, typed), 0, 
 	struct socket *sock)
 
 /* Splice out of a socket.  A family without a splice of its own comes back as a recvmsg, and is
- * counted there.  TCP, MPTCP and kernel TLS have one each; this is the one way to all of them. */
+ * counted there.  TCP, MPTCP and kernel TLS have one each; this hook sees all of them. */
 
 #define SOCK_FROM_FILE bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)
 
@@ -904,8 +904,8 @@ static __always_inline int zerocopied(struct sock *sk, struct tcp_zerocopy_recei
 	return moved(NETMON_RX, sk, typed, 0, error ? 0 : bytes);
 }
 
-/* What a function returned, behind its arguments: `most` of them, or one less.  The barrier keeps two
- * loads two: the verifier takes no computed offset. */
+/* What a function returned, which follows its arguments in ctx: `most` of them, or one less.  The
+ * barrier keeps two loads two: the verifier takes no computed offset. */
 static __always_inline __u64 result(const __u64 *ctx, int most, bool one_less)
 {
 	__u64 value = 0;
@@ -941,8 +941,8 @@ int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
 		       : 0;
 }
 
-/* The peer of a datagram: what the caller says, or asks for.  The kernel calls sends only where it
- * is not the socket's own (udp_sendmsg()), before the datagram is sent, and thus counted. */
+/* The peer of a datagram, as the caller names it or asks for it.  The kernel runs the programs of sends
+ * only if it is not the socket's own peer (udp_sendmsg()), before the datagram is sent and counted. */
 
 static __always_inline int peer_note(enum netmon_direction direction, struct netmon_peer *peer)
 {

@@ -39,7 +39,7 @@ struct netmon_owner {
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u16 passes;            /* the filters of processes */
+	__u16 passes;            /* whether it passes the filters of processes */
 	__u16 is_mptcp;          /* an MPTCP socket's, or a copy of it */
 };
 
@@ -109,7 +109,7 @@ static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *
 	if (parts & PART_PROCESS && owner->passes)
 		place = process_get_or_add(pid, of);
 	*(volatile __u64 *)&owner->place = place;
-	*(volatile __u32 *)&owner->pid = pid; /* last: with it there is an owner */
+	*(volatile __u32 *)&owner->pid = pid; /* last: it makes the owner valid */
 	return 0;
 }
 
@@ -212,7 +212,7 @@ static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 
 /* Keys */
 
-/* The interface and its namespace.  Where the kernel does not let the name be read, user space finds
+/* The interface and its namespace.  If the kernel refuses to read the name, user space finds
  * it by index and namespace. */
 static __always_inline void read_device(struct netmon_key *key, struct net_device *device, __u32 index)
 {
@@ -372,7 +372,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 	return count_packet(skb, NETMON_TX);
 }
 
-/* What TCP sends again passes skb_egress like all packets; here it is known as such. */
+/* What TCP sends again passes skb_egress as all packets do; only here is it known to be sent again. */
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 {
