@@ -74,6 +74,26 @@ struct netmon_registers {
 	unsigned long uregs[18];
 };
 #define pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_mips)
+struct netmon_registers {
+	unsigned long regs[32], cp0_status, hi, lo, cp0_badvaddr, cp0_cause, cp0_epc;
+};
+#define pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_sparc)
+enum { UREG_I0 = 8, UREG_I1, UREG_I2, UREG_I3, UREG_I4, UREG_I5, UREG_FP, UREG_I7 };
+struct netmon_registers {
+	unsigned long u_regs[16], tstate, tpc, tnpc;
+};
+#define pt_regs netmon_registers
+#elif defined(__TARGET_ARCH_arc)
+struct netmon_registers {
+	unsigned long pad;
+	struct {
+		unsigned long bta, lp_start, lp_end, lp_count, status32, ret, blink, fp, gp, r12, r11,
+			r10, r9, r8, r7, r6, r5, r4, r3, r2, r1, r0, sp;
+	} scratch;
+};
+#define user_regs_struct netmon_registers
 #endif
 
 #endif

@@ -74,15 +74,18 @@ compile() {
 	done
 }
 
-# compile_probes ARCH...: for these architectures
+# compile_probes THIRD: for this third of the architectures whose registers bpf/bpf_tracing.h knows
 compile_probes() {
-	for arch; do
+	sed -nE 's/^#(el)?if defined\(__TARGET_ARCH_([a-z0-9]+)\)$/\2/p' /usr/include/bpf/bpf_tracing.h >known
+	[ "$(wc -l <known)" -ge 9 ]
+	for arch in $(awk -v "third=$1" 'NR % 3 == third' known); do
 		build "$top" BUILD="$PWD/$arch" ARCH="$arch" "$PWD/$arch/netmon.bpf.o"
 	done
 }
 
-@test "the probes compile for x86, arm64 and arm with this vmlinux.h" { compile_probes x86 arm64 arm; }
-@test "the probes compile for s390, riscv and powerpc with this vmlinux.h" { compile_probes s390 riscv powerpc; }
+@test "the probes compile with this vmlinux.h for every architecture of libbpf: 1 of 3" { compile_probes 0; }
+@test "the probes compile with this vmlinux.h for every architecture of libbpf: 2 of 3" { compile_probes 1; }
+@test "the probes compile with this vmlinux.h for every architecture of libbpf: 3 of 3" { compile_probes 2; }
 
 @test "make help names every target that is meant for users, once, and no other" {
 	# except targets for parts: of the build, of the virtual machines
