@@ -30,7 +30,7 @@
 enum { AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
 enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
-enum { CLONE_THREAD = 0x10000, PF_EXITING = 4 };
+enum { CLONE_THREAD = 0x10000 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum netmon_direction { NETMON_RX, NETMON_TX };
 
@@ -138,6 +138,8 @@ static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL
 #define CURRENT(field, ...)                                                                \
 	(HAS_TYPED_TASK ? bpf_get_current_task_btf()->field                                \
 			: BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), __VA_ARGS__))
+/* A field of the task `of`; NULL: of the current one. */
+#define FIELD(of, field, ...) ((of) ? (of)->field : CURRENT(field, __VA_ARGS__))
 
 static __always_inline void note(__u32 what)
 {
@@ -279,14 +281,6 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 		BPF_CORE_READ_INTO((char(*)[COMM_LEN])comm, task, group_leader, comm);
 }
 
-/* Whether the current process is past its end, and only closes its files: those of a network file
- * system are written then.  An element taken now would never be freed. */
-static __always_inline bool is_past_end(void)
-{
-	return CURRENT(flags, flags) & PF_EXITING &&
-	       !CURRENT(signal->live.counter, signal, live.counter);
-}
-
 /* The row counts for the key from now on; the caller ends the change. */
 static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row, void *queue,
 				       const struct netmon_key *key)
@@ -321,7 +315,9 @@ static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 	struct netmon_process *process;
 	__u32 index, generation;
 
-	if (of ? !of->signal->live.counter : is_past_end())
+	/* past its end it only closes its files: those of a network file system are written then,
+	 * and an element taken now would never be freed */
+	if (!FIELD(of, signal->live.counter, signal, live.counter))
 		return 0;
 	/* in layer ip packets are charged to a process that has ended */
 	process = take_free(&free_processes, &processes, by_packet, &index);
@@ -332,7 +328,7 @@ static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 	generation = change_begin(&process->seq, &free_processes);
 	process->freed_at = 0;
 	process->pid = pid;
-	process->ppid = of ? of->real_parent->tgid : CURRENT(real_parent->tgid, real_parent, tgid);
+	process->ppid = FIELD(of, real_parent->tgid, real_parent, tgid);
 	leader_comm(process->comm, of);
 	if (parts == PART_PROCESS)
 		row_of_process_begin(index, generation);
@@ -445,18 +441,6 @@ static __noinline __u64 row_add(const struct netmon_key *key)
 	return published;
 }
 
-/* Finds the key's row by the hash map, which is always right, and notes its place.  ROW_OTHER if
- * there is none. */
-static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile __u64 *hint)
-{
-	const __u64 *known = bpf_map_lookup_elem(&row_of, key);
-	__u64 place = known ? *known : row_add(key);
-
-	if (place)
-		*hint = place;
-	return place;
-}
-
 static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
 {
 	const __u32 asked = parts;
@@ -470,6 +454,29 @@ static __always_inline bool key_same(const struct netmon_key *a, const struct ne
 	if (asked & PART_IFACE)
 		differ |= (x[8] ^ y[8]) | (x[9] ^ y[9]);
 	return !differ;
+}
+
+/* The row at the place if it has the key, which is there before the place is known. */
+static __always_inline const struct netmon_row *row_with(const struct netmon_key *key, __u64 place)
+{
+	__u32 index = place;
+	const struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
+
+	return row && place && key_same(&row->key, key) ? row : NULL;
+}
+
+/* Finds the key's row by the hash map, and notes its place.  ROW_OTHER if there is none.  The
+ * element that is found there may be another key's when it is read. */
+static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile __u64 *hint)
+{
+	const __u64 *known = bpf_map_lookup_elem(&row_of, key);
+	__u64 place = known ? *known : 0;
+
+	if (!row_with(key, place))
+		place = row_add(key);
+	if (place)
+		*hint = place;
+	return place;
 }
 
 static __always_inline __u32 key_hash(const struct netmon_key *key)
@@ -491,12 +498,9 @@ static __always_inline __u32 row_get_or_add(const struct netmon_key *key)
 {
 	volatile __u64 *hint = &row_hints[key_hash(key)];
 	__u64 place = *hint;
-	__u32 index = place;
-	const struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
+	const struct netmon_row *row = row_with(key, place);
 
-	if (row && place && is_owned(&row->seq, place) && key_same(&row->key, key))
-		return index;
-	return row_find_or_add(key, hint);
+	return row && is_owned(&row->seq, place) ? place : row_find_or_add(key, hint);
 }
 
 /* Drops the parts that only filters, or other parts, needed. */
@@ -674,14 +678,6 @@ static __noinline bool key_passes(const struct netmon_key *key)
 	return filter_passes(&filter, key);
 }
 
-/* The helper takes 25 to 35 ns more; Linux 5.10 has only it. */
-static __always_inline __u64 current_cgroup(void)
-{
-	if (!HAS_TYPED_TASK)
-		return bpf_get_current_cgroup_id();
-	return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
-}
-
 static __always_inline void key_make(struct netmon_key *key, struct sock *sk, int family, bool typed,
 				     const struct netmon_peer *peer)
 {
@@ -695,8 +691,8 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 		key->uid = CURRENT(cred->euid.val, cred, euid.val);
 	if (asked & PART_NETNS)
 		key->netns = CURRENT(nsproxy->net_ns->ns.inum, nsproxy, net_ns, ns.inum);
-	if (asked & PART_CGROUP)
-		key->cgroup = current_cgroup();
+	if (asked & PART_CGROUP) /* bpf_get_current_cgroup_id() takes 25 to 35 ns more */
+		key->cgroup = CURRENT(cgroups->dfl_cgrp->kn->id, cgroups, dfl_cgrp, kn, id);
 }
 
 /* Counts one call of the current process that moved `bytes`; ignores errors and what is no traffic.
@@ -745,21 +741,24 @@ static __always_inline int moved(enum netmon_direction direction, struct sock *s
 /* Sockets: the tracepoints of Linux 6.3, in sock_sendmsg() and sock_recvmsg().  Classic programs
  * get a plain address, which only bpf_rdonly_cast() (Linux 6.2) can read under lockdown. */
 
-#define TRACEPOINTS(name, direction)                                                       \
+#define SENT(...) moved(NETMON_TX, __VA_ARGS__)
+#define RECEIVED(...) moved(NETMON_RX, __VA_ARGS__)
+
+#define TRACEPOINTS(name, then)                                                            \
 	SEC("tp_btf/" #name)                                                               \
 	int BPF_PROG(name##_btf, struct sock *sk, int ret, int flags)                      \
 	{                                                                                  \
-		return moved(direction, sk, true, flags, ret);                             \
+		return then(sk, true, flags, ret);                                         \
 	}                                                                                  \
 	SEC("tracepoint/sock/" #name)                                                      \
 	int name##_classic(struct trace_event_raw_sock_msg_length *ctx)                    \
 	{                                                                                  \
-		return casts ? moved(direction, CAST(sock, ctx->sk), true, ctx->flags, ctx->ret) \
-			     : moved(direction, ctx->sk, false, ctx->flags, ctx->ret);     \
+		return casts ? then(CAST(sock, ctx->sk), true, ctx->flags, ctx->ret)       \
+			     : then(ctx->sk, false, ctx->flags, ctx->ret);                 \
 	}
 
-TRACEPOINTS(sock_send_length, NETMON_TX)
-TRACEPOINTS(sock_recv_length, NETMON_RX)
+TRACEPOINTS(sock_send_length, SENT)
+TRACEPOINTS(sock_recv_length, RECEIVED)
 
 /* The kprobe way: the entry keeps what the return needs.  If a thread enters again, or ends, before
  * it returned, a return was not seen, for lack of an instance of the kretprobe. */
@@ -806,44 +805,42 @@ static __always_inline void thread_ended(void)
 	}
 }
 
-/* Sockets: the functions behind every call, where the tracepoints are missing.  A call counts on
- * the socket `of`; NULL: it is counted elsewhere.  `...`: the arguments. */
+/* Sockets: the functions behind every call, where the tracepoints are missing.  `then` counts a
+ * call on the socket `of`; NULL: it is counted elsewhere.  `...`: the arguments; `kept`: what
+ * `then` needs of them.  A result fits in an int (MAX_RW_COUNT). */
 
-#define FEXIT(name, direction, is_typed, of, flags, type_of_result, ...)                   \
+#define FEXIT(name, then, typed, of, kept, ...)                                            \
 	SEC("fexit/" #name)                                                                \
-	int BPF_PROG(name##_fexit, __VA_ARGS__, type_of_result ret)                        \
+	int BPF_PROG(name##_fexit, __VA_ARGS__, int ret)                                   \
 	{                                                                                  \
-		const bool typed = is_typed;                                               \
 		struct sock *sk = of;                                                      \
                                                                                            \
-		return sk ? moved(direction, sk, typed, flags, ret) : 0;                   \
+		return sk ? then(sk, typed, kept, ret) : 0;                                \
 	}
 
-#define KPROBES(name, hook, direction, of, flags, type_of_result, ...)                     \
+#define KPROBES(name, hook, then, of, kept, ...)                                           \
 	SEC("kprobe/" #name)                                                               \
 	int BPF_KPROBE(name##_kprobe, __VA_ARGS__)                                         \
 	{                                                                                  \
-		const bool typed = false;                                                  \
 		struct sock *sk = of;                                                      \
                                                                                            \
-		return sk ? entered(hook, sk, (__u32)flags) : 0;                           \
+		return sk ? entered(hook, sk, (__u64)(kept)) : 0;                          \
 	}                                                                                  \
 	SEC("kretprobe/" #name)                                                            \
 	int name##_kretprobe(struct pt_regs *ctx)                                          \
 	{                                                                                  \
+		int ret = PT_REGS_RC(ctx);                                                 \
 		struct netmon_arguments call;                                              \
-		type_of_result ret = PT_REGS_RC(ctx);                                      \
                                                                                            \
-		return returned(hook, &call)                                               \
-			       ? moved(direction, call.sk, false, call.other, ret) : 0;    \
+		return returned(hook, &call) ? then(call.sk, false, call.other, ret) : 0;  \
 	}
 
-#define FUNCTION(name, hook, direction, flags, ...)                                        \
-	FEXIT(name, direction, true, sock->sk, flags, int, struct socket *sock, __VA_ARGS__) \
-	KPROBES(name, hook, direction, GET(sock, sk), flags, int, struct socket *sock, __VA_ARGS__)
-#define SENDS(name, hook) FUNCTION(name, hook, NETMON_TX, 0, struct msghdr *msg, size_t size)
+#define FUNCTION(name, hook, then, kept, ...)                                              \
+	FEXIT(name, then, true, sock->sk, kept, struct socket *sock, __VA_ARGS__)          \
+	KPROBES(name, hook, then, BPF_CORE_READ(sock, sk), kept, struct socket *sock, __VA_ARGS__)
+#define SENDS(name, hook) FUNCTION(name, hook, SENT, 0, struct msghdr *msg, size_t size)
 #define RECEIVES(name, hook)                                                               \
-	FUNCTION(name, hook, NETMON_RX, flags, struct msghdr *msg, size_t size, int flags)
+	FUNCTION(name, hook, RECEIVED, flags, struct msghdr *msg, size_t size, int flags)
 
 SENDS(inet_sendmsg, INET_SENDMSG)
 SENDS(inet6_sendmsg, INET6_SENDMSG)
@@ -868,11 +865,10 @@ static __always_inline struct sock *with_sendpage(struct socket *sock, bool type
 	return GET(proto, sendpage) ? sk : NULL;
 }
 
-FEXIT(inet_sendpage, NETMON_TX, true, with_sendpage(sock, typed), 0, int, struct socket *sock,
+FEXIT(inet_sendpage, SENT, true, with_sendpage(sock, true), 0, struct socket *sock,
       struct page *page, int offset, size_t size, int flags)
 /* here and below without the fifth argument, which 32-bit arm has on the stack */
-KPROBES(inet_sendpage, INET_SENDPAGE, NETMON_TX, with_sendpage(sock, typed), 0, int,
-	struct socket *sock)
+KPROBES(inet_sendpage, INET_SENDPAGE, SENT, with_sendpage(sock, false), 0, struct socket *sock)
 
 /* Splice out of a socket.  A family without a splice of its own comes back as a recvmsg, and is
  * counted there.  TCP, MPTCP and kernel TLS have one each; this hook sees all of them. */
@@ -888,16 +884,16 @@ static __always_inline struct sock *with_splice(struct file *file, bool typed)
 	return ops && GET(ops, splice_read) ? GET(sock, sk) : NULL;
 }
 
-FEXIT(sock_splice_read, NETMON_RX, SOCK_FROM_FILE, with_splice(file, typed), 0, long,
+FEXIT(sock_splice_read, RECEIVED, SOCK_FROM_FILE, with_splice(file, SOCK_FROM_FILE), 0,
       struct file *file, loff_t *pos, struct pipe_inode_info *pipe, size_t size, unsigned int flags)
-KPROBES(sock_splice_read, SOCK_SPLICE_READ, NETMON_RX, with_splice(file, typed), 0, long,
+KPROBES(sock_splice_read, SOCK_SPLICE_READ, RECEIVED, with_splice(file, false), 0,
 	struct file *file)
 
 /* What a successful TCP_ZEROCOPY_RECEIVE handed over: bytes in mapped pages and, where it
  * has a buffer for the rest, bytes copied (tcp_zerocopy_receive()). */
-static __always_inline int zerocopied(struct sock *sk, struct tcp_zerocopy_receive *zc, bool typed,
-				      int error)
+static __always_inline int zerocopied(struct sock *sk, bool typed, __u64 argument, int error)
 {
+	struct tcp_zerocopy_receive *zc = (void *)argument;
 	__s32 copied = bpf_core_field_exists(zc->copybuf_len) ? GET(zc, copybuf_len) : 0;
 	long bytes = (long)GET(zc, length) + (copied > 0 ? copied : 0);
 
@@ -922,24 +918,13 @@ SEC("fexit/tcp_zerocopy_receive")
 int BPF_PROG(tcp_zerocopy_receive_fexit, struct sock *sk, struct tcp_zerocopy_receive *zc)
 {
 	/* the third argument came with that field, in Linux 5.12 */
-	return zerocopied(sk, zc, true, result(ctx, 3, !bpf_core_field_exists(zc->msg_flags)));
+	int error = result(ctx, 3, !bpf_core_field_exists(zc->msg_flags));
+
+	return zerocopied(sk, true, (__u64)zc, error);
 }
 
-SEC("kprobe/tcp_zerocopy_receive")
-int BPF_KPROBE(tcp_zerocopy_receive_kprobe, struct sock *sk, struct tcp_zerocopy_receive *zc)
-{
-	return entered(TCP_ZEROCOPY_RECEIVE, sk, (__u64)zc);
-}
-
-SEC("kretprobe/tcp_zerocopy_receive")
-int tcp_zerocopy_receive_kretprobe(struct pt_regs *ctx)
-{
-	struct netmon_arguments call;
-
-	return returned(TCP_ZEROCOPY_RECEIVE, &call)
-		       ? zerocopied(call.sk, (void *)call.other, false, PT_REGS_RC(ctx))
-		       : 0;
-}
+KPROBES(tcp_zerocopy_receive, TCP_ZEROCOPY_RECEIVE, zerocopied, of, zc, struct sock *of,
+	struct tcp_zerocopy_receive *zc)
 
 /* The peer of a datagram, as the caller names it or asks for it.  The kernel runs the programs of sends
  * only if it is not the socket's own peer (udp_sendmsg()), before the datagram is sent and counted. */
@@ -982,13 +967,13 @@ static __always_inline int received_skb(struct sk_buff *skb, bool typed)
 {
 	struct netmon_peer peer = { 0 };
 	unsigned char *head;
-	struct udphdr udp;
 
 	if (!skb)
 		return 0;
 	head = GET(skb, head);
-	bpf_probe_read_kernel(&udp, sizeof(udp), head + GET(skb, transport_header));
-	peer.port = bpf_ntohs(udp.source);
+	/* the source is the first field */
+	bpf_probe_read_kernel(&peer.port, 2, head + GET(skb, transport_header));
+	peer.port = bpf_ntohs(peer.port);
 	head += GET(skb, network_header);
 	peer.family = GET(skb, protocol) == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
 	if (peer.family == 4)
@@ -1014,6 +999,7 @@ int __skb_recv_udp_kretprobe(struct pt_regs *ctx)
 
 /* The life of a process: its name, its children, and its end. */
 
+/* NULL for a thread, whose name is not that of its process: process_of has only leaders. */
 static __always_inline struct netmon_process *process_find(__u32 pid)
 {
 	const __u64 *place = bpf_map_lookup_elem(&process_of, &pid);
@@ -1022,27 +1008,20 @@ static __always_inline struct netmon_process *process_find(__u32 pid)
 	return place ? bpf_map_lookup_elem(&processes, &index) : NULL;
 }
 
-static __always_inline struct netmon_process *process_of_leader(const struct task_struct *task)
-{
-	return task->pid == task->tgid ? process_find(task->pid) : NULL;
-}
-
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename_btf, struct task_struct *task, const char *comm)
 {
-	struct netmon_process *process = process_of_leader(task);
+	struct netmon_process *process = process_find(task->pid);
 
 	if (process)
 		bpf_probe_read_kernel_str(process->comm, COMM_LEN, comm);
 	return 0;
 }
 
-/* A thread may rename another one, but only of its own process (comm_write()). */
 SEC("tracepoint/task/task_rename")
 int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	struct netmon_process *process = (__u32)ctx->pid == pid ? process_find(pid) : NULL;
+	struct netmon_process *process = process_find(ctx->pid);
 
 	if (process)
 		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN); /* takes Linux 7.0 */
@@ -1053,7 +1032,7 @@ int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 SEC("fexit/__set_task_comm")
 int BPF_PROG(__set_task_comm_fexit, struct task_struct *task)
 {
-	struct netmon_process *process = process_of_leader(task);
+	struct netmon_process *process = process_find(task->pid);
 
 	if (process)
 		__builtin_memcpy(process->comm, task->comm, COMM_LEN);
@@ -1120,18 +1099,14 @@ static __always_inline int ended(struct task_struct *task)
 	if (!(parts & PART_PROCESS))
 		return 0;
 	known = bpf_map_lookup_elem(&process_of, &pid);
-	if (!known)
+	index = known ? *known : 0;
+	process = known ? bpf_map_lookup_elem(&processes, &index) : NULL;
+	if (!process || bpf_map_delete_elem(&process_of, &pid))
 		return 0;
-	index = *known;
-	if (bpf_map_delete_elem(&process_of, &pid))
-		return 0;
-	process = bpf_map_lookup_elem(&processes, &index);
-	if (process) {
-		process->ppid = CURRENT(real_parent->tgid, real_parent, tgid);
-		process->freed_at = bpf_ktime_get_ns();
-		order_stores(&free_processes);
-		*(volatile __u64 *)&process->seq |= SEQ_FREE;
-	}
+	process->ppid = CURRENT(real_parent->tgid, real_parent, tgid);
+	process->freed_at = bpf_ktime_get_ns();
+	order_stores(&free_processes);
+	*(volatile __u64 *)&process->seq |= SEQ_FREE;
 	bpf_map_push_elem(&free_processes, &index, 0);
 	return 0;
 }
