@@ -673,29 +673,31 @@ __u64 tables_not_followed(const struct tables *tables)
 	return read_status(tables, FORKS_MISSED);
 }
 
-/* Leaves a path that is just being written for the next call. */
+/* Leaves a path that is just being written for the next call, which reads all of them again. */
 void tables_gone(struct tables *tables, void (*found)(void *context, __u64 id, const char *path),
 		 void *context)
 {
 	const __u32 count = layout_gone(&tables->layout);
 	__u64 newest = tables->gone_read;
+	bool all = true;
 
 	for (__u32 i = 0; i < count; i++) {
 		const struct netmon_gone *gone = &tables->gone[(tables->gone_read + i) % count];
 		__u64 id, seq = read_seq(&gone->seq), number = generation_of(seq);
 		char path[GONE_PATH];
 
-		if (!seq || seq & SEQ_STATES)
-			continue;
-		if (number <= tables->gone_read)
-			break;
+		if (!(seq & SEQ_STATES) && number <= tables->gone_read)
+			break; /* of the lap before, or not used yet: so are all that follow */
 		id = gone->id;
 		memcpy(path, gone->path, sizeof(path));
-		if (!is_whole(&gone->seq, seq))
+		if (!is_whole(&gone->seq, seq)) {
+			all = false;
 			continue;
+		}
 		path[sizeof(path) - 1] = '\0';
 		found(context, id, path);
 		newest = number > newest ? number : newest;
 	}
-	tables->gone_read = newest;
+	if (all)
+		tables->gone_read = newest;
 }
