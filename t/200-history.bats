@@ -28,6 +28,11 @@ tick 1000000000 1000
 	contains "$output" '1..'
 }
 
+@test "the layout of the counters passes its unit tests" {
+	run -0 "$BUILD/t/layout"
+	contains "$output" '1..'
+}
+
 @test "the names of processes, users and cgroups pass their unit tests" {
 	mkdir "$BATS_TEST_TMPDIR/tree"
 	run -0 --separate-stderr "$BUILD/t/names" "$BATS_TEST_TMPDIR/tree"

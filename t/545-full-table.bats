@@ -71,6 +71,18 @@ for port in range(20000, 20080):
 	! grep full messages || fail "$(cat messages)"
 }
 
+@test "the counters of all CPUs take at most 32 MiB" {
+	for options in '' '-o all' '--max-processes 1' '--max-entries 1 -o all'; do
+		start $options
+		# the only array with elements of this size (struct netmon_counters)
+		bytes=$(awk '/^map_type:/ { array = $2 == 2 } /^value_size:/ { size = $2 }
+			/^max_entries:/ && array && size == 32 { print size * $2 }' "/proc/$netmon/fdinfo/"*)
+		[ "$bytes" -ge 4096 ]
+		[ "$bytes" -le $((32 << 20)) ]
+		stop
+	done
+}
+
 @test "a cgroup that is made later does not take the name of an earlier one" {
 	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
 	"$NETMON" $NETMON_OPTIONS -i 0.3 -f jsonl -o cgroup,tx_bytes --to reports -- python3 - "$root" 2>messages <<-'END'
