@@ -42,9 +42,7 @@ static void give_signals(const struct command *command)
 
 void command_add_signals(sigset_t *set)
 {
-	static const int not_passed[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS,
-					  SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGPIPE, SIGXFSZ,
-					  SIGXCPU, SIGALRM };
+	static const int not_passed[] = { SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGPIPE, SIGXFSZ };
 
 	sigfillset(set);
 	for (size_t i = 0; i < sizeof(not_passed) / sizeof(*not_passed); i++)
@@ -125,7 +123,8 @@ static void look(struct command *command, int options)
 void command_signal(struct command *command, const struct signalfd_siginfo *signal)
 {
 	look(command, WNOHANG);
-	if (signal->ssi_signo != SIGCHLD && signal->ssi_code <= 0 && !command->ended)
+	if (signal->ssi_signo != SIGCHLD && !command->ended &&
+	    (signal->ssi_code <= 0 || signal->ssi_signo == SIGALRM))
 		kill(command->pid, (int)signal->ssi_signo);
 }
 

@@ -36,12 +36,13 @@ int command_make(struct command *command, char **arguments);
  * shell. */
 void command_start(struct command *command);
 
-/* Adds the signals to pass on: all except those that a fault raises, those that stop and continue jobs,
- * and those that netmon needs itself. */
+/* Adds the signals to pass on: all except those that stop and continue jobs, and those that netmon
+ * ignores.  A fault of netmon itself ends it even if its signal is blocked. */
 void command_add_signals(sigset_t *set);
 
 /* Takes a signal that netmon got: SIGCHLD shows whether the command has ended; others are
- * passed on, except those of the terminal, which the command gets anyway. */
+ * passed on, except those of the terminal, which the command gets anyway.  A SIGALRM of the kernel
+ * is that of a timer that was set before netmon began. */
 void command_signal(struct command *command, const struct signalfd_siginfo *signal);
 
 /* Waits for its end; a command that was not started ends at once.  `signals` is a signalfd. */

@@ -20,9 +20,12 @@ void keep_messages(struct text *text)
 	kept = text;
 }
 
-static void wake_up(int signal)
+static volatile sig_atomic_t sent; /* a SIGALRM that is not the timer's */
+
+static void wake_up(int signal, siginfo_t *info, void *context)
 {
-	(void)signal;
+	(void)signal, (void)context;
+	sent |= info->si_code <= 0;
 }
 
 ssize_t write_some(int fd, const char *bytes, size_t length)
@@ -30,14 +33,27 @@ ssize_t write_some(int fd, const char *bytes, size_t length)
 	/* repeated: the first one might come before the write begins */
 	static const struct itimerval soon = { .it_value.tv_usec = SLICE * 1000L,
 					       .it_interval.tv_usec = SLICE * 1000L };
-	static const struct itimerval never;
-	struct sigaction alarm = { .sa_handler = wake_up }; /* no SA_RESTART: it ends a write */
+	/* no SA_RESTART: it ends a write */
+	struct sigaction alarm = { .sa_sigaction = wake_up, .sa_flags = SA_SIGINFO }, before;
+	struct itimerval inherited; /* alarm(2) outlives exec(2) */
+	sigset_t set, blocked;
 	ssize_t written;
+	int error;
 
-	sigaction(SIGALRM, &alarm, NULL);
-	setitimer(ITIMER_REAL, &soon, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigaction(SIGALRM, &alarm, &before);
+	sigprocmask(SIG_UNBLOCK, &set, &blocked);
+	setitimer(ITIMER_REAL, &soon, &inherited);
 	written = write(fd, bytes, length);
-	setitimer(ITIMER_REAL, &never, NULL);
+	error = errno;
+	setitimer(ITIMER_REAL, &inherited, NULL);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	if (sent)
+		kill(getpid(), SIGALRM);
+	sent = 0;
+	errno = error;
 	return written;
 }
 

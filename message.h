@@ -27,7 +27,8 @@ void put_message(const char *text, size_t length);
 void keep_messages(struct text *text);
 
 /* write(2) that waits for a slow reader in the kernel for 100 milliseconds at most; then it fails
- * with EINTR, unless some bytes were written.  Needs SIGALRM unblocked. */
+ * with EINTR, unless some bytes were written.  A SIGALRM that another process sends meanwhile takes
+ * effect afterwards. */
 ssize_t write_some(int fd, const char *bytes, size_t length);
 
 #endif

@@ -607,12 +607,12 @@ static int check_parts(const struct options *options, __u32 parts)
 }
 
 /* The tables forget a process that has ended and, if room is short, an address or port that is idle.
- * So the total of a row that sums several of these would fall from one reader to the next.  With --from,
- * a total by name is only a warning: such a reader mostly looks once. */
-static int check_totals(const struct options *options, __u32 parts)
+ * So the total of a row that sums several of these would fall from one reader to the next.  No pin
+ * keeps the total of a name: with --from it begins at 0 with the reader, as with its own probes. */
+static int check_totals(struct options *options, __u32 parts)
 {
 	const __u32 forgotten = PART_PROCESS | PART_LADDR | PART_RADDR | PART_LPORT | PART_RPORT;
-	const struct view *view = &options->view;
+	struct view *view = &options->view;
 	const char *total = view_has(view, "tx_total") ? "tx_total" : "rx_total";
 	__u32 asked = view_parts(view), shown = asked, hidden;
 	char names[256], object[320], reason[PATH_MAX + 64], advice[PATH_MAX + 512];
@@ -624,9 +624,11 @@ static int check_totals(const struct options *options, __u32 parts)
 		return 0;
 	if (options->from && hidden == PART_PROCESS && view_has(view, "comm") && !view->total &&
 	    options->style.format != PROM) {
+		view->fresh = true;
 		if (!options->quiet)
-			say("cannot keep '%s' from falling: the probes pinned in '%s' forget a process that has "
-			    "ended: add the column pid", total, options->pin.dir);
+			say("counting '%s' of each name from now on: the probes pinned in '%s' forget a process "
+			    "that has ended: add the column pid for totals since the pin", total,
+			    options->pin.dir);
 		return 0;
 	}
 	parts_columns(hidden | PART_FAMILY, PART_FAMILY, names, sizeof(names));

@@ -61,7 +61,7 @@ struct report {
 	bool shows_user, shows_cgroup, shows_unit, shows_container, shows_cmd;
 	bool shows_totals;
 	bool keeps_groups;
-	bool first;                   /* no report has had an interval yet */
+	bool first;                   /* no interval yet: totals are the table's */
 	bool no_memory;
 	__u64 number;
 	__u64 time, dt, span;
@@ -113,7 +113,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 		return NULL;
 	report->view = view;
 	report->names = names;
-	report->first = true;
+	report->first = !view->fresh;
 	report->shows_pid = view_has(view, "pid");
 	report->by_pid = report->shows_pid && parts == PART_PROCESS && !view->series;
 	report->shows_user = view_has(view, "user");

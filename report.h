@@ -40,6 +40,7 @@ struct view {
 	size_t top;         /* at most this many rows; 0: all */
 	bool all;           /* rows without traffic too */
 	bool total;         /* a last row that sums all others */
+	bool fresh;         /* totals begin at 0 with the first report */
 	bool series;        /* Prometheus: rows with the same text are one, and totals never fall */
 	struct patterns comms, units, containers, cgroups; /* cgroups: also matched by a cgroup above */
 	/* filters that the probes do not apply, as in struct probes_options; NULL: none */

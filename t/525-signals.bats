@@ -90,7 +90,7 @@ rows_in() {
 
 @test "netmon passes signals on to its command" {
 	local signal
-	for signal in HUP INT QUIT TERM USR1 USR2 WINCH PWR VTALRM IO RTMIN RTMAX-1; do
+	for signal in HUP INT QUIT TERM USR1 USR2 WINCH PWR ALRM VTALRM PROF XCPU ABRT SEGV IO RTMIN RTMAX-1; do
 		rm -f ready
 		# a script's background processes inherit that INT and QUIT are ignored
 		env --default-signal "$NETMON" -n 1 -i 0.1 --to reports -- bash -c \
@@ -104,6 +104,35 @@ rows_in() {
 		equal "$signal $status" "$signal 9"
 		contains "$(cat reports)" '(total)'
 	done
+}
+
+@test "an alarm that was set before netmon began ends the command, though netmon uses alarms too" {
+	run -142 --separate-stderr timeout 30 python3 -c '
+import os, signal, sys
+signal.setitimer(signal.ITIMER_REAL, 2)
+os.execv(sys.argv[1], ["netmon", "-i", "0.05", "--total", "--", "sleep", "60"])' "$NETMON"
+}
+
+@test "a SIGALRM ends netmon whether it has written before or not, and reaches the command" {
+	# a pipe, since netmon limits each write to one by SIGALRM
+	"$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
+	netmon=$!
+	eventually rows_in reports 3
+	kill -ALRM "$netmon"
+	status=0
+	wait "$netmon" || status=$?
+	netmon=
+	equal $status 142
+	"$NETMON" -i 0.01 --total -- bash -c 'trap "exit 9" ALRM; : >ready; while :; do sleep 0.05; done' \
+		2> >(cat >rows) 3>&- &
+	netmon=$!
+	eventually [ -e ready ]
+	eventually rows_in rows 3
+	kill -ALRM "$netmon"
+	status=0
+	wait "$netmon" || status=$?
+	netmon=
+	equal $status 9
 }
 
 @test "after the file of --to is renamed, SIGHUP starts a new one, and no row is lost" {

@@ -646,7 +646,7 @@ refuses_total() {
 		refuses_total "'$total' in the row '(total)'" "$ended" "$again $total', or add --no-pin" \
 			-o $total --total
 		run --separate-stderr -0 "$NETMON" --from "$pin" -n 1 -i 0.01 -o comm,$total
-		equal "$stderr" "netmon: cannot keep '$total' from falling: the probes pinned in '$pin' forget $ended: add the column pid"
+		equal "$stderr" "netmon: counting '$total' of each name from now on: the probes pinned in '$pin' forget $ended: add the column pid for totals since the pin"
 	done
 	refuses_total "'tx_total' without 'pid'" "$ended" 'add the column pid, or --no-pin' -f prom
 	for taken in user,tx_bytes pid,user,tx_total "pid,comm,tx_bytes --total" "pid,comm -s tx_total"; do
@@ -667,6 +667,36 @@ refuses_total() {
 		last=$total
 	done
 	"$NETMON" --from "$pin" -n 1 -i 0.01 -o proto,tx_total --total >/dev/null 2>&1
+}
+
+# sends NAME BYTES: a process with that name sends a datagram, and ends when its standard input does
+sends() {
+	python3 -c 'import socket, sys
+open("/proc/self/comm", "w").write(sys.argv[1])
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x" * int(sys.argv[2]), ("127.0.0.1", 9))
+print("sent", flush=True)
+sys.stdin.read()' "$@"
+}
+
+@test "the total of a name begins at 0 with each reader of a pin, and does not fall when a process ends" {
+	pin
+	name=named-$BASHPID
+	mkfifo hold
+	sends $name 1000 <hold >sent 3>&- &
+	held=$!
+	exec 8>hold
+	eventually [ -s sent ]
+	run -0 --separate-stderr "$NETMON" --from "$pin" -a -n 1 -i 0.01 -o comm,tx_total --comm $name --no-header
+	equal "$output" $name,0
+	"$NETMON" -v --from "$pin" -i 0.05 -f jsonl -o comm,tx_total --comm $name >reports 2>messages 3>&- 8>&- &
+	readers=($!)
+	eventually grep -qx 'netmon: counting' messages
+	sends $name 2000 </dev/null
+	exec 8>&-
+	wait $held
+	sends $name 3000 </dev/null
+	end_readers 0
+	equal "$(reported 'map(.tx_total) | [. == sort, last] | @csv')" true,5000
 }
 
 @test "a plain netmon uses its own probes for what the pin at the usual place lacks, and says so" {
