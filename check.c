@@ -124,7 +124,7 @@ void check_system(struct text *text, const struct options *options)
 static void put_said(struct text *text, const struct text *said, const char *indent)
 {
 	static const char prefix[] = "netmon: ";
-	const char *line = said->bytes, *end = line + said->length;
+	const char *line = said->bytes, *end = said->length ? line + said->length : line;
 
 	while (line < end) {
 		const char *next = memchr(line, '\n', (size_t)(end - line));
