@@ -59,7 +59,7 @@ static const char *lockdown(char *line, size_t size)
 static const char *jit(char *line, size_t size)
 {
 	if (!first_line("/proc/sys/net/core/bpf_jit_enable", line, size))
-		return strerror(errno);
+		return errno == ENOENT ? "not in this kernel: fexit needs it" : strerror(errno);
 	return *line == '0' ? "off: fexit needs it" : "on";
 }
 
