@@ -135,6 +135,7 @@ def ask():
 name("server")
 os.waitpid(process("client", ask), 0)
 '
+	cat account reports # bats prints them if the test fails
 	[ "$(cat account)" -ge 1 ]
 	equal "$(reported 'map(select(.comm == "client") | .tx_retrans) | add')" "$(cat account)"
 	equal "$(reported 'map(select(.comm == "server") | .tx_retrans) | add')" 0
