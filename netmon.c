@@ -68,8 +68,9 @@ static __u64 now(clockid_t clock)
 
 /* Signals come through a descriptor, to the poll(2) of everything else.  If SIGHUP is ignored,
  * as by nohup(1), it stays ignored where it would end netmon. */
-static int open_signals(const struct options *options)
+static int open_signals(struct netmon *netmon)
 {
+	const struct options *options = &netmon->options;
 	struct sigaction hangup;
 	sigset_t set;
 
@@ -82,7 +83,8 @@ static int open_signals(const struct options *options)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	netmon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return netmon->signals < 0 ? cannot("receive", "signals", NULL, NULL) : 0;
 }
 
 /* A timer for a grid that begins at `start` (monotonic clock, nanoseconds); with an interval of
@@ -504,7 +506,7 @@ static int open_report(struct netmon *netmon)
 		netmon->names = names_of(netmon->cache);
 		netmon->report = report_new(&options->view, netmon->parts, &netmon->names);
 	}
-	if (netmon->signals >= 0 && netmon->history && netmon->report)
+	if (netmon->history && netmon->report)
 		return 0;
 	return cannot("start", "netmon", NULL, NULL);
 }
@@ -758,8 +760,7 @@ static int start(struct netmon *netmon)
 		return -1;
 	if (options->command && command_make(&netmon->command, options->command))
 		return -1;
-	netmon->signals = open_signals(options);
-	if (open_source(netmon))
+	if (open_signals(netmon) || open_source(netmon))
 		return -1;
 	if (open_report(netmon) || first_tick(netmon))
 		return -1;
@@ -796,9 +797,8 @@ static enum outcome status(struct netmon *netmon)
 	struct options *options = &netmon->options;
 	enum outcome outcome;
 
-	if (open_output(netmon))
+	if (open_output(netmon) || open_signals(netmon))
 		return FAILED;
-	netmon->signals = open_signals(options);
 	options->style.header &= !options->append || needs_header(netmon);
 	netmon->pin = pin_open(options->pin.dir, true);
 	if (!netmon->pin || status_write(&netmon->text, options, netmon->pin) ||
@@ -834,9 +834,8 @@ static enum outcome check(struct netmon *netmon)
 	struct text said = { 0 };
 	enum found socket, ip;
 
-	if (open_output(netmon))
+	if (open_output(netmon) || open_signals(netmon))
 		return FAILED;
-	netmon->signals = open_signals(options);
 	check_system(&netmon->text, options);
 	keep_messages(&said);
 	netmon->pin = pin_open(options->pin.dir, true);
