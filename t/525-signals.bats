@@ -114,8 +114,8 @@ os.execv(sys.argv[1], ["netmon", "-i", "0.05", "--total", "--", "sleep", "60"])'
 }
 
 @test "a SIGALRM ends netmon whether it has written before or not, and reaches the command" {
-	# a pipe, since netmon limits each write to one by SIGALRM
-	"$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
+	# a pipe, since netmon limits each write to one by SIGALRM, which parallel(1) ignores
+	env --default-signal=ALRM "$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
 	netmon=$!
 	eventually rows_in reports 3
 	kill -ALRM "$netmon"
@@ -123,7 +123,8 @@ os.execv(sys.argv[1], ["netmon", "-i", "0.05", "--total", "--", "sleep", "60"])'
 	wait "$netmon" || status=$?
 	netmon=
 	equal $status 142
-	"$NETMON" -i 0.01 --total -- bash -c 'trap "exit 9" ALRM; : >ready; while :; do sleep 0.05; done' \
+	env --default-signal=ALRM "$NETMON" -i 0.01 --total -- \
+		bash -c 'trap "exit 9" ALRM; : >ready; while :; do sleep 0.05; done' \
 		2> >(cat >rows) 3>&- &
 	netmon=$!
 	eventually [ -e ready ]
