@@ -113,27 +113,27 @@ signal.setitimer(signal.ITIMER_REAL, 2)
 os.execv(sys.argv[1], ["netmon", "-i", "0.05", "--total", "--", "sleep", "60"])' "$NETMON"
 }
 
-@test "a SIGALRM ends netmon whether it has written before or not, and reaches the command" {
-	# a pipe, since netmon limits each write to one by SIGALRM, which parallel(1) ignores
-	env --default-signal=ALRM "$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
-	netmon=$!
-	eventually rows_in reports 3
+# alarmed STATUS ROWS: the netmon that writes to ROWS ends with STATUS by SIGALRM
+alarmed() {
+	eventually rows_in "$2" 3
 	kill -ALRM "$netmon"
 	status=0
 	wait "$netmon" || status=$?
 	netmon=
-	equal $status 142
+	equal "$status" "$1"
+}
+
+@test "a SIGALRM ends netmon whether it has written before or not, and reaches the command" {
+	# a pipe, since netmon limits each write to one by SIGALRM, which parallel(1) ignores
+	env --default-signal=ALRM "$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
+	netmon=$!
+	alarmed 142 reports
 	env --default-signal=ALRM "$NETMON" -i 0.01 --total -- \
 		bash -c 'trap "exit 9" ALRM; : >ready; while :; do sleep 0.05; done' \
 		2> >(cat >rows) 3>&- &
 	netmon=$!
 	eventually [ -e ready ]
-	eventually rows_in rows 3
-	kill -ALRM "$netmon"
-	status=0
-	wait "$netmon" || status=$?
-	netmon=
-	equal $status 9
+	alarmed 9 rows
 }
 
 @test "after the file of --to is renamed, SIGHUP starts a new one, and no row is lost" {
