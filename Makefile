@@ -82,7 +82,7 @@ TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit
 RELEASES := amd64 arm64
 TRIPLET_amd64 := x86_64-linux-gnu
 TRIPLET_arm64 := aarch64-linux-gnu
-TESTS := history layout names unit traffic replay bpf-works short-processes renames forged-tables forged-about
+TESTS := history table-layout names unit-names traffic replay bpf-works short-processes renames forged-tables forged-about
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
 	$(BUILD)/t/bench/turns
@@ -189,10 +189,10 @@ $(BUILD)/completion/netmon.%: completion/netmon.% $(BUILD)/completion/complete
 	$(say) SHELL $@
 	$(Q)$(BUILD)/completion/complete <$< >$@
 
-$(BUILD)/t/history $(BUILD)/t/layout $(BUILD)/t/names: t/unit/tap.h
+$(BUILD)/t/history $(BUILD)/t/table-layout $(BUILD)/t/names: t/unit/tap.h
 $(BUILD)/t/history: t/unit/history.c $(BUILD)/history.o
-$(BUILD)/t/layout: t/unit/layout.c $(BUILD)/table.o $(BUILD)/message.o $(BUILD)/text.o
-$(BUILD)/t/unit: t/unit/unit.c $(BUILD)/unit.o
+$(BUILD)/t/table-layout: t/unit/table-layout.c $(BUILD)/table.o $(BUILD)/message.o $(BUILD)/text.o
+$(BUILD)/t/unit-names: t/unit/unit-names.c $(BUILD)/unit.o
 $(BUILD)/t/names: t/unit/names.c $(BUILD)/names.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/message.o $(BUILD)/text.o
 $(BUILD)/t/replay: t/unit/replay.c $(BUILD)/options.o $(BUILD)/message.o $(BUILD)/users.o $(BUILD)/cgroup.o $(BUILD)/unit.o $(BUILD)/history.o $(BUILD)/report.o $(BUILD)/columns.o $(BUILD)/format.o $(BUILD)/prom.o $(BUILD)/block.o $(BUILD)/text.o
 $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
@@ -265,7 +265,7 @@ test-programs: $(TEST_PROGRAMS)
 ## KERNEL=6.1, ALL=1      make check-vm: under that kernel only; every test, which takes hours
 check-vm: $(NETMON) $(TEST_PROGRAMS) compilers arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
-		-k $(CURDIR)/$(BUILD)/matrix $(KERNEL)
+		-k $(CURDIR)/$(BUILD)/check-vm $(KERNEL)
 
 ## make coverage          writes t/COVERAGE.md: what is counted under which kernel
 coverage: $(NETMON) $(TEST_PROGRAMS) compilers arm64

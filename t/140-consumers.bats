@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Programs that read netmon's output get all of an hour's log, with any names in it.
 load lib/common
-load lib/hour
+load lib/hour-log
 
 setup_file() {
 	make_hour
@@ -54,7 +54,7 @@ setup_file() {
 		stats '$hour/log.csv' using 4 name 'rx' nooutput; print sprintf('%.0f %.0f', rx_records, rx_sum)" \
 		2>"$BATS_TEST_TMPDIR/got"
 	equal "$(cat "$BATS_TEST_TMPDIR/got")" \
-		"$(awk -F '\t' '{ sum += $1 } END { printf "%d %d", NR * 3600, sum }' <(python3 "$here/unit/hour.py" sums csv))"
+		"$(awk -F '\t' '{ sum += $1 } END { printf "%d %d", NR * 3600, sum }' <(python3 "$here/unit/hour-log.py" sums csv))"
 }
 
 @test "promtool accepts a report with every name of an hour's log" {
@@ -63,5 +63,5 @@ setup_file() {
 	run -0 promtool check metrics <"$BATS_TEST_TMPDIR/metrics"
 	equal "$output" ''
 	equal "$(grep -c '^netmon_receive_bytes_total' "$BATS_TEST_TMPDIR/metrics")" \
-		"$(python3 "$here/unit/hour.py" sums csv | cut -f 2 | sort -u | wc -l)"
+		"$(python3 "$here/unit/hour-log.py" sums csv | cut -f 2 | sort -u | wc -l)"
 }

@@ -29,7 +29,7 @@ tick 1000000000 1000
 }
 
 @test "the layout of the counters passes its unit tests" {
-	run -0 "$BUILD/t/layout"
+	run -0 "$BUILD/t/table-layout"
 	contains "$output" '1..'
 }
 
@@ -41,7 +41,7 @@ tick 1000000000 1000
 }
 
 @test "the names of units and containers pass their unit tests" {
-	run -0 "$BUILD/t/unit"
+	run -0 "$BUILD/t/unit-names"
 	contains "$output" '1..'
 }
 

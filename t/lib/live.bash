@@ -83,7 +83,7 @@ start() {
 # start_stamped [OPTION]...: the same in jsonl; rows go to ./stamped, with the time of their arrival
 start_stamped() {
 	mkfifo rows
-	python3 "$here/compare/rates" stamp 3>&- <rows >stamped &
+	python3 "$here/compare/sender-log" stamp 3>&- <rows >stamped &
 	stamping=$!
 	start -f jsonl --to rows "$@"
 }
@@ -103,7 +103,7 @@ sender() {
 
 # rates_hold [WINDOW]: the sender's rates are right, by its log `sending`
 rates_hold() {
-	jq -c "select($(sender))" reports | python3 "$here/compare/rates" check sending "${1-1}"
+	jq -c "select($(sender))" reports | python3 "$here/compare/sender-log" check sending "${1-1}"
 }
 
 # stalled_reader: makes a pipe ./fifo with a reader that does not read

@@ -3,7 +3,7 @@
 # start a server.  Those that are here are tested.
 
 load ../lib/common
-load ../lib/hour
+load ../lib/hour-log
 
 setup_file() {
 	make_hour

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """An hour of names that break careless readers: 3,600 reports, each with a row for each name.
 
-    hour.py ticks                writes a fixture for t/replay
-    hour.py sums FORMAT          writes what a reader of that format must find: a line for each name,
+    hour-log.py ticks            writes a fixture for t/replay
+    hour-log.py sums FORMAT      writes what a reader of that format must find: a line for each name,
                                  with the sum of its rx_bytes, a tab, and the name in base64
 """
 import base64

@@ -12,14 +12,14 @@ def run(table):
         rounds = rounds_of(hammer, starts, 40, 40)
     more, floor = ([row[at][0] - row[0][0] for row in rounds] for at in (1, 2))
     floor = Spread(floor).median
-    table.add("packets", "a datagram sent and received: two calls, two packets",
+    table.add("layer-ip", "a datagram sent and received: two calls, two packets",
               Spread([each / max(floor, 1) for each in more]), "x empty", most=MOST["layer ip"],
               remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns")
     with servers(), loading(load):
         layer_ip, nothing = kept_beside(starts, 80, WHOLE)
-    table.add("packets", f"{name}: kept with layer ip", Spread(layer_ip), "x without", ".3f")
-    table.add("packets", f"{name}: kept with programs that do nothing on its hooks", Spread(nothing),
+    table.add("layer-ip", f"{name}: kept with layer ip", Spread(layer_ip), "x without", ".3f")
+    table.add("layer-ip", f"{name}: kept with programs that do nothing on its hooks", Spread(nothing),
               "x without", ".3f")
-    table.add("packets", f"{name}: lost to layer ip, more than to those",
+    table.add("layer-ip", f"{name}: lost to layer ip, more than to those",
               Spread([b - a for a, b in zip(layer_ip, nothing)]), "of the throughput", ".3f", most=0.025,
               remark=f"median of {len(nothing)} pairs")

@@ -2,7 +2,7 @@
 /*
  * Tests of unit.h, in the Test Anything Protocol, with cgroup paths of real hosts.
  *
- *     unit    exit status 0 if all is well, 1 if a check failed
+ *     unit-names    exit status 0 if all is well, 1 if a check failed
  */
 #include <stdio.h>
 #include <stdlib.h>
