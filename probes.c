@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -1095,6 +1096,20 @@ static int prepare(const struct probes *probes, const struct netmon_bpf *skeleto
 	return error ? error : fill_wanted(skeleton, &probes->options);
 }
 
+/* Ends the names of this netmon's kretprobes.  The pid alone is not enough: in a container of its own,
+ * each netmon has the same one. */
+static const char *kretprobes_end(void)
+{
+	static char end[24];
+	unsigned number = 0;
+
+	if (!*end) {
+		getrandom(&number, sizeof(number), 0);
+		snprintf(end, sizeof(end), "_%d_%08x", getpid(), number);
+	}
+	return end;
+}
+
 /* Removes the kretprobes that killed netmons and removed pins left; those in use stay (EBUSY).  `events`:
  * tracefs' kprobe_events.  Returns whether any of another process stays. */
 static bool remove_kretprobes(int events)
@@ -1106,7 +1121,7 @@ static bool remove_kretprobes(int events)
 	while (lines && fgets(line, sizeof(line), lines))
 		if (sscanf(line, "r%*[^:]:netmon/%63s", name) == 1 &&
 		    dprintf(events, "-:netmon/%s\n", name) < 0)
-			stays |= atoi(strrchr(name, '_') ? strrchr(name, '_') + 1 : "") != getpid();
+			stays |= !strstr(name, kretprobes_end());
 	if (lines)
 		fclose(lines);
 	return stays;
@@ -1151,7 +1166,7 @@ static struct bpf_link *attach_kretprobe(const struct bpf_program *program, cons
 	if (events < 0)
 		return NULL;
 	remove_kretprobes(events);
-	snprintf(name, sizeof(name), "%.40s_%d", function, getpid());
+	snprintf(name, sizeof(name), "%.36s%s", function, kretprobes_end());
 	if (dprintf(events, "r4096:netmon/%s %s\n", name, function) > 0) {
 		id = read_event_id("netmon", name);
 		attributes.config = (__u64)id;

@@ -444,11 +444,16 @@ pinned_by_kprobe() {
 	wait $! || fail "$(cat said)"
 }
 
-@test "--replace and --unpin remove the kretprobes of the old pin from tracefs" {
+# needs_pinned_kprobes: skips the test if kprobes cannot be pinned here
+needs_pinned_kprobes() {
 	[ -e /sys/bus/event_source/devices/kprobe ] || skip "this kernel has no kprobes"
 	case $(uname -r) in
 	5.10.*) skip "before Linux 5.15 kprobes cannot be pinned" ;;
 	esac
+}
+
+@test "--replace and --unpin remove the kretprobes of the old pin from tracefs" {
+	needs_pinned_kprobes
 	first=$(pinned_by_kprobe)
 	[ -n "$(kretprobes "$first")" ] || skip "this kernel has kprobe.multi, which leaves nothing"
 	second=$(pinned_by_kprobe --replace)
@@ -457,6 +462,15 @@ pinned_by_kprobe() {
 	traffic up -b 1000
 	"$NETMON" --unpin "$pin"
 	equal "$(kretprobes "$second")" ''
+}
+
+@test "a pin has its own kretprobes if the netmon that made the one before had the same pid" {
+	needs_pinned_kprobes
+	unshare --pid --fork "$NETMON" --pin "$pin" --attach kprobe
+	first=$(kretprobes 1)
+	[ -n "$first" ] || skip "this kernel has kprobe.multi, which leaves nothing"
+	unshare --pid --fork "$NETMON" --pin "$pin" --attach kprobe --replace
+	[ -n "$(comm -13 <(echo "$first") <(kretprobes 1))" ]
 }
 
 @test "--unpin says nothing if nothing is pinned, except with -v, and removes no other files" {

@@ -174,5 +174,5 @@ ask() {
 # kretprobes PID: the names of the kretprobes in tracefs that this netmon has made
 kretprobes() {
 	cat /sys/kernel/tracing/kprobe_events /sys/kernel/debug/tracing/kprobe_events 2>/dev/null |
-		sed -n "s/.*:\\(netmon\\/[^ ]*_$1\\) .*/\\1/p" | sort -u
+		sed -n "s/.*:\\(netmon\\/[^ ]*_$1_[0-9a-f]*\\) .*/\\1/p" | sort -u
 }
