@@ -66,7 +66,7 @@ COMPILE = $(CC) -std=gnu11 $(DEFINES) $(STATIC_CPPFLAGS) $(INCLUDES) -MMD -MP $(
 	$(PREFIX_MAP) $(CPPFLAGS) $(CFLAGS)
 # no columns: the binary contains the source lines that the verifier can quote
 # -fms-extensions: vmlinux.h has anonymous members of a named type since Linux 7.2
-BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) $(PREFIX_MAP) \
+BPF_CFLAGS := -O2 -g -gno-column-info -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -ffile-compilation-dir=. \
 	-fms-extensions -Wno-microsoft-anon-tag -Wall -Wextra -Wshadow -Wno-unused-parameter \
 	-Wno-unknown-warning-option -Wno-default-const-init-var-unsafe
 
@@ -164,10 +164,15 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/netmon.linked.o name netmon_bpf > $@.new
 	$(Q)mv $@.new $@
 
+# The compiler reads one file, by its standard input, and writes to its standard output: clang keeps the
+# absolute path of each file that it opens, and the order of types in BTF depends on the length of these
+# paths, since LLVM sorts by address what is only pointed at (BTFDebug::FixupDerivedTypes).
 $(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h kernel.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) \
+		-E -frewrite-includes -o $(@:.o=.i) $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -x c -c -o - - <$(@:.o=.i) >$@
 
 # vmlinux.h is a source file, which make writes again only if it is a goal.
 ifneq ($(filter vmlinux.h,$(MAKECMDGOALS)),)
