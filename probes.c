@@ -1296,17 +1296,27 @@ static struct netmon_bpf *choose_and_load(struct probes *probes)
 
 #define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
 
+/* What to do if the kernel's types cannot be read.  Sets errno if it is not libbpf that fails. */
+static const char *types_advice(void)
+{
+	int types = open(KERNEL_TYPES, O_RDONLY | O_CLOEXEC);
+
+	close_fd(types);
+	if (types >= 0)
+		return "build netmon with a newer libbpf, which knows this kernel's BTF";
+	if (errno != ENOENT)
+		return NULL;
+	return access("/sys/kernel", F_OK) ? "mount sysfs on /sys"
+					   : "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)";
+}
+
 static int start(struct probes *probes)
 {
 	struct netmon_bpf *skeleton;
 	int error;
 
 	if (look_at_kernel(&probes->kernel))
-		return cannot("read", KERNEL_TYPES, NULL,
-			      access("/sys/kernel", F_OK) ? "mount sysfs on /sys"
-			      : access(KERNEL_TYPES, F_OK)
-				      ? "netmon needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
-				      : "build netmon with a newer libbpf, which knows this kernel's BTF");
+		return cannot("read", KERNEL_TYPES, NULL, types_advice());
 	if (probes->options.layer == LAYER_IP && !probes->kernel.storage) {
 		say(NEEDS_STORAGE);
 		return -1;

@@ -382,10 +382,17 @@ memory() {
 	done
 }
 
-@test "netmon on a kernel without BTF says so and ends with 1" {
-	run -1 --separate-stderr unshare -m sh -c \
-		'mount -t tmpfs none /sys/kernel/btf && exec "$0" --no-pin' "$NETMON"
+# without_btf COMMAND [CAPABILITIES]: what netmon reports where the shell command has hidden the kernel's BTF
+without_btf() {
+	run -1 --separate-stderr unshare -m sh -c "$1"' && exec setpriv ${2:+--reuid=65534 --clear-groups \
+		--inh-caps="$2" --ambient-caps="$2"} -- "$1" --no-pin' sh "$NETMON" "${2-}"
 	equal "$output" ''
 	contains "$stderr" "netmon: cannot read '/sys/kernel/btf/vmlinux': "
+}
+
+@test "netmon reports that the kernel has no BTF, or that it may not be read, and ends with 1" {
+	without_btf 'mount -t tmpfs none /sys/kernel/btf'
 	contains "$stderr" 'needs a kernel with BTF'
+	without_btf 'mount -t tmpfs -o mode=700 none /sys' +bpf,+perfmon
+	equal "${stderr##*: }" "Permission denied"
 }
