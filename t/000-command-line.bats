@@ -166,7 +166,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'0' for --interval: out of range" -i 0
 }
 
-@test "other options refuse an argument that is not a number or out of range" {
+@test "each option that takes a number refuses other text, and numbers out of range" {
 	local option
 	for option in count window top pid port max-processes max-entries; do
 		for number in -1 0 '' x 1x 1.5 1. ' 1' +1 1e3 0x10 99999999999999999999 \

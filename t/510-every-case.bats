@@ -66,12 +66,12 @@ is_exact() {
 @test "ktls-splice-out is exact: splice out of kernel TLS" { is_exact ktls-splice-out; }
 @test "mptcp is exact: MPTCP" { is_exact mptcp; }
 @test "mptcp-splice-out is exact: splice out of an MPTCP socket" { is_exact mptcp-splice-out; }
-@test "uring is exact: io_uring: SEND and RECV" { is_exact uring; }
-@test "uring-msg is exact: io_uring: SENDMSG and RECVMSG" { is_exact uring-msg; }
-@test "uring-sqpoll is exact: io_uring, called by a polling thread" { is_exact uring-sqpoll; }
-@test "uring-iowq is exact: io_uring, called by worker threads" { is_exact uring-iowq; }
-@test "uring-zc is exact: io_uring: SEND_ZC" { is_exact uring-zc; }
-@test "uring-udp is exact: io_uring: SEND and RECV of datagrams" { is_exact uring-udp; }
+@test "uring is exact: SEND and RECV by io_uring" { is_exact uring; }
+@test "uring-msg is exact: SENDMSG and RECVMSG by io_uring" { is_exact uring-msg; }
+@test "uring-sqpoll is exact: SEND and RECV by io_uring, called by a polling thread" { is_exact uring-sqpoll; }
+@test "uring-iowq is exact: SEND and RECV by io_uring, called by worker threads" { is_exact uring-iowq; }
+@test "uring-zc is exact: SEND_ZC by io_uring" { is_exact uring-zc; }
+@test "uring-udp is exact: SEND and RECV of datagrams by io_uring" { is_exact uring-udp; }
 @test "udp-sendto is exact: sendto and recvfrom, not connected" { is_exact udp-sendto; }
 @test "udp-connected is exact: send and recv, connected" { is_exact udp-connected; }
 @test "udp-msg is exact: sendmsg and recvmsg" { is_exact udp-msg; }
@@ -104,8 +104,8 @@ is_exact() {
 @test "reuse is exact: two processes with the same pid" { is_exact reuse; }
 @test "netns is exact: in its own network and pid namespaces" { is_exact netns; }
 @test "kernel-thread is exact: a kernel thread that serves NFS" { is_exact kernel-thread; }
-@test "nothing is exact: Unix and netlink: no network traffic" { is_exact nothing; }
-@test "nothing-vsock is exact: vsock: no network traffic" { is_exact nothing-vsock; }
+@test "nothing is exact: Unix and netlink sockets, which are no network traffic" { is_exact nothing; }
+@test "nothing-vsock is exact: vsock, which is no network traffic" { is_exact nothing-vsock; }
 @test "steady is exact: -r bytes a second for -s seconds, in steps of 1 ms" { is_exact steady; }
 @test "bursty is exact: -r bytes a second as 200 ms of each second" { is_exact bursty; }
 @test "bulk is exact: -P processes send on -C connections each for -s seconds" { is_exact bulk; }

@@ -35,33 +35,33 @@ teardown() {
 	fi
 }
 
-packets() { "$here/compare/layer-ip" "$@"; }
+compared() { "$here/compare/layer-ip" "$@"; }
 
 # Compared with the counters of interfaces, offloads off
 
-@test "bulk over IPv4: rows add up to the interfaces' counters" { packets interface bulk4; }
-@test "bulk over IPv6: rows add up to the interfaces' counters" { packets interface bulk6; }
-@test "one byte a write, IPv4: rows add up to the interfaces' counters" { packets interface bytes4; }
-@test "one byte a write, IPv6: rows add up to the interfaces' counters" { packets interface bytes6; }
-@test "2,000 short connections, IPv4: rows add up to the interfaces' counters" { packets interface short4; }
-@test "2,000 short connections, IPv6: rows add up to the interfaces' counters" { packets interface short6; }
-@test "datagrams: rows add up to the interfaces' counters" { packets interface datagrams4 datagrams6; }
-@test "IPv6 extension headers, of bundles too: rows add up to the interfaces' counters" {
-	packets extensions bulk6 datagrams6
+@test "rows of a bulk transfer over IPv4 add up to the interfaces' counters" { compared interface bulk4; }
+@test "rows of a bulk transfer over IPv6 add up to the interfaces' counters" { compared interface bulk6; }
+@test "rows of writes of one byte over IPv4 add up to the interfaces' counters" { compared interface bytes4; }
+@test "rows of writes of one byte over IPv6 add up to the interfaces' counters" { compared interface bytes6; }
+@test "rows of 2,000 short connections over IPv4 add up to the interfaces' counters" { compared interface short4; }
+@test "rows of 2,000 short connections over IPv6 add up to the interfaces' counters" { compared interface short6; }
+@test "rows of datagrams add up to the interfaces' counters" { compared interface datagrams4 datagrams6; }
+@test "rows of packets with IPv6 extension headers, of bundles too, add up to the interfaces' counters" {
+	compared extensions bulk6 datagrams6
 }
 
 # Compared with TCP_INFO, offloads on
 
 @test "a bundle of segments counts as the segments and headers that TCP_INFO has" {
-	packets sockets bulk4 bulk6 bytes4 bytes6
+	compared sockets bulk4 bulk6 bytes4 bytes6
 }
-@test "a bundle of datagrams (UDP_SEGMENT) counts as datagrams" { packets datagrams 1200 200 10; }
-@test "a fragmented datagram counts as one packet" { packets datagrams 9000 300 0; }
+@test "a bundle of datagrams (UDP_SEGMENT) counts as datagrams" { compared datagrams 1200 200 10; }
+@test "a fragmented datagram counts as one packet" { compared datagrams 9000 300 0; }
 @test "12,000 packets in a row are all counted, even if softirqs are preempted (PREEMPT_RT)" {
-	packets datagrams 100 6000 0
+	compared datagrams 100 6000 0
 }
 @test "retransmits are in layer ip and in tx_retrans, as TCP_INFO has them, and not in layer socket" {
-	packets loss bulk4 bulk6
+	compared loss bulk4 bulk6
 }
 
 @test "a bundle without a number of segments (gso_segs 0, from a virtual machine's host) counts as its segments" {
@@ -95,12 +95,15 @@ packets() { "$here/compare/layer-ip" "$@"; }
 
 @test "a failed retransmit and a repeated SYN-ACK are not in tx_retrans" {
 	look --proto tcp --net 10.79.3.1 -o pid,comm,netns,tx_calls,tx_retrans
-	charged bash -c 'ip addr add 10.79.3.1/32 dev lo; with_names "$1"' - '
-import subprocess, struct
-def nft(text):
-    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
-def drop(chain, what):
-    nft("table ip lossy { chain %s { type filter hook %s priority 0; %s drop; }; }" % (chain, chain, what))
+	# SYN and SYN-ACK are sent again one at a time, a second apart
+	charged bash -c 'ip addr add 10.79.3.1/32 dev lo
+		linear=/proc/sys/net/ipv4/tcp_syn_linear_timeouts
+		[ ! -e $linear ] || echo 0 >$linear
+		with_names "$1"' - '
+import subprocess
+def nft(chain, *rules):
+    subprocess.run(["nft", "-f", "-"], input="table ip lossy { chain %s { type filter hook %s priority 0; %s; }; }" % (
+        chain, chain, "; ".join(rules)), text=True, check=True)
 def failed():
     with open("/proc/net/netstat") as file:
         names, numbers = [line.split() for line in file if line.startswith("TcpExt:")]
@@ -109,27 +112,15 @@ listener = socket.socket()
 listener.bind(("10.79.3.1", 80))
 listener.listen()
 def ask():
-    drop("input", "tcp flags & (syn | ack) == syn | ack")  # SYN and SYN-ACK are sent again
-    s = socket.socket()
-    s.setblocking(False)
-    s.connect_ex(("10.79.3.1", 80))
-    time.sleep(1.7)
-    nft("delete table ip lossy")
-    s.settimeout(20)
-    while True:
-        try:
-            s.send(b"x")
-            break
-        except (BlockingIOError, BrokenPipeError, socket.timeout):
-            time.sleep(0.1)
-    time.sleep(0.5)
-    info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    failures = failed()  # tcpi_total_retrans has them too
-    print(struct.unpack_from("I", info, 100)[0] - failures, flush=True)
-    drop("input", "tcp dport 80")  # what is sent now is lost,
-    drop("output", "tcp dport 80 quota over 200 bytes")  # and does not leave a second time
+    # the first SYN, and then the first SYN-ACK, are lost
+    nft("input", *("tcp flags & (syn | ack) == %s quota 70 bytes drop" % flags for flags in ("syn", "(syn | ack)")))
+    s = socket.create_connection(("10.79.3.1", 80))
+    info = subprocess.check_output([os.environ["BUILD"] + "/t/tcp-info", str(s.fileno())], pass_fds=[s.fileno()])
+    print(int(info.split()[3]), flush=True)
+    nft("input", "tcp dport 80 drop")  # what is sent now is lost,
+    nft("output", "tcp dport 80 quota over 200 bytes drop")  # and does not leave a second time
     s.send(b"x" * 100)
-    while failed() == failures:
+    while not failed():
         time.sleep(0.1)
     os._exit(0)
 name("server")
@@ -188,7 +179,11 @@ alone() {
 # charged COMMAND...: runs it in that namespace; ./reports has the rows of its traffic
 charged() {
 	alone timeout 60 "$@" >account
-	sleep 0.7 # the last packets can come, and be charged to a process, after its end
+	# the last packets can come, and be charged to a process, after its end
+	for _ in {1..7}; do
+		sleep 0.1
+		[ -n "$(nsenter --net=own-namespace ss -Htn state connected exclude time-wait)" ] || break
+	done
 	stop
 	! grep full messages || fail "$(cat messages)"
 	keep_own
@@ -407,7 +402,7 @@ for _ in range(10):
 	equal "$(reported length)" 1
 }
 
-@test "MPTCP: subflows are charged to the process that uses the MPTCP socket, or listens on it" {
+@test "subflows of MPTCP are charged to the process that uses the MPTCP socket, or listens on it" {
 	[ -e /proc/sys/net/mptcp/enabled ] || skip "not in this kernel: MPTCP"
 	look --proto tcp
 	charged bash -c 'with_names "$1"' - '
