@@ -92,6 +92,7 @@ is_exact() {
 @test "sctp is exact: SCTP, one to one" { is_exact sctp; }
 @test "sctp-many is exact: SCTP, one to many" { is_exact sctp-many; }
 @test "packet is exact: frames of UDP by AF_PACKET" { is_exact packet; }
+@test "sock-packet is exact: frames of UDP by SOCK_PACKET" { is_exact sock-packet; }
 @test "threads is exact: 8 threads with other names, each on a connection" { is_exact threads; }
 @test "exec is exact: a process execs itself and goes on to send" { is_exact exec; }
 @test "rename is exact: a process takes another name in the middle" { is_exact rename; }

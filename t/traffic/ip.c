@@ -2,6 +2,7 @@
 /* IP without TCP and UDP: ICMP, raw sockets, SCTP; and frames made by hand. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/if_ether.h>
@@ -9,7 +10,6 @@
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
-#include <netpacket/packet.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -240,12 +240,41 @@ static void send_frames(int udp)
 	}
 }
 
-/* By default IPv4 drops packets on loopback that it has not sent itself. */
-void ip_packet(void)
+/* SOCK_PACKET, as before Linux 2.2: the interface by its name, and its own sendmsg in the kernel */
+static void send_frames_by_name(int udp)
+{
+	uint16_t type = htons(options.family == AF_INET ? ETHERTYPE_IP : ETHERTYPE_IPV6);
+	struct sockaddr_pkt link = { .spkt_family = AF_PACKET, .spkt_device = "lo", .spkt_protocol = type };
+	int fd = (int)needs(socket(AF_PACKET, SOCK_PACKET, 0), "open", "packet sockets");
+	struct frame frame = { .ethernet.ether_type = type };
+
+	(void)udp;
+	for (unsigned i = 0; i < asked(options.count, FRAMES); i++) {
+		size_t payload = odd_size(i, sizeof(frame.packet.v6.payload));
+		size_t size = (options.family == AF_INET ? make_v4 : make_v6)(&frame, payload);
+
+		must(sent(sendto(fd, &frame, sizeof(frame.ethernet) + size, 0, (struct sockaddr *)&link,
+				 sizeof(link))), "send", "a frame");
+	}
+}
+
+static void run_frames(const struct datagrams *datagrams)
 {
 	own_network();
+	/* by default IPv4 drops packets on loopback that it has not sent itself */
 	write_setting("/proc/sys/net/ipv4/conf/lo/route_localnet", "1", "route_localnet");
 	write_setting("/proc/sys/net/ipv4/conf/lo/accept_local", "1", "accept_local");
-	run_datagrams(&(struct datagrams){ .sender = "packet-send", .receiver = "packet-recv",
-					   .sending = send_frames, .receive = by_recv_now });
+	run_datagrams(datagrams);
+}
+
+void ip_packet(void)
+{
+	run_frames(&(struct datagrams){ .sender = "packet-send", .receiver = "packet-recv",
+					.sending = send_frames, .receive = by_recv_now });
+}
+
+void ip_sock_packet(void)
+{
+	run_frames(&(struct datagrams){ .sender = "spkt-send", .receiver = "spkt-recv",
+					.sending = send_frames_by_name, .receive = by_recv_now });
 }

@@ -72,6 +72,7 @@ static const struct test {
 	{ "sctp", "46", "SCTP, one to one", sctp_one_to_one, SAME },
 	{ "sctp-many", "46", "SCTP, one to many", sctp_one_to_many, NOT_MORE },
 	{ "packet", "46", "frames of UDP by AF_PACKET", ip_packet, NOT_MORE },
+	{ "sock-packet", "46", "frames of UDP by SOCK_PACKET", ip_sock_packet, NOT_MORE },
 	{ "threads", "46", "8 (-C) threads with other names, each on a connection", life_threads, SAME },
 	{ "exec", "46", "a process execs itself and goes on to send", life_exec, SAME },
 	{ "rename", "46", "a process takes another name in the middle", life_rename, SAME },

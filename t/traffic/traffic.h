@@ -280,7 +280,7 @@ void life_prefork(void), life_reuse(void), life_netns(void);
 void kernel_thread(void);
 void uring_plain(void), uring_msg(void), uring_polled(void), uring_workers(void);
 void uring_zerocopy(void), uring_udp(void);
-void ip_ping(void), ip_ping_raw(void), ip_raw(void), ip_packet(void);
+void ip_ping(void), ip_ping_raw(void), ip_raw(void), ip_packet(void), ip_sock_packet(void);
 void sctp_one_to_one(void), sctp_one_to_many(void);
 void idle_nothing(void), idle_vsock(void), idle_sockets(void);
 void load_steady(void), load_bursty(void), load_bulk(void), load_flood(void);
