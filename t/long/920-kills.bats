@@ -58,7 +58,7 @@ gone() {
 	chmod 755 . "$bpf"
 	chown "$user" "$bpf"
 	: >seen
-	RANDOM=$KILLS counting=0
+	RANDOM=$KILLS counting=0 latest=250 # milliseconds after the start
 	for ((i = 0; i < KILLS; i++)); do
 		case $((i % 6)) in
 		0) options=(--no-pin -o +user,cgroup) ;;
@@ -70,11 +70,18 @@ gone() {
 		esac
 		(as_user "$NETMON" -q -i 0.01 "${options[@]}") >/dev/null 2>&1 3>&- &
 		netmon=$!
-		sleep "0.$(printf '%03d' $((RANDOM % 250)))"
+		delay=$((RANDOM % latest))
+		sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
 		# every second netmon is stopped before the kill, to list all its objects
 		[ $((i / 6 % 2)) = 0 ] || kill -STOP "$netmon" 2>/dev/null || true
 		objects_of "$netmon" >>seen
-		! grep -q '^link' <(objects_of "$netmon") || counting=$((counting + 1))
+		# half of them shall be attached, however slow the machine is
+		if grep -q '^link' <(objects_of "$netmon"); then
+			counting=$((counting + 1))
+			latest=$((latest * 9 / 10 + 1))
+		else
+			latest=$((latest * 10 / 9 + 1))
+		fi
 		# end the command of netmon too, which would outlive it
 		pkill -KILL -P "$netmon" -x sleep || true
 		kill -KILL "$netmon" 2>/dev/null || true
