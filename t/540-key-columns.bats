@@ -25,14 +25,14 @@ declare -gA filter=(
 # The cgroups of t/compare/key-columns: --cgroup needs a cgroup that exists when netmon starts.
 setup_file() {
 	[ -z "$(why_not_live)" ] || return 0
-	mkdir -p "$(cgroups)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP-too"}
+	mkdir -p "$(cgroup_root)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP-too"}
 	ask >"$BATS_FILE_TMPDIR/ask"
 	"$here/compare/key-columns" run --seconds 0 "$BATS_FILE_TMPDIR/account"
 }
 
 teardown_file() {
 	[ -z "$(why_not_live)" ] || return 0
-	rmdir "$(cgroups)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP","$KEYS_CGROUP-too"} || true
+	rmdir "$(cgroup_root)"/{"$KEYS_CGROUP/below","$KEYS_CGROUP","$KEYS_CGROUP-too"} || true
 }
 
 setup() {
@@ -49,10 +49,6 @@ teardown() {
 		umount -l "$bpf"
 		rmdir "$bpf"
 	fi
-}
-
-cgroups() {
-	findmnt --first-only --noheadings --types cgroup2 --output TARGET
 }
 
 # words NAME...: sets words to the arguments of these filters
@@ -247,7 +243,7 @@ rejected() {
 	runner=$!
 	exec 8>go
 	until [ "$(wc -l <pids)" = 16 ]; do sleep 0.05; done
-	[ "$(cat "$(cgroups)"/"$KEYS_CGROUP"*/cgroup.procs | wc -l)" -gt 0 ]
+	[ "$(cat "$(cgroup_root)"/"$KEYS_CGROUP"*/cgroup.procs | wc -l)" -gt 0 ]
 	kill $runner
 	status=0
 	wait $runner || status=$?

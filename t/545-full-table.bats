@@ -84,7 +84,7 @@ for port in range(20000, 20080):
 }
 
 @test "a cgroup that is made later does not take the name of an earlier one" {
-	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	root=$(cgroup_root)
 	"$NETMON" $NETMON_OPTIONS -i 0.3 -f jsonl -o cgroup,tx_bytes --to reports -- python3 - "$root" 2>messages <<-'END'
 		import os, socket, sys, time
 		parent = os.getpid() # the names are unique to this run of the tests

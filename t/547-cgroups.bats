@@ -7,7 +7,7 @@ load lib/live
 
 setup() {
 	live_setup
-	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	root=$(cgroup_root)
 	export in=/netmon-in-$$ out=/netmon-out-$$ # unique to this run of the tests
 	mkdir "$root$in" "$root$out"
 }

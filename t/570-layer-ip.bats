@@ -8,7 +8,7 @@ load lib/live
 setup() {
 	live_setup
 	pin=/sys/fs/bpf/netmon-test-$$
-	root=$(findmnt --first-only --noheadings --types cgroup2 --output TARGET)
+	root=$(cgroup_root)
 	export NETMON BUILD
 	beside_layer_ip
 	new_namespace

@@ -27,8 +27,8 @@ why_not_live() {
 		echo "not root"
 	elif ! [ -r /sys/kernel/btf/vmlinux ]; then
 		echo "no /sys/kernel/btf/vmlinux: the kernel has no BTF"
-	else
-		"$BUILD/t/bpf-works" 2>&1 || true
+	elif "$BUILD/t/bpf-works" 2>&1 && [ -z "$(cgroup_root)" ]; then
+		echo "no cgroup v2 is mounted"
 	fi
 }
 
