@@ -37,7 +37,10 @@ round() {
 	until grep -qx 'netmon: counting' messages; do kill -0 $netmon; sleep 0.05; done
 	coproc crowd { exec "$BUILD/t/bench/crowd" peers 60000 3>&-; }
 	read -r -u "${crowd[0]}" _
-	until [ -n "$(shortened)" ]; do round; done
+	for ((rounds = 0; rounds < 400; rounds++)); do
+		round
+		[ -z "$(shortened)" ] || break
+	done
 	for _ in {1..40}; do round; done
 	kill "$crowd_PID"
 	equal "$(shortened | wc -l)" 1
