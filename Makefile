@@ -82,7 +82,8 @@ TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit
 RELEASES := amd64 arm64
 TRIPLET_amd64 := x86_64-linux-gnu
 TRIPLET_arm64 := aarch64-linux-gnu
-TESTS := history table-layout names unit-names traffic replay bpf-works short-processes renames tcp-info forged-tables forged-about
+TESTS := history table-layout names unit-names traffic replay bpf-works refuse-load short-processes renames \
+	tcp-info forged-tables forged-about
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
 	$(BUILD)/t/bench/turns
@@ -205,6 +206,10 @@ $(BUILD)/t/traffic: $(wildcard t/traffic/*.c)
 $(BUILD)/t/traffic: SANITIZERS :=
 
 $(BUILD)/t/bpf-works: t/lib/bpf-works.c
+# A library to preload.
+$(BUILD)/t/refuse-load: t/lib/refuse-load.c
+$(BUILD)/t/refuse-load: LDLIBS = -shared -fPIC -ldl
+$(BUILD)/t/refuse-load: SANITIZERS :=
 $(BUILD)/t/short-processes: t/lib/short-processes.c
 $(BUILD)/t/renames: t/lib/renames.c
 $(BUILD)/t/tcp-info: t/lib/tcp-info.c

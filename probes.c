@@ -720,12 +720,19 @@ void probes_say_holes(const struct holes *holes)
 #define NEEDS_STORAGE "cannot use --layer ip: on this kernel no probe of calls can use the storage of " \
 		      "sockets: it takes Linux 5.11, on arm64 Linux 6.4"
 
+/* For a program that does not load, though a trial loads. */
+#define VERIFIER_ADVICE "-v shows the verifier's log; a netmon built with another version of clang might load"
+
 /* Layer ip: reports a hook of packets that cannot be attached.  EPERM does not mean missing capabilities,
  * which were checked before. */
-static void say_refused(const struct hook *hook, int root)
+static void say_refused(const struct probes *probes, int index)
 {
+	const struct hook *hook = &hooks[index];
+
 	errno = 0;
-	if (!try_cgroup(hook, root) && errno == EPERM)
+	if (probes->refused[index])
+		cannot("attach to", hook->name, strerror(probes->reasons[index]), VERIFIER_ADVICE);
+	else if (!try_cgroup(hook, probes->options.cgroup_root) && errno == EPERM)
 		cannot("attach to", hook->name, NULL,
 		       "another program is attached to this hook of the root cgroup exclusively "
 		       "(without BPF_F_ALLOW_MULTI): see 'bpftool cgroup show'");
@@ -733,35 +740,56 @@ static void say_refused(const struct hook *hook, int root)
 		cannot("attach to", hook->name, "this kernel refuses it", "--layer ip needs it");
 }
 
+/* No hook of this role is attached: the first one with a reason, or else the first one. */
+static int first_without_way(const struct probes *probes, enum role role)
+{
+	int first = HOOKS;
+
+	for (int i = HOOKS - 1; i >= 0; i--)
+		if (hooks[i].role == role &&
+		    (first == HOOKS || probes->reasons[i] || !probes->reasons[first]))
+			first = i;
+	return first;
+}
+
+/* Reports that without this hook nothing is counted. */
+static void say_no_way(const struct probes *probes, int hook)
+{
+	const struct probes_options *options = &probes->options;
+	bool no_perf = options->attach != ATTACH_FEXIT && perf_is_refused();
+	int error = no_perf ? EACCES : probes->reasons[hook];
+	char reason[128];
+
+	snprintf(reason, sizeof(reason), "this kernel refuses every way%s: %s",
+		 options->attach ? " that --attach allows" : "", error ? strerror(error) : "see -v");
+	cannot("attach to", hooks[hook].name, reason,
+	       no_perf ? perf_advice
+	       : options->attach ? "try --attach auto"
+	       : probes->refused[hook] ? VERIFIER_ADVICE : NULL);
+}
+
 /* Whether the chosen ways count anything; if not, says why. */
 static bool can_count(const struct probes *probes)
 {
 	const struct probes_options *options = &probes->options;
-	bool can[ROLES] = { false }, no_perf;
-	int reason = 0;
+	bool can[ROLES] = { false };
+	int hook;
 
 	for (int i = 0; i < HOOKS; i++) {
 		if (probes->chosen[i] != WAYS) {
 			can[hooks[i].role] = true;
 		} else if (options->layer == LAYER_IP && hooks[i].role == PACKETS) {
-			say_refused(&hooks[i], options->cgroup_root);
+			say_refused(probes, i);
 			return false;
-		} else if (!reason && (hooks[i].role == SENDS || hooks[i].role == RECEIVES)) {
-			reason = probes->reasons[i];
 		}
 	}
 	if (can[SENDS] && can[RECEIVES])
 		return true;
-	if (options->layer == LAYER_IP) {
+	hook = first_without_way(probes, can[SENDS] ? RECEIVES : SENDS);
+	if (options->layer == LAYER_IP && !probes->refused[hook])
 		say(NEEDS_STORAGE);
-		return false;
-	}
-	no_perf = options->attach != ATTACH_FEXIT && perf_is_refused();
-	reason = no_perf ? EACCES : reason;
-	say("cannot attach the probes: this kernel refuses every way%s: %s%s%s",
-	    options->attach ? " that --attach allows" : "", reason ? strerror(reason) : "see -v",
-	    no_perf || options->attach ? ": " : "",
-	    no_perf ? perf_advice : options->attach ? "try --attach auto" : "");
+	else
+		say_no_way(probes, hook);
 	return false;
 }
 
@@ -1059,23 +1087,29 @@ static struct netmon_bpf *load(struct probes *probes, char (*log)[LOG_SIZE])
 	return NULL;
 }
 
-/* Loads again to find the programs that the verifier refuses: a way that attached in a trial might not
+/* Loads again to find each program that the verifier refuses: a way that attached in a trial might not
  * load as this compiler made it.  Refuses these ways; returns whether there are any, so that other ways
- * are tried for their hooks. */
-static bool refuse_ways(struct probes *probes)
+ * are tried for their hooks.  `error`: of the first load; the log buffers are small and can change it. */
+static bool refuse_ways(struct probes *probes, int error)
 {
 	char (*log)[LOG_SIZE] = calloc(HOOKS, sizeof(*log));
-	struct netmon_bpf *skeleton = log ? load(probes, log) : NULL;
-	bool any = false;
+	bool any = false, again = log;
 
-	netmon_bpf__destroy(skeleton);
-	for (int i = 0; log && !skeleton && i < HOOKS; i++) {
-		if (!log[i][0] || probes->chosen[i] == WAYS)
-			continue;
-		probes->refused[i] |= 1U << probes->chosen[i];
-		any = true;
-		if (probes->options.verbose)
-			say("%s: does not load as %s", hooks[i].name, ways[probes->chosen[i]].name);
+	while (again) {
+		struct netmon_bpf *skeleton = load(probes, log);
+
+		again = false;
+		for (int i = 0; !skeleton && i < HOOKS; i++) {
+			if (!log[i][0] || probes->chosen[i] == WAYS)
+				continue;
+			if (probes->options.verbose)
+				say("%s: does not load as %s", hooks[i].name, ways[probes->chosen[i]].name);
+			probes->refused[i] |= 1U << probes->chosen[i];
+			probes->reasons[i] = error;
+			probes->chosen[i] = WAYS;
+			any = again = true;
+		}
+		netmon_bpf__destroy(skeleton);
 	}
 	free(log);
 	return any;
@@ -1287,7 +1321,7 @@ static struct netmon_bpf *choose_and_load(struct probes *probes)
 		if (skeleton)
 			return skeleton;
 		error = errno;
-		if (!refuse_ways(probes)) {
+		if (!refuse_ways(probes, error)) {
 			cannot("load", "probes", strerror(error), advice(error, probes->options.layer));
 			return NULL;
 		}

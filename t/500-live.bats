@@ -376,10 +376,67 @@ memory() {
 			exact jsonl
 		else
 			equal $status 1
-			contains "$(cat messages)" 'netmon: cannot attach the probes: '
+			grep -q "^netmon: cannot attach to '[a-z_]*': this kernel refuses every way that --attach allows: " messages
 			[ $way != auto ]
 		fi
 	done
+}
+
+# refusing: sets NETMON to one whose programs in REFUSE do not load; it has tracefs, for classic tracepoints
+refusing() {
+	! ldd "$NETMON" 2>&1 | grep -q 'not a dynamic' || skip 'a static netmon takes no library'
+	cat >refusing <<-END
+		#!/bin/sh
+		exec unshare -m sh -c 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+			LD_PRELOAD=$BUILD/t/refuse-load exec $NETMON "\$@"' - "\$@"
+	END
+	chmod +x refusing
+	NETMON=./refusing
+	export REFUSE=''
+	advice="-v shows the verifier's log; a netmon built with another version of clang might load"
+}
+
+# the_ways: the ways in which the hooks of calls are attached, from ./messages: HOOK=WAY
+the_ways() {
+	sed -nE 's/^netmon: ((sock|inet6?|packet|tcp)_[a-z_]*): ((classic )?tracepoint|fexit|kprobe.*)$/\1=\3/p' messages
+}
+
+@test "if a program attaches in the trial but does not load, netmon takes the next way; only without one it ends" {
+	refusing
+	start
+	stop
+	# the types of programs: BPF_PROG_TYPE_TRACING, _TRACEPOINT, _KPROBE
+	first=$(the_ways | sed 's/=\(tracepoint\|fexit\)$/=26/; s/=classic.*/=5/; s/=kprobe.*/=2/')
+	REFUSE=$(tr '\n' ' ' <<<"$first")
+	start -f jsonl -i 0.2
+	traffic up -b 5000000
+	traffic down -6 -b 5000000
+	traffic udp-sendto
+	stop
+	exact jsonl
+	cat messages
+	grep ': does not load as ' messages
+	grep "invalid mem access 'refused by the test'" messages # the verifier's log
+
+	case $first in
+	sock_*) way=tracepoint ;;
+	inet_sendmsg=26*) way=fexit ;;
+	*) way=kprobe ;;
+	esac
+	REFUSE=
+	for hook in sock_send inet_send inet6_send packet; do REFUSE+="$hook=26 $hook=5 $hook=2 "; done
+	run -1 "$NETMON" --no-pin --attach $way
+	[[ $output =~ ^"netmon: cannot attach to '"(sock_send_length|inet_sendmsg)"': this kernel refuses every way that --attach allows: Permission denied: try --attach auto"$ ]] ||
+		fail "$output"
+}
+
+@test "if a program that sees packets attaches in the trial but does not load, --layer ip ends and names the hook" {
+	beside_layer_ip
+	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 >reports 2>end || skip "$(cat end)"
+	refusing
+	REFUSE=skb_egress=8 # BPF_PROG_TYPE_CGROUP_SKB
+	run -1 "$NETMON" --no-pin --layer ip -n 1 -i 0.01
+	equal "${lines[-1]}" "netmon: cannot attach to 'skb_egress': Permission denied: $advice"
 }
 
 # without_btf COMMAND [CAPABILITIES]: what netmon reports where the shell command has hidden the kernel's BTF

@@ -259,7 +259,7 @@ as_nobody() {
 	status=0
 	setpriv --bounding-set=$rights -- "$NETMON" --no-pin -n 1 -i 0.05 --attach kprobe >reports 2>said || status=$?
 	[ $status = 0 ] || equal "$(cat said)" \
-		"netmon: cannot attach the probes: this kernel refuses every way that --attach allows: Permission denied: $advice"
+		"netmon: cannot attach to 'inet_sendmsg': this kernel refuses every way that --attach allows: Permission denied: $advice"
 	setpriv --bounding-set=$rights -- "$NETMON" --no-pin -v -n 1 -i 0.05 >reports 2>said || true
 	"$NETMON" --no-pin -v -n 1 -i 0.05 >reports 2>said.root
 	# root has another way on these kernels
