@@ -168,7 +168,7 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 # The compiler reads one file, by its standard input, and writes to its standard output: clang keeps the
 # absolute path of each file that it opens, and the order of types in BTF depends on the length of these
 # paths, since LLVM sorts by address what is only pointed at (BTFDebug::FixupDerivedTypes).
-$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h kernel.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h mptcp.bpf.h kernel.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) \

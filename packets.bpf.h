@@ -3,17 +3,16 @@
  * Layer ip: the IP packets of each socket, charged to the process that used the socket last.
  * Part of netmon.bpf.c, which has the tables.
  *
- *   packets   cgroup_skb programs at the root of cgroup v2 see each packet that a socket sends
- *             (after the packet filter, before fragmentation) or receives (after reassembly):
- *             skb_egress, skb_ingress ──▶ count_packet(): owner, key ──▶ row ──▶ counters.
- *   owners    The storage of a socket names its owner: the process that created it (sock_create),
- *             replaced by each process that sends or receives on it (socket_used()).  The kernel
- *             copies the storage of a listening socket to the accepted ones.  owners_iter finds
- *             the sockets that exist when netmon starts.
+ *   packets   skb_egress and skb_ingress, at the root of cgroup v2, see each packet that a socket
+ *             sends (after the packet filter, before fragmentation) or receives (after
+ *             reassembly): count_packet(): owner, key ──▶ row ──▶ counters.
+ *   owners    The storage of a socket names its owner: the process that created it (sock_create)
+ *             or sent or received on it last (socket_used()).  The kernel copies the storage of
+ *             a listening socket to the accepted ones.  owners_iter finds the sockets that exist
+ *             when netmon starts.
  *   resent    tcp_retransmit_skb reports what TCP sends again.
  *
- * Packets of a socket without an owner, or whose owner is no longer on record, are charged to
- * the kernel.
+ * The kernel is charged for a socket without an owner, or whose owner is no longer on record.
  */
 
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_DSTOPTS = 60 };
@@ -40,54 +39,31 @@ struct netmon_owner {
 	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
 	__u16 passes;            /* whether it passes the filters of processes */
-	__u16 is_mptcp;          /* an MPTCP socket's, or a copy of it */
+	__u16 is_mptcp;          /* see mptcp.bpf.h */
 };
 
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
     BY(int) __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE););
-/* The owners of MPTCP sockets, by inode: no safe helper leads from the kernel's own sockets, which
- * send and receive their packets, to their storage. */
-MAP(mptcp_owners, LRU_HASH, 16384, struct netmon_owner, BY(__u64));
+
+#include "mptcp.bpf.h"
 
 /* Owners */
-
-static __always_inline bool sees_mptcp(void)
-{
-	return peeks && bpf_core_type_exists(struct mptcp_subflow_context);
-}
-
-/* The inode of the process's end of a struct sock; 0: it has none, before accept(2) or after close(2). */
-static __always_inline __u64 inode_of(const void *sk)
-{
-	const void *socket = PEEK(sock, sk, sk_socket);
-
-	return PEEK(socket_alloc, socket, vfs_inode.i_ino);
-}
 
 /* `sk` is a struct sock or, in cgroup programs, a struct bpf_sock. */
 static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 protocol)
 {
-	struct netmon_owner none = { .is_mptcp = 1 }, *owner;
-	__u64 inode;
-
-	if (protocol != MPTCP || !sees_mptcp())
-		return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	inode = inode_of(sk);
-	owner = bpf_map_lookup_elem(&mptcp_owners, &inode);
-	if (owner || !inode || bpf_map_update_elem(&mptcp_owners, &inode, &none, BPF_NOEXIST))
-		return owner;
-	return bpf_map_lookup_elem(&mptcp_owners, &inode);
+	if (protocol == MPTCP && SEES_MPTCP)
+		return mptcp_get_or_add(sk);
+	return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 {
 	struct cgroup_subsys_state *state = &task->cgroups->dfl_cgrp->self;
 
-	for (int depth = 0; depth < DEPTH_MOST && state; depth++) {
+	for (int depth = 0; depth < DEPTH_MOST && state; depth++, state = state->parent)
 		if (state->cgroup->kn->id == wanted_cgroup_id)
 			return true;
-		state = state->parent;
-	}
 	return false;
 }
 
@@ -178,46 +154,23 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* The owner of the MPTCP socket above a subflow; NULL: none is known, or it is no subflow.  The two can
- * part at any moment, so each step is a read that cannot fault.  bpf_skc_to_mptcp_sock() has no such
- * care: Linux 6.1 panicked in it. */
-static __always_inline struct netmon_owner *mptcp_owner(struct bpf_sock *sk)
-{
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	void *context;
-	__u64 inode;
-
-	if (!tcp || !BPF_CORE_READ_BITFIELD((struct tcp_sock___netmon *)tcp, is_mptcp))
-		return NULL;
-	context = tcp->inet_conn.icsk_ulp_data;
-	inode = inode_of(PEEK(mptcp_subflow_context, context, conn));
-	return bpf_map_lookup_elem(&mptcp_owners, &inode);
-}
-
-/* The packets of an MPTCP socket pass the kernel's own sockets, its subflows.  They get a copy of its
- * owner, also for retransmits, and for connections that a listening one accepts without MPTCP. */
 static __always_inline struct netmon_owner *owner_of(struct bpf_sock *sk)
 {
-	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0), *above;
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
 
-	if ((owner && !owner->is_mptcp) || !sees_mptcp())
-		return owner;
-	above = mptcp_owner(sk);
-	if (above)
-		owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
-	if (above && owner)
-		*owner = *above;
-	return owner;
+	return (!owner || owner->is_mptcp) && SEES_MPTCP ? mptcp_copy(sk, owner) : owner;
 }
 
 /* Keys */
 
-/* The interface and its namespace.  If the kernel refuses to read the name, user space finds
- * it by index and namespace. */
-static __always_inline void read_device(struct netmon_key *key, struct net_device *device, __u32 index)
+/* The interface and its namespace.  If the kernel refuses to read them, the namespace is the socket's,
+ * and user space finds the name by index and namespace. */
+static __always_inline void read_device(struct netmon_key *key, struct net_device *device, __u32 index,
+					const struct netmon_owner *owner)
 {
 	struct netmon_iface *iface = (void *)key->iface;
 
+	key->netns = owner ? owner->netns : 0;
 	if (casts) {
 		key->netns = CAST(net_device, device)->nd_net.net->ns.inum;
 		__builtin_memcpy(key->iface, CAST(net_device, device)->name, IFACE_LEN);
@@ -228,28 +181,26 @@ static __always_inline void read_device(struct netmon_key *key, struct net_devic
 		__builtin_memcpy(key->iface, "lo", 3);
 	} else {
 		iface->index = index;
+		iface->netns = key->netns;
 	}
 }
 
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
 static __always_inline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
-	const bool kernel_passes = !(filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS);
-	struct netmon_iface *iface = (void *)key->iface;
+	bool passes = !(filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS);
 	__u64 place = PLACE_KERNEL;
 
-	owner = owner && owner->pid ? owner : NULL;
-	key->uid = owner ? owner->uid : NO_UID;
-	key->cgroup = owner ? owner->cgroup : 0;
-	if (!peeks) {
-		key->netns = owner ? owner->netns : 0;
-		iface->netns = iface->index ? key->netns : 0;
+	key->uid = NO_UID;
+	if (owner && owner->pid) {
+		passes = owner->passes;
+		place = parts & PART_PROCESS ? owner_place(owner) : 0;
+		key->uid = owner->uid;
+		key->cgroup = owner->cgroup;
 	}
-	if (!(owner ? owner->passes : kernel_passes) || (filter.kinds && !key_passes(key)))
+	if (!passes || (filter.kinds & ~FILTERS_OF_PROCESS && !key_passes(key)))
 		return NO_ROW;
-	if (owner && parts & PART_PROCESS)
-		place = owner_place(owner);
-	if (parts & PART_PROCESS && place == PLACE_KERNEL) {
+	if (place == PLACE_KERNEL) {
 		key->uid = NO_UID;
 		key->cgroup = 0;
 	}
@@ -266,34 +217,37 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
 	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
 	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
 	struct { __u8 next, length; } extension = { 0 };
-	__u32 offset = sizeof(struct ipv6hdr);
+	struct ipv6hdr ip6 = { 0 };
+	struct iphdr ip4 = { 0 };
 	__u16 ports[2] = { 0 };
+	__u32 offset;
+	__u8 next;
 
+	key->family = skb->protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
 	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, 0, &extension.length, 1);
-		offset = (extension.length & 15) * 4;
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, protocol), &extension.next, 1);
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), from, 4);
-		bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, 4);
+		bpf_skb_load_bytes(skb, 0, &ip4, sizeof(ip4));
+		from[0] = ip4.saddr;
+		to[0] = ip4.daddr;
+		next = ip4.protocol;
+		offset = ip4.ihl * 4;
 	} else {
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, nexthdr), &extension.next, 1);
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, saddr), from, 16);
-		bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, 16);
+		bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6));
+		__builtin_memcpy(from, &ip6.saddr, sizeof(ip6.saddr));
+		__builtin_memcpy(to, &ip6.daddr, sizeof(ip6.daddr));
+		next = ip6.nexthdr;
+		offset = sizeof(ip6);
 	}
 	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
-		const __u8 this = extension.next;
-
-		if (this != IPPROTO_HOPOPTS && this != IPPROTO_ROUTING && this != IPPROTO_DSTOPTS &&
-		    this != IPPROTO_FRAGMENT)
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_FRAGMENT &&
+		    next != IPPROTO_DSTOPTS)
 			break;
-		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension))) {
-			extension.next = this; /* it is cut short, and zero now */
+		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			break;
-		}
 		/* a fragment's header has no length, but a byte that the sender may set */
-		offset += this == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
+		offset += next == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
+		next = extension.next;
 	}
-	key->proto = extension.next == ICMPV6 ? IPPROTO_ICMP : extension.next;
+	key->proto = next == ICMPV6 ? IPPROTO_ICMP : next;
 	if (has_ports(key->proto))
 		bpf_skb_load_bytes(skb, offset, ports, sizeof(ports));
 	key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
@@ -301,8 +255,8 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
 	return offset;
 }
 
-/* Puts the ends of a connected socket in place of those that NAT makes of them.  SCTP sockets have
- * several addresses, and do not tell which one is in use. */
+/* Puts a connected socket's ends in place of those that NAT makes of them.  SCTP's do not tell which of
+ * their addresses is in use. */
 static __always_inline void read_connection(struct netmon_key *key, struct bpf_sock *sk)
 {
 	sk = bpf_sk_fullsock(sk);
@@ -324,12 +278,14 @@ static __always_inline void read_connection(struct netmon_key *key, struct bpf_s
 }
 
 /* The length of the headers that each segment of a bundle has. */
-static __always_inline __u32 headers_of(struct __sk_buff *skb, __u16 proto, __u32 transport)
+static __noinline __u32 headers_of(struct __sk_buff *skb)
 {
+	struct netmon_key key = { 0 };
+	__u32 transport = read_packet(&key, skb, NETMON_TX);
 	__u8 length = 0;
 
-	if (proto != IPPROTO_TCP)
-		return transport + (proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
+	if (key.proto != IPPROTO_TCP)
+		return transport + (key.proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
 	bpf_skb_load_bytes(skb, transport + 12, &length, 1);
 	return transport + (length >> 4) * 4;
 }
@@ -337,24 +293,29 @@ static __always_inline __u32 headers_of(struct __sk_buff *skb, __u16 proto, __u3
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
 {
 	const __u32 length = skb->len, protocol = skb->protocol, size = skb->gso_size;
-	__u32 row, segments = size ? skb->gso_segs : 1, headers = 0, transport = 0;
+	__u32 row, segments = 1, headers = 0;
 	struct bpf_sock *sk = skb->sk;
-	struct netmon_key key = { 0 };
+	struct netmon_owner *owner;
+	struct netmon_key key;
 
 	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
-	key.family = protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
-	if (size || needs & (PART_PROTO | PARTS_ENDS))
-		transport = read_packet(&key, skb, direction);
-	if (size)
-		headers = headers_of(skb, key.proto, transport);
-	if (!segments) /* from the host of a virtual machine */
-		segments = length > headers + size ? (length - headers + size - 1) / size : 1;
+	if (size) {
+		headers = headers_of(skb);
+		segments = skb->gso_segs;
+		if (!segments) /* from the host of a virtual machine */
+			segments = length > headers + size ? (length - headers + size - 1) / size : 1;
+	}
+	owner = owner_of(sk);
+	if (needs & ~PART_PROCESS)
+		key = (struct netmon_key){ 0 };
+	if (needs & (PART_PROTO | PARTS_ENDS))
+		read_packet(&key, skb, direction);
 	if (needs & PARTS_ENDS)
 		read_connection(&key, sk);
 	if (needs & (PART_NETNS | PART_IFACE))
-		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex);
-	row = row_of_packet(&key, owner_of(sk));
+		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex, owner);
+	row = row_of_packet(&key, owner);
 	if (row != NO_ROW)
 		count_in(row, direction, length + (__u64)(segments - 1) * headers, segments);
 	return 1;
@@ -376,6 +337,7 @@ int skb_egress_cgroup(struct __sk_buff *skb)
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 {
+	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
 	struct netmon_key key = { .proto = IPPROTO_TCP };
 	struct netmon_peer peer = { 0 };
 	__u32 at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
@@ -386,8 +348,8 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	if (needs & PARTS_ENDS)
 		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);
 	if (needs & (PART_NETNS | PART_IFACE))
-		read_device(&key, sk->sk_dst_cache->dev, sk->sk_dst_cache->dev->ifindex);
-	row = row_of_packet(&key, bpf_sk_storage_get(&owners, sk, NULL, 0));
+		read_device(&key, sk->sk_dst_cache->dev, sk->sk_dst_cache->dev->ifindex, owner);
+	row = row_of_packet(&key, owner);
 	counters = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
 	if (counters)
 		__sync_fetch_and_add(&counters->tx_retrans, *(__u16 *)(skb->cb + at));
