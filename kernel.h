@@ -6,7 +6,7 @@
 #ifndef KERNEL_H
 #define KERNEL_H
 
-/* These are newer than Linux 5.10.  libbpf looks for the kernel's own by the name before "___". */
+/* These are not in all kernels.  libbpf looks for the kernel's own by the name before "___". */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct trace_event_raw_sock_msg_length___netmon { /* Linux 6.3 */
 	struct trace_entry ent;
@@ -24,6 +24,9 @@ struct mptcp_subflow_context___netmon { /* CONFIG_MPTCP, as the next */
 };
 struct tcp_sock___netmon {
 	__u8 is_mptcp : 1;
+};
+struct proto___netmon {
+	void *sendpage; /* before Linux 6.5 */
 };
 #pragma clang attribute pop
 enum bpf_func_id___netmon {

@@ -131,6 +131,8 @@ static void *(*const rdonly_cast)(const void *object, __u32 type) = (void *)CALL
 
 /* A field of a pointer that is typed for the verifier, or only for the compiler. */
 #define GET(pointer, field) (typed ? (pointer)->field : BPF_CORE_READ(pointer, field))
+#define GET_BIT(pointer, field)                                                            \
+	(typed ? BPF_CORE_READ_BITFIELD(pointer, field) : BPF_CORE_READ_BITFIELD_PROBED(pointer, field))
 
 #define HAS_TYPED_TASK bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
 
@@ -162,9 +164,8 @@ static __always_inline struct netmon_counters *counters_of(__u32 group, __u32 ro
 static __noinline int counters_sum(__u32 row, struct netmon_counters *sum)
 {
 	*sum = (struct netmon_counters){ 0 };
-	for (__u32 group = 0; group < MAX_GROUPS; group++) {
-		const struct netmon_counters *counters = group < groups ? counters_of(group, row)
-									: NULL;
+	for (__u32 group = 0; group < groups; group++) { /* at most MAX_GROUPS */
+		const struct netmon_counters *counters = counters_of(group, row);
 
 		if (!counters)
 			break;
@@ -193,31 +194,30 @@ static __always_inline void count_in(__u32 row, enum netmon_direction direction,
 
 /* Orders the stores before it and those after it, for readers on other CPUs.  arm64 reorders
  * stores, and an atomic operation that orders them needs -mcpu=v3 (Linux 5.12).  Each peek takes
- * and releases the queue's lock (__queue_map_get()), and a release is ordered before the CPU's next
+ * and releases a queue's lock (__queue_map_get()), and a release is ordered before the CPU's next
  * acquire (the kernel's tools/memory-model/Documentation/explanation.txt, "po-unlock-lock-po"). */
-static __always_inline void order_stores(void *queue)
+static __always_inline void order_stores(void)
 {
 	__u32 unused;
 
-	bpf_map_peek_elem(queue, &unused);
-	bpf_map_peek_elem(queue, &unused);
+	bpf_map_peek_elem(&free_rows, &unused);
+	bpf_map_peek_elem(&free_rows, &unused);
 }
 
 /* The element was just popped from its queue: no other program changes it until the owner is
  * found in the hash map. */
-static __always_inline __u32 change_begin(__u64 *seq, void *queue)
+static __always_inline __u32 change_begin(__u64 *seq)
 {
 	__u64 last = *seq & ~(__u64)SEQ_STATES;
 
 	*(volatile __u64 *)seq = last | SEQ_CHANGING;
-	order_stores(queue);
+	order_stores();
 	return (last >> SEQ_GENERATION) + 1;
 }
 
-static __always_inline void change_end(__u64 *seq, void *queue, __u64 generation,
-				       enum netmon_seq state)
+static __always_inline void change_end(__u64 *seq, __u64 generation, enum netmon_seq state)
 {
-	order_stores(queue);
+	order_stores();
 	*(volatile __u64 *)seq = generation << SEQ_GENERATION | state;
 }
 
@@ -229,7 +229,7 @@ static __always_inline __u64 publish(void *map, const void *key, __u64 place, __
 	__u32 index = place;
 	__u64 *other;
 
-	change_end(seq, queue, place >> 32, added ? SEQ_OWNED : SEQ_FREE);
+	change_end(seq, place >> 32, added ? SEQ_OWNED : SEQ_FREE);
 	if (added)
 		return place;
 	bpf_map_push_elem(queue, &index, 0);
@@ -273,19 +273,17 @@ static __always_inline void leader_comm(char *comm, struct task_struct *of)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (of)
-		__builtin_memcpy(comm, of->group_leader->comm, COMM_LEN);
-	else if (HAS_TYPED_TASK)
-		__builtin_memcpy(comm, bpf_get_current_task_btf()->group_leader->comm, COMM_LEN);
+	if (HAS_TYPED_TASK)
+		__builtin_memcpy(comm, (of ?: bpf_get_current_task_btf())->group_leader->comm, COMM_LEN);
 	else
 		BPF_CORE_READ_INTO((char(*)[COMM_LEN])comm, task, group_leader, comm);
 }
 
 /* The row counts for the key from now on; the caller ends the change. */
-static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row, void *queue,
+static __always_inline __u32 row_begin(__u32 index, struct netmon_row *row,
 				       const struct netmon_key *key)
 {
-	__u32 generation = change_begin(&row->seq, queue);
+	__u32 generation = change_begin(&row->seq);
 
 	counters_sum(index, &row->base);
 	row->base_retrans = row->tx_retrans;
@@ -304,8 +302,8 @@ static __always_inline void row_of_process_begin(__u32 index, __u32 generation)
 
 	if (!row)
 		return;
-	row_begin(index, row, &free_processes, &key);
-	change_end(&row->seq, &free_processes, generation, SEQ_OWNED);
+	row_begin(index, row, &key);
+	change_end(&row->seq, generation, SEQ_OWNED);
 }
 
 /* Gives the process an element, complete before it is found in process_of, so that no byte comes
@@ -325,7 +323,7 @@ static __noinline __u64 process_add(__u32 pid, struct task_struct *of)
 		note(PROCESSES_FULL);
 		return 0;
 	}
-	generation = change_begin(&process->seq, &free_processes);
+	generation = change_begin(&process->seq);
 	process->freed_at = 0;
 	process->pid = pid;
 	process->ppid = FIELD(of, real_parent->tgid, real_parent, tgid);
@@ -361,23 +359,13 @@ static __always_inline __u64 process_get_or_add(__u32 pid, struct task_struct *o
 
 /* Rows of keys that are finer than the process, or have no process */
 
-/* Whether the key's process has ended: nothing will be counted for it. */
-static __always_inline bool is_dead(const struct netmon_key *key)
-{
-	const struct netmon_process *process;
-
-	if (!(parts & PART_PROCESS))
-		return false;
-	process = bpf_map_lookup_elem(&processes, &key->process);
-	return process && !is_owned(&process->seq, place_of(key->process, key->generation));
-}
-
 /* Notes whether anything was counted in the row since its last check.  Frees it if its process has
  * ended or, if room is short, if it has been idle until its last bytes are in a report. */
 static __noinline int row_check(__u32 index)
 {
 	struct netmon_row *row = bpf_map_lookup_elem(&rows, &index);
 	__u64 calls_count, now = bpf_ktime_get_ns();
+	const struct netmon_process *process;
 	struct netmon_counters sum;
 	const __u64 *place;
 	bool dead, idle;
@@ -386,13 +374,15 @@ static __noinline int row_check(__u32 index)
 		return 0;
 	counters_sum(index, &sum);
 	calls_count = sum.rx_calls + sum.tx_calls;
-	dead = is_dead(&row->key);
-	idle = calls_count == row->checked_calls && rows_taken > rows_limit / 4 * 3 &&
-	       now > row->checked_at && now - row->checked_at > idle_after;
 	if (calls_count != row->checked_calls) {
 		row->checked_calls = calls_count;
 		row->checked_at = now;
 	}
+	process = bpf_map_lookup_elem(&processes, &row->key.process);
+	dead = parts & PART_PROCESS && process &&
+	       !is_owned(&process->seq, place_of(row->key.process, row->key.generation));
+	idle = rows_taken > rows_limit / 4 * 3 && now > row->checked_at &&
+	       now - row->checked_at > idle_after;
 	if (!dead && !idle)
 		return 0;
 	place = bpf_map_lookup_elem(&row_of, &row->key); /* unchanged until it is free */
@@ -434,26 +424,46 @@ static __noinline __u64 row_add(const struct netmon_key *key)
 		note(ROWS_FULL);
 		return 0;
 	}
-	place = place_of(index, row_begin(index, row, &free_rows, key));
+	place = place_of(index, row_begin(index, row, key));
 	published = publish(&row_of, key, place, &row->seq, &free_rows);
 	if (published == place)
 		__sync_fetch_and_add(&rows_taken, 1);
 	return published;
 }
 
+/* Each part of a key by its field, of 16 bytes if it is wide. */
+#define EACH_PART(DO, DO_WIDE)                                                             \
+	DO(PART_PROCESS, process) DO(PART_PROCESS, generation)                             \
+	DO(PART_PROTO, proto) DO(PART_FAMILY, family)                                      \
+	DO(PART_LPORT, lport) DO(PART_RPORT, rport)                                        \
+	DO(PART_UID, uid) DO(PART_NETNS, netns) DO(PART_CGROUP, cgroup)                    \
+	DO_WIDE(PART_LADDR, laddr) DO_WIDE(PART_RADDR, raddr) DO_WIDE(PART_IFACE, iface)
+#define COMPARE(part, field)                                                               \
+	if (asked & (part) && a->field != b->field)                                        \
+		return false;
+#define COMPARE_WIDE(part, field)                                                          \
+	if (asked & (part) && (((__u64 *)a->field)[0] != ((__u64 *)b->field)[0] ||         \
+			       ((__u64 *)a->field)[1] != ((__u64 *)b->field)[1]))          \
+		return false;
+#define DROP_UNLESS_ASKED(part, field)                                                     \
+	if (!(asked & (part)))                                                             \
+		__builtin_memset(&key->field, 0, sizeof(key->field));
+
+/* Whether the parts that are asked for are the same. */
 static __always_inline bool key_same(const struct netmon_key *a, const struct netmon_key *b)
 {
 	const __u32 asked = parts;
-	const __u64 *x = (const void *)a, *y = (const void *)b;
-	__u64 differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);
 
-	if (asked & (PART_LADDR | PART_RADDR))
-		differ |= (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]);
-	if (asked & PARTS_CALLER)
-		differ |= (x[6] ^ y[6]) | (x[7] ^ y[7]);
-	if (asked & PART_IFACE)
-		differ |= (x[8] ^ y[8]) | (x[9] ^ y[9]);
-	return !differ;
+	EACH_PART(COMPARE, COMPARE_WIDE)
+	return true;
+}
+
+/* Drops the parts that only filters, or other parts, need. */
+static __always_inline void key_reduce(struct netmon_key *key)
+{
+	const __u32 asked = parts;
+
+	EACH_PART(DROP_UNLESS_ASKED, DROP_UNLESS_ASKED)
 }
 
 /* The row at the place if it has the key, which is there before the place is known. */
@@ -466,12 +476,15 @@ static __always_inline const struct netmon_row *row_with(const struct netmon_key
 }
 
 /* Finds the key's row by the hash map, and notes its place.  ROW_OTHER if there is none.  The
- * element that is found there may be another key's when it is read. */
-static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile __u64 *hint)
+ * element that is found there may be another key's when it is read.  The map compares whole keys. */
+static __noinline __u32 row_find_or_add(struct netmon_key *key, volatile __u64 *hint)
 {
-	const __u64 *known = bpf_map_lookup_elem(&row_of, key);
-	__u64 place = known ? *known : 0;
+	const __u64 *known;
+	__u64 place;
 
+	key_reduce(key);
+	known = bpf_map_lookup_elem(&row_of, key);
+	place = known ? *known : 0;
 	if (!row_with(key, place))
 		place = row_add(key);
 	if (place)
@@ -482,8 +495,10 @@ static __noinline __u32 row_find_or_add(const struct netmon_key *key, volatile _
 static __always_inline __u32 key_hash(const struct netmon_key *key)
 {
 	const __u32 asked = parts;
-	__u64 sum = key->process + ((__u64)key->proto << 52);
+	__u64 sum = key->process;
 
+	if (asked & PART_PROTO)
+		sum += (__u64)key->proto << 52;
 	if (asked & (PART_LPORT | PART_RPORT))
 		sum += ((__u64)key->lport << 32) + ((__u64)key->rport << 16);
 	if (asked & PART_RADDR)
@@ -493,35 +508,14 @@ static __always_inline __u32 key_hash(const struct netmon_key *key)
 	return sum * 0x9e3779b97f4a7c15 >> (64 - ROW_HINTS_BITS); /* Fibonacci hashing */
 }
 
-/* The row of the whole key; ROW_OTHER if there is no room. */
-static __always_inline __u32 row_get_or_add(const struct netmon_key *key)
+/* The row of the key's parts that are asked for; ROW_OTHER if there is no room. */
+static __always_inline __u32 row_get_or_add(struct netmon_key *key)
 {
 	volatile __u64 *hint = &row_hints[key_hash(key)];
 	__u64 place = *hint;
 	const struct netmon_row *row = row_with(key, place);
 
 	return row && is_owned(&row->seq, place) ? place : row_find_or_add(key, hint);
-}
-
-/* Drops the parts that only filters, or other parts, needed. */
-#define DROP_UNLESS(part, field)                                                           \
-	if (!(asked & (part)))                                                             \
-	__builtin_memset(&key->field, 0, sizeof(key->field))
-
-static __always_inline void key_reduce(struct netmon_key *key)
-{
-	const __u32 asked = parts;
-
-	DROP_UNLESS(PART_PROTO, proto);
-	DROP_UNLESS(PART_FAMILY, family);
-	DROP_UNLESS(PART_LPORT, lport);
-	DROP_UNLESS(PART_RPORT, rport);
-	DROP_UNLESS(PART_UID, uid);
-	DROP_UNLESS(PART_NETNS, netns);
-	DROP_UNLESS(PART_CGROUP, cgroup);
-	DROP_UNLESS(PART_LADDR, laddr);
-	DROP_UNLESS(PART_RADDR, raddr);
-	DROP_UNLESS(PART_IFACE, iface);
 }
 
 /* The row of a key whose process, if it has a part for one, is at this place. */
@@ -535,7 +529,6 @@ static __always_inline __u32 row_of_place(struct netmon_key *key, __u64 place)
 		key->process = place;
 		key->generation = place >> 32;
 	}
-	key_reduce(key);
 	return row_get_or_add(key);
 }
 
@@ -577,28 +570,26 @@ static __always_inline bool unmap(__u32 address[4])
 	return true;
 }
 
-static __always_inline void read_addresses(struct netmon_key *key, struct sock *sk, int family,
+/* Returns whether these are IPv4 addresses. */
+static __always_inline bool read_addresses(struct netmon_key *key, struct sock *sk, int family,
 					   bool typed)
 {
+	bool is_v4;
+
 	if (family == AF_INET) {
 		key->laddr[0] = GET(sk, __sk_common.skc_rcv_saddr);
 		key->raddr[0] = GET(sk, __sk_common.skc_daddr);
-	} else if (typed) {
-#pragma unroll
-		for (int i = 0; i < 4; i++) {
-			key->laddr[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-			key->raddr[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
-		}
+		return true;
+	}
+	if (typed) {
+		__builtin_memcpy(key->laddr, &sk->__sk_common.skc_v6_rcv_saddr, sizeof(key->laddr));
+		__builtin_memcpy(key->raddr, &sk->__sk_common.skc_v6_daddr, sizeof(key->raddr));
 	} else {
 		BPF_CORE_READ_INTO(&key->laddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
 		BPF_CORE_READ_INTO(&key->raddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
 	}
-}
-
-static __always_inline bool is_v6_only(struct sock *sk, bool typed)
-{
-	return typed ? BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_ipv6only)
-		     : BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);
+	is_v4 = unmap(key->laddr);
+	return unmap(key->raddr) || is_v4;
 }
 
 /* A TCP socket that is closed both ways, but not read to its end, has given its port back.
@@ -623,11 +614,8 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 proto, bool typed
 static __always_inline void describe_ends(struct netmon_key *key, struct sock *sk, int family,
 					  bool typed, const struct netmon_peer *peer)
 {
-	bool is_v4 = family == AF_INET;
+	bool is_v4 = read_addresses(key, sk, family, typed);
 
-	read_addresses(key, sk, family, typed);
-	is_v4 |= unmap(key->laddr);
-	is_v4 |= unmap(key->raddr);
 	if (has_ports(key->proto)) {
 		key->lport = local_port(sk, key->proto, typed);
 		key->rport = bpf_ntohs(GET(sk, __sk_common.skc_dport));
@@ -639,7 +627,7 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 	} else if (is_v4) {
 		key->family = 4;
 	} else if (!no_address(key->raddr) || !no_address(key->laddr) || !has_ports(key->proto) ||
-		   is_v6_only(sk, typed)) {
+		   GET_BIT(sk, __sk_common.skc_ipv6only)) {
 		key->family = 6;
 	}
 }
@@ -685,7 +673,7 @@ static __always_inline void key_make(struct netmon_key *key, struct sock *sk, in
 
 	if (asked & (PART_PROTO | PARTS_ENDS))
 		key->proto = proto_of(sk, family, typed);
-	if (asked & PARTS_ENDS && is_ip(family))
+	if (asked & PARTS_ENDS && key->proto != PROTO_PACKET)
 		describe_ends(key, sk, family, typed, peer);
 	if (asked & PART_UID)
 		key->uid = CURRENT(cred->euid.val, cred, euid.val);
@@ -706,7 +694,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	__u64 place = 0;
 
 	/* a peer must not be kept for a later call */
-	if (needs_peer && is_ip(family) && is_datagram(GET(sk, sk_protocol)))
+	if (needs_peer && is_datagram(proto_of(sk, family, typed)))
 		peer_take(&peer, direction, sk);
 	if (!traffic || bytes <= 0 || !pid_passes(pid))
 		return 0;
@@ -720,8 +708,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	return 0;
 }
 
-/* Layer ip: the current process uses the socket. */
-static __always_inline int socket_used(struct sock *sk);
+#include "packets.bpf.h"
 
 /* A call on the socket returned `bytes`.  A frame that a process sends by hand is its traffic; what
  * a packet socket receives is a copy of some other socket's. */
@@ -853,14 +840,10 @@ RECEIVES(sock_common_recvmsg, SOCK_COMMON_RECVMSG)
 
 /* sendfile and splice into a socket, before Linux 6.5.  A protocol without a sendpage of
  * its own goes on to inet_sendmsg(), where it is counted (sock_no_sendpage()). */
-struct proto___before_6_5 {
-	void *sendpage;
-} __attribute__((preserve_access_index));
-
 static __always_inline struct sock *with_sendpage(struct socket *sock, bool typed)
 {
 	struct sock *sk = GET(sock, sk);
-	struct proto___before_6_5 *proto = (void *)GET(sk, __sk_common.skc_prot);
+	struct proto___netmon *proto = (void *)GET(sk, __sk_common.skc_prot);
 
 	return GET(proto, sendpage) ? sk : NULL;
 }
@@ -1024,7 +1007,7 @@ int task_rename_classic(struct trace_event_raw_task_rename *ctx)
 	struct netmon_process *process = process_find(ctx->pid);
 
 	if (process)
-		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN); /* takes Linux 7.0 */
+		__builtin_memcpy(process->comm, ctx->newcomm, COMM_LEN); /* refused before Linux 7.0 */
 	return 0;
 }
 
@@ -1049,10 +1032,10 @@ int BPF_PROG(cgroup_rmdir_btf, struct cgroup *cgroup, const char *path)
 
 	if (!gone || cgroup->root->hierarchy_id)
 		return 0;
-	change_begin(&gone->seq, &free_rows);
+	change_begin(&gone->seq);
 	gone->id = cgroup->kn->id;
 	bpf_probe_read_kernel_str(gone->path, sizeof(gone->path), path);
-	change_end(&gone->seq, &free_rows, ++gone_count, SEQ_OWNED);
+	change_end(&gone->seq, ++gone_count, SEQ_OWNED);
 	return 0;
 }
 
@@ -1088,7 +1071,7 @@ static __always_inline int ended(struct task_struct *task)
 {
 	__u32 index, pid = task->tgid;
 	struct netmon_process *process;
-	const __u64 *known;
+	const __u64 *place;
 
 	if (has_kprobes)
 		thread_ended();
@@ -1098,14 +1081,14 @@ static __always_inline int ended(struct task_struct *task)
 		bpf_map_delete_elem(&wanted_pids, &pid);
 	if (!(parts & PART_PROCESS))
 		return 0;
-	known = bpf_map_lookup_elem(&process_of, &pid);
-	index = known ? *known : 0;
-	process = known ? bpf_map_lookup_elem(&processes, &index) : NULL;
+	place = bpf_map_lookup_elem(&process_of, &pid);
+	index = place ? *place : 0;
+	process = place ? bpf_map_lookup_elem(&processes, &index) : NULL;
 	if (!process || bpf_map_delete_elem(&process_of, &pid))
 		return 0;
 	process->ppid = CURRENT(real_parent->tgid, real_parent, tgid);
 	process->freed_at = bpf_ktime_get_ns();
-	order_stores(&free_processes);
+	order_stores();
 	*(volatile __u64 *)&process->seq |= SEQ_FREE;
 	bpf_map_push_elem(&free_processes, &index, 0);
 	return 0;
@@ -1142,7 +1125,5 @@ int sched_process_exit_classic(void *ctx)
 
 FILL(fill_processes, free_processes)
 FILL(fill_rows, free_rows)
-
-#include "packets.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -929,10 +929,9 @@ static void size_maps(const struct probes *probes, struct netmon_bpf *skeleton, 
 	bpf_map__set_max_entries(skeleton->maps.rows, rows);
 	bpf_map__set_max_entries(skeleton->maps.gone_cgroups, layout_gone(layout));
 	bpf_map__set_autocreate(skeleton->maps.row_of, keyed);
-	bpf_map__set_autocreate(skeleton->maps.free_rows, keyed);
 	bpf_map__set_autocreate(skeleton->maps.checking, keyed);
 	bpf_map__set_max_entries(skeleton->maps.row_of, rows);
-	bpf_map__set_max_entries(skeleton->maps.free_rows, rows);
+	bpf_map__set_max_entries(skeleton->maps.free_rows, keyed ? rows : 1);
 }
 
 /* Classic programs, and those of layer ip that look at a packet's interface, have an address without a
