@@ -67,16 +67,23 @@ compile() {
 	compile CC=musl-gcc CPPFLAGS="-isystem $PWD/headers"
 }
 
-@test "each clang that is installed compiles the probes without a warning, to the same file in any directory" {
+# clangs: those that are installed, the oldest first
+clangs() { compgen -c clang- | grep -xE 'clang-(1[4-9]|[2-9][0-9])' | sort -uV; }
+
+@test "each clang that is installed compiles the probes without a warning" {
+	[ -n "$(clangs)" ] || fail 'no clang of a version: make deps check'
+	for clang in $(clangs); do
+		build "$top" BUILD="$PWD/$clang" CLANG="$clang" "$PWD/$clang/netmon.bpf.o"
+	done
+}
+
+@test "the newest clang that is installed makes the same probes in any directory" {
 	# an order that depends on addresses also depends on the length of the path
-	long=$(printf 'x%.0s' {1..90})
-	for directory in a "${long:0:20}" "$long"; do clone "$directory"; done
-	for clang in $(compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -u); do
-		[ "${clang#clang-}" -ge 14 ] || continue
-		for directory in a "${long:0:20}" "$long"; do
-			build "$directory" BUILD="build/$clang" CLANG="$clang" "build/$clang/netmon.bpf.o"
-			cmp {a,"$directory"}"/build/$clang/netmon.bpf.o"
-		done
+	long=$(printf 'x%.0s' {1..90}) clang=$(clangs | tail -1)
+	for directory in a "${long:0:20}" "$long"; do
+		clone "$directory"
+		build "$directory" BUILD="build/$clang" CLANG="$clang" "build/$clang/netmon.bpf.o"
+		cmp {a,"$directory"}"/build/$clang/netmon.bpf.o"
 	done
 }
 
