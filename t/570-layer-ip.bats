@@ -122,7 +122,6 @@ def ask():
     sock = socket.create_connection(("127.0.0.1", 80))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wait_for(accepted)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     lose_one(sock, "RetransSegs")
     print(retransmitted(sock), counter("TCPSynRetrans"), flush=True)
@@ -201,9 +200,11 @@ charged() {
 	keep_own
 }
 
-# with_names PROGRAM: runs python3 with a few more functions; process(NAME, WORK) forks
+# with_names PROGRAM: runs python3 with a few more functions; process(NAME, WORK) forks.  On one CPU: a packet
+# that arrives while another CPU completes its connection would count twice.
 with_names() {
 	python3 -c 'import os, socket, sys, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 def name(text):
     with open("/proc/self/comm", "w") as comm:
         comm.write(text)
