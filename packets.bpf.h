@@ -34,6 +34,7 @@ const volatile bool peeks;
 
 struct netmon_owner {
 	__u64 place;             /* one word, replaced at once */
+	__u64 started;           /* with the pid, which process it is, even if the pid is used again */
 	__u64 cgroup;
 	__u32 uid;
 	__u32 pid;               /* 0: none yet */
@@ -75,6 +76,7 @@ static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *
 	__u32 pid = task->tgid;
 	__u64 place = 0;
 
+	owner->started = task->group_leader->start_boottime;
 	owner->netns = netns;
 	owner->uid = task->cred->euid.val;
 	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
@@ -127,9 +129,9 @@ static __always_inline int socket_used(struct sock *sk)
 	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (!owner)
 		return 0;
-	/* a process may change its user and cgroup */
-	if (owner->pid == (__u32)task->tgid && !(needs & (PART_UID | PART_CGROUP)) &&
-	    (!(parts & PART_PROCESS) || (__u32)owner_place(owner) > PROCESS_KERNEL))
+	/* a process may change its user and cgroup, and get the place that it had no room for */
+	if (owner->pid == (__u32)task->tgid && owner->started == task->group_leader->start_boottime &&
+	    !(needs & (PART_UID | PART_CGROUP)) && (owner->place || !(parts & PART_PROCESS)))
 		return 0;
 	owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
