@@ -280,6 +280,33 @@ os.waitpid(process("child", use), 0)
 	equal "$(packets_of child)" 5,5
 }
 
+@test "a process that reuses the pid of a socket's last user is charged after its first call" {
+	look --proto udp
+	charged bash -c 'with_names "$1"' - '
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+def send():
+    for _ in range(5):
+        s.sendto(b"x", s.getsockname())
+before = process("before", send)
+os.waitpid(before, 0)
+def send_if_same():
+    if os.getpid() == before:
+        send()
+for _ in range(1000):
+    with open("/proc/sys/kernel/ns_last_pid", "w") as pid:
+        pid.write(str(before - 1))
+    after = process("after", send_if_same)
+    os.waitpid(after, 0)
+    if after == before:
+        break
+else:
+    raise SystemExit("nobody got the pid again")
+'
+	equal "$(reported 'map(select(.comm == "before" or .comm == "after") | .pid) | unique | length')" 1
+	equal "$(packets_of after)" 4,4
+}
+
 @test "workers that accept on one socket have the packets of their connections, and the listener has the earlier ones" {
 	look --proto tcp
 	charged bash -c 'with_names "$1"' - '
