@@ -60,7 +60,7 @@ int proto_find(const char *name, size_t length)
 	return -1;
 }
 
-static bool knows(const struct row *row, enum part part)
+static bool knows(const struct row *row, enum netmon_part part)
 {
 	return row->entry->known & (__u32)part;
 }
@@ -98,7 +98,7 @@ static struct value get_ppid(const struct row *row, const void *field)
 /* Distinguishes rows that no process owns from a process of the same name. */
 static struct value get_kind(const struct row *row, const void *field)
 {
-	const struct entry *entry = row->entry;
+	const struct netmon_entry *entry = row->entry;
 
 	(void)field;
 	return name(row->is_total	? "total"

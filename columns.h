@@ -26,7 +26,7 @@ struct value {
 
 /* A row: an entry, or several that have the same values in all requested key columns. */
 struct row {
-	const struct entry *entry;    /* the first of the row's entries */
+	const struct netmon_entry *entry;    /* the first of the row's entries */
 	bool is_total;                /* the sum of all rows */
 	const char *user;             /* NULL: not asked for, or not known */
 	const char *cgroup;
@@ -47,7 +47,7 @@ struct column {
 	const char *name;
 	enum column_kind kind;
 	enum value_type type;         /* of most of its values: proto has numbers too */
-	__u32 parts;                  /* what it needs of the kernel's key: enum part */
+	__u32 parts;                  /* what it needs of the kernel's key: enum netmon_part */
 	const char *help;
 	struct value (*get)(const struct row *row, const void *field);
 	size_t field;                 /* its offset in the row, if get() serves several columns */

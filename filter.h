@@ -135,7 +135,7 @@ static __always_inline bool filter_passes(const volatile struct netmon_filter *f
 	return !(kinds & FILTER_LOOPBACK && is_loopback(key));
 }
 
-/* The parts of a key that these kinds need: enum part. */
+/* The parts of a key that these kinds need: enum netmon_part. */
 static inline __u32 filter_parts(__u32 kinds)
 {
 	return (kinds & FILTER_UID ? PART_UID : 0) | (kinds & FILTER_PROTO ? PART_PROTO : 0) |

@@ -7,7 +7,7 @@
 
 /* An entry of the newest tick, or one that moved something in the window but is gone. */
 struct known {
-	struct entry entry;
+	struct netmon_entry entry;
 	struct netmon_counters interval;
 	struct netmon_counters window;
 	__u64 tx_retrans;        /* in the interval */
@@ -240,7 +240,7 @@ struct tick *history_push(struct history *history)
 	return tick;
 }
 
-int history_add(struct history *history, const struct entry *entry)
+int history_add(struct history *history, const struct netmon_entry *entry)
 {
 	struct table *next = &history->next;
 	struct known *row = append(next);

@@ -35,7 +35,7 @@ struct tick {
 
 /* What an entry moved: in the newest interval, and in the window that ends with it. */
 struct change {
-	const struct entry *entry;   /* of the newest tick that has it */
+	const struct netmon_entry *entry;   /* of the newest tick that has it */
 	bool gone;                   /* the newest tick does not have it */
 	struct netmon_counters interval;
 	struct netmon_counters window;
@@ -55,7 +55,7 @@ void history_free(struct history *history);
 struct tick *history_push(struct history *history);
 
 /* Adds a copy of the entry to the tick that was begun.  Returns 0, or -1 if memory is short. */
-int history_add(struct history *history, const struct entry *entry);
+int history_add(struct history *history, const struct netmon_entry *entry);
 
 /* Completes the tick that was begun: all of its entries have been added, in any order.
  * Returns 0, or -1 if memory is short. */

@@ -34,7 +34,7 @@ enum { CLONE_THREAD = 0x10000 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum netmon_direction { NETMON_RX, NETMON_TX };
 
-/* The parts of the key, and the parts that the key or the filter needs: enum part. */
+/* The parts of the key, and the parts that the key or the filter needs: enum netmon_part. */
 const volatile __u32 parts = PART_PROCESS;
 const volatile __u32 needs = PART_PROCESS;
 const volatile struct netmon_filter filter;
@@ -523,7 +523,7 @@ static __always_inline __u32 row_of_place(struct netmon_key *key, __u64 place)
 {
 	if (!parts)
 		return ROW_ALL;
-	if (parts == PART_PROCESS || (parts & PART_PROCESS && !place))
+	if (parts == PART_PROCESS || (parts & PART_PROCESS && !(__u32)place))
 		return place;
 	if (parts & PART_PROCESS) {
 		key->process = place;

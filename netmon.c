@@ -54,7 +54,7 @@ struct netmon {
 	bool begun;           /* the output has its header */
 	bool reopen;          /* reopen the file of --to before the next report */
 	bool over;            /* a signal ends netmon, or its command has ended */
-	__u32 parts;          /* what the key of the probes has: enum part */
+	__u32 parts;          /* what the key of the probes has: enum netmon_part */
 	__u64 missed, peers_missed, not_followed;
 };
 
@@ -363,7 +363,7 @@ static void add_header(struct netmon *netmon)
 	netmon->begun = true;
 }
 
-static int add_entry(void *history, const struct entry *entry)
+static int add_entry(void *history, const struct netmon_entry *entry)
 {
 	if (!history_add(history, entry))
 		return 0;

@@ -51,7 +51,7 @@ enum { CALL_CAST = 0x6e65746d };
 #define QUARANTINE 1000000000ULL
 
 /* The parts that a key can have. */
-enum part {
+enum netmon_part {
 	PART_PROCESS = 1 << 0,
 	PART_PROTO = 1 << 1,
 	PART_FAMILY = 1 << 2,
@@ -149,7 +149,7 @@ struct netmon_network {
 	__u8 leave_out;
 };
 
-enum filter_kind {
+enum netmon_filter_kind {
 	FILTER_PIDS = 1 << 0,    /* those in the map wanted_pids */
 	FILTER_UID = 1 << 1,
 	FILTER_CGROUP = 1 << 2,  /* the one in the map wanted_cgroup, and below */
@@ -172,9 +172,9 @@ struct netmon_filter {
 };
 
 /* What one reading found for one key. */
-struct entry {
+struct netmon_entry {
 	__u64 id;                /* distinguishes owners of rows; ascends with the row */
-	__u32 known;             /* which parts of the key are filled in: enum part */
+	__u32 known;             /* which parts of the key are filled in: enum netmon_part */
 	__u32 pid, ppid;
 	__u32 ended;             /* its process has ended: this is its last entry */
 	char comm[COMM_LEN];     /* not terminated if it fills the field */

@@ -12,7 +12,7 @@
  *             when netmon starts.
  *   resent    tcp_retransmit_skb reports what TCP sends again.
  *
- * The kernel is charged for a socket without an owner, or whose owner is no longer on record.
+ * Packets of a socket without an owner, or whose owner is no longer on record, are charged to the kernel.
  */
 
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_DSTOPTS = 60 };
@@ -21,7 +21,11 @@ enum { PF_KTHREAD = 0x200000, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
 /* Packets are charged to a process for this long after its end, in nanoseconds: until then no
  * report takes its numbers for final. */
 #define ON_RECORD (QUARANTINE / 2)
+/* Places of an owner that are none of a process: no place at all, or none is asked for; a filter leaves
+ * the owner out. */
 #define PLACE_KERNEL (1ULL << 32 | PROCESS_KERNEL)
+#define PLACE_OTHER (1ULL << 32)
+#define PLACE_LEFT_OUT (~0ULL)
 
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
@@ -33,14 +37,12 @@ const volatile bool peeks;
 	(casts ? CAST(type, object)->field : BPF_CORE_READ((struct type *)(object), field))
 
 struct netmon_owner {
-	__u64 place;             /* one word, replaced at once */
-	__u64 started;           /* with the pid, which process it is, even if the pid is used again */
+	__u64 place;             /* 0: none yet */
+	__u64 check;             /* the start of the process ^ place: not so if two CPUs write at once */
 	__u64 cgroup;
 	__u32 uid;
-	__u32 pid;               /* 0: none yet */
 	__u32 netns;             /* of the socket */
-	__u16 passes;            /* whether it passes the filters of processes */
-	__u16 is_mptcp;          /* see mptcp.bpf.h */
+	__u32 is_mptcp;          /* see mptcp.bpf.h */
 };
 
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
@@ -68,39 +70,41 @@ static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 	return false;
 }
 
-/* Makes the task's process the owner of a socket in this namespace.  `of` as in
- * process_get_or_add(). */
-static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *task,
-				struct task_struct *of, __u32 netns)
+/* Makes the task's process the owner of a socket in this namespace. */
+static __noinline int owner_set(struct netmon_owner *owner, struct task_struct *task, __u32 netns)
 {
+	__u64 place = PLACE_OTHER;
 	__u32 pid = task->tgid;
-	__u64 place = 0;
 
-	owner->started = task->group_leader->start_boottime;
 	owner->netns = netns;
 	owner->uid = task->cred->euid.val;
 	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
-	owner->passes = pid_passes(pid) &&
-			(!(filter.kinds & FILTER_UID) || user_passes(&filter, owner->uid)) &&
-			(!(filter.kinds & FILTER_CGROUP) ||
-			 is_in_wanted_cgroup(task) != leaves_out(&filter, FILTER_CGROUP));
-	if (parts & PART_PROCESS && owner->passes)
-		place = process_get_or_add(pid, of);
+	if (!pid_passes(pid) || (filter.kinds & FILTER_UID && !user_passes(&filter, owner->uid)) ||
+	    (filter.kinds & FILTER_CGROUP &&
+	     is_in_wanted_cgroup(task) == leaves_out(&filter, FILTER_CGROUP)))
+		place = PLACE_LEFT_OUT;
+	else if (parts & PART_PROCESS)
+		place = process_get_or_add(pid, task) ?: PLACE_OTHER;
+	*(volatile __u64 *)&owner->check = task->group_leader->start_boottime ^ place;
 	*(volatile __u64 *)&owner->place = place;
-	*(volatile __u32 *)&owner->pid = pid; /* last: it makes the owner valid */
 	return 0;
 }
 
-/* The place of the owner's process, or that of the kernel if the process is no longer on record. */
+/* The owner's place, or that of the kernel if the process is no longer on record. */
 static __always_inline __u64 owner_place(const struct netmon_owner *owner)
 {
 	__u64 place = *(const volatile __u64 *)&owner->place;
-	__u64 last = place >> 32 << SEQ_GENERATION | SEQ_FREE;
+	__u64 freed = place >> 32 << SEQ_GENERATION | SEQ_FREE;
+	struct netmon_process *process;
 	__u32 index = place;
-	struct netmon_process *process = bpf_map_lookup_elem(&processes, &index);
 
+	if (!place)
+		return PLACE_KERNEL;
+	if (!(parts & PART_PROCESS) || place == PLACE_OTHER || place == PLACE_LEFT_OUT)
+		return place;
+	process = bpf_map_lookup_elem(&processes, &index);
 	if (process && (is_owned(&process->seq, place) ||
-			(*(volatile __u64 *)&process->seq == last &&
+			(*(volatile __u64 *)&process->seq == freed &&
 			 bpf_ktime_get_ns() - process->freed_at < ON_RECORD)))
 		return place;
 	return PLACE_KERNEL;
@@ -113,14 +117,15 @@ int sock_create_cgroup(struct bpf_sock *sk)
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (owner)
-		owner_set(owner, task, NULL, task->nsproxy->net_ns->ns.inum);
+		owner_set(owner, task, task->nsproxy->net_ns->ns.inum);
 	return 1; /* let it pass */
 }
 
 /* The current process sends or receives on the socket.  Kernel threads, which serve sockets of
- * processes too (kernel TLS), change nothing. */
+ * processes too (kernel TLS), change nothing; nor does a process past its end, which closes its files. */
 static __always_inline int socket_used(struct sock *sk)
 {
+	const bool may_change = needs & (PART_UID | PART_CGROUP) || filter.kinds & FILTER_CGROUP;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct netmon_owner *owner;
 
@@ -129,11 +134,12 @@ static __always_inline int socket_used(struct sock *sk)
 	owner = owner_get_or_add(sk, sk->sk_protocol);
 	if (!owner)
 		return 0;
-	/* a process may change its user and cgroup, and get the place that it had no room for */
-	if (owner->pid == (__u32)task->tgid && owner->started == task->group_leader->start_boottime &&
-	    !(needs & (PART_UID | PART_CGROUP)) && (owner->place || !(parts & PART_PROCESS)))
+	/* a process without a place may get one */
+	if (!may_change && (parts & PART_PROCESS ? (__u32)owner->place : owner->place) &&
+	    (owner->check ^ owner->place) == task->group_leader->start_boottime)
 		return 0;
-	owner_set(owner, task, NULL, sk->__sk_common.skc_net.net->ns.inum);
+	if (task->signal->live.counter)
+		owner_set(owner, task, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
@@ -151,8 +157,8 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	if (!sk || !is_ip(sk->__sk_common.skc_family))
 		return 0;
 	owner = owner_get_or_add(sk, sk->sk_protocol);
-	if (owner && !owner->pid) /* no process has used it since netmon began */
-		owner_set(owner, task, task, sk->__sk_common.skc_net.net->ns.inum);
+	if (owner && !owner->place) /* no process has used it since netmon began */
+		owner_set(owner, task, sk->__sk_common.skc_net.net->ns.inum);
 	return 0;
 }
 
@@ -190,38 +196,36 @@ static __always_inline void read_device(struct netmon_key *key, struct net_devic
 /* Fills in the owner's parts.  Returns the row of the key, NO_ROW if a filter leaves it out. */
 static __always_inline __u32 row_of_packet(struct netmon_key *key, const struct netmon_owner *owner)
 {
-	bool passes = !(filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS);
+	const bool needs_process = filter.kinds & ~filter.leave_out & FILTERS_OF_PROCESS;
 	__u64 place = PLACE_KERNEL;
 
 	key->uid = NO_UID;
-	if (owner && owner->pid) {
-		passes = owner->passes;
-		place = parts & PART_PROCESS ? owner_place(owner) : 0;
-		key->uid = owner->uid;
-		key->cgroup = owner->cgroup;
+	if (owner) {
+		place = owner_place(owner);
+		if (place != PLACE_KERNEL) {
+			key->uid = owner->uid;
+			key->cgroup = owner->cgroup;
+		}
 	}
-	if (!passes || (filter.kinds & ~FILTERS_OF_PROCESS && !key_passes(key)))
+	if (place == PLACE_LEFT_OUT || (place == PLACE_KERNEL && needs_process) ||
+	    (filter.kinds & ~FILTERS_OF_PROCESS && !key_passes(key)))
 		return NO_ROW;
-	if (place == PLACE_KERNEL) {
-		key->uid = NO_UID;
-		key->cgroup = 0;
-	}
 	return row_of_place(key, place);
 }
 
 /* Packets */
 
 /* Fills in the ends that the packet has, and the protocol above IP and its extension headers.  Returns
- * the offset of that protocol's header. */
+ * the offset of that protocol's header, which a later fragment does not have. */
 static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buff *skb,
 					 enum netmon_direction direction)
 {
 	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
 	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
-	struct { __u8 next, length; } extension = { 0 };
+	struct { __u8 next, length; __u16 offset; } extension = { 0 };
 	struct ipv6hdr ip6 = { 0 };
 	struct iphdr ip4 = { 0 };
-	__u16 ports[2] = { 0 };
+	__u16 ports[2] = { 0 }, later = 0;
 	__u32 offset;
 	__u8 next;
 
@@ -232,6 +236,7 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
 		to[0] = ip4.daddr;
 		next = ip4.protocol;
 		offset = ip4.ihl * 4;
+		later = ip4.frag_off & bpf_htons(0x1fff);
 	} else {
 		bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6));
 		__builtin_memcpy(from, &ip6.saddr, sizeof(ip6.saddr));
@@ -247,18 +252,20 @@ static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buf
 			break;
 		/* a fragment's header has no length, but a byte that the sender may set */
 		offset += next == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
+		if (next == IPPROTO_FRAGMENT)
+			later = extension.offset & bpf_htons(0xfff8);
 		next = extension.next;
 	}
 	key->proto = next == ICMPV6 ? IPPROTO_ICMP : next;
-	if (has_ports(key->proto))
+	if (has_ports(key->proto) && !later)
 		bpf_skb_load_bytes(skb, offset, ports, sizeof(ports));
 	key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
 	key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
 	return offset;
 }
 
-/* Puts a connected socket's ends in place of those that NAT makes of them.  SCTP's do not tell which of
- * their addresses is in use. */
+/* Puts a connected socket's ends in place of those that NAT makes of them.  An SCTP socket has several
+ * addresses and does not tell which one is in use. */
 static __always_inline void read_connection(struct netmon_key *key, struct bpf_sock *sk)
 {
 	sk = bpf_sk_fullsock(sk);
@@ -279,40 +286,38 @@ static __always_inline void read_connection(struct netmon_key *key, struct bpf_s
 	key->raddr[3] = sk->dst_ip6[3];
 }
 
-/* The length of the headers that each segment of a bundle has. */
-static __noinline __u32 headers_of(struct __sk_buff *skb)
+/* The length of the transport header that each segment of a bundle has. */
+static __always_inline __u32 transport_length(struct __sk_buff *skb, __u16 proto, __u32 offset)
 {
-	struct netmon_key key = { 0 };
-	__u32 transport = read_packet(&key, skb, NETMON_TX);
 	__u8 length = 0;
 
-	if (key.proto != IPPROTO_TCP)
-		return transport + (key.proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr));
-	bpf_skb_load_bytes(skb, transport + 12, &length, 1);
-	return transport + (length >> 4) * 4;
+	if (proto != IPPROTO_TCP)
+		return proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr);
+	bpf_skb_load_bytes(skb, offset + 12, &length, 1);
+	return (length >> 4) * 4;
 }
 
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
 {
 	const __u32 length = skb->len, protocol = skb->protocol, size = skb->gso_size;
-	__u32 row, segments = 1, headers = 0;
+	__u32 row, offset = 0, segments = 1, headers = 0;
 	struct bpf_sock *sk = skb->sk;
 	struct netmon_owner *owner;
 	struct netmon_key key;
 
 	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
+	if (size || needs & ~PART_PROCESS)
+		key = (struct netmon_key){ 0 };
+	if (size || needs & (PART_PROTO | PARTS_ENDS))
+		offset = read_packet(&key, skb, direction);
 	if (size) {
-		headers = headers_of(skb);
+		headers = offset + transport_length(skb, key.proto, offset);
 		segments = skb->gso_segs;
 		if (!segments) /* from the host of a virtual machine */
 			segments = length > headers + size ? (length - headers + size - 1) / size : 1;
 	}
 	owner = owner_of(sk);
-	if (needs & ~PART_PROCESS)
-		key = (struct netmon_key){ 0 };
-	if (needs & (PART_PROTO | PARTS_ENDS))
-		read_packet(&key, skb, direction);
 	if (needs & PARTS_ENDS)
 		read_connection(&key, sk);
 	if (needs & (PART_NETNS | PART_IFACE))
@@ -342,7 +347,7 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	struct netmon_owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
 	struct netmon_key key = { .proto = IPPROTO_TCP };
 	struct netmon_peer peer = { 0 };
-	__u32 at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
+	__u32 segments_at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
 	struct netmon_row *counters;
 
 	if (retransmit_has_error && ctx[2])
@@ -354,6 +359,6 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	row = row_of_packet(&key, owner);
 	counters = row == NO_ROW ? NULL : bpf_map_lookup_elem(&rows, &row);
 	if (counters)
-		__sync_fetch_and_add(&counters->tx_retrans, *(__u16 *)(skb->cb + at));
+		__sync_fetch_and_add(&counters->tx_retrans, *(__u16 *)(skb->cb + segments_at));
 	return 0;
 }

@@ -22,7 +22,7 @@ enum layer { LAYER_SOCKET, LAYER_IP };
 struct probes_options {
 	enum layer layer;
 	enum attach attach;        /* the only way to use for traffic, or ATTACH_AUTO */
-	__u32 parts;               /* of the key: enum part */
+	__u32 parts;               /* of the key: enum netmon_part */
 	bool retransmits;          /* layer ip: count them too */
 	struct netmon_filter filter;
 	const __u32 *pids;         /* for FILTER_PIDS, */

@@ -54,7 +54,7 @@ struct report {
 	char *keys;
 	size_t keys_length;
 	size_t keys_capacity;
-	struct entry total_entry;
+	struct netmon_entry total_entry;
 	struct row sum;               /* of all rows that pass the filters */
 	bool shows_pid;
 	bool by_pid;                  /* each entry is a row: its key is the process alone */
@@ -342,7 +342,7 @@ static void forget_groups(struct report *report)
 
 /* Rows */
 
-static bool passes(const struct report *report, const struct entry *entry)
+static bool passes(const struct report *report, const struct netmon_entry *entry)
 {
 	const struct view *view = report->view;
 	const struct netmon_filter *filter = view->filter;
@@ -392,7 +392,7 @@ static bool patterns_pass(const struct patterns *patterns, const char *name, int
 /* Whether the path of the entry's cgroup passes, or the unit or the container in it. */
 static bool cgroup_passes(const struct report *report, const struct patterns *patterns,
 			  const char *(*name_of)(void *context, __u64 cgroup),
-			  const struct entry *entry, int flags)
+			  const struct netmon_entry *entry, int flags)
 {
 	const char *name = NULL;
 
@@ -403,7 +403,7 @@ static bool cgroup_passes(const struct report *report, const struct patterns *pa
 	return patterns_pass(patterns, name, flags);
 }
 
-static bool is_wanted(const struct report *report, const struct entry *entry)
+static bool is_wanted(const struct report *report, const struct netmon_entry *entry)
 {
 	const struct view *view = report->view;
 	const struct names *names = report->names;
@@ -420,7 +420,7 @@ static bool is_wanted(const struct report *report, const struct entry *entry)
 static void look_up(const struct report *report, struct row *row)
 {
 	const struct names *names = report->names;
-	const struct entry *entry = row->entry;
+	const struct netmon_entry *entry = row->entry;
 
 	if (report->shows_user && entry->known & PART_UID)
 		row->user = names->user(names->context, entry->key.uid);

@@ -64,7 +64,7 @@ struct report;
 
 bool view_has(const struct view *view, const char *name);
 
-/* The parts of the kernel's key that these rows need: enum part. */
+/* The parts of the kernel's key that these rows need: enum netmon_part. */
 __u32 view_parts(const struct view *view);
 
 /* `parts`: the keys of the entries.  The view and the names must live as long as

@@ -25,7 +25,7 @@ struct seen {
 	bool final;               /* its last entry has been reported */
 	struct netmon_counters now;
 	__u64 tx_retrans;
-	struct entry entry;
+	struct netmon_entry entry;
 };
 
 /* A map whose first elements are mapped into memory.  Each element begins with its seqcount. */
@@ -406,7 +406,7 @@ static bool is_of(const struct netmon_process *process, const struct netmon_key 
 
 /* Fills in the process of the entry.  0 if another process took its element before it was ever
  * read, so that the process is unknown; -1 if memory is short. */
-static int find_process(struct tables *tables, struct entry *entry, bool known, bool *final)
+static int find_process(struct tables *tables, struct netmon_entry *entry, bool known, bool *final)
 {
 	const struct netmon_process *process;
 	size_t index = entry->key.process;
@@ -436,7 +436,7 @@ static int find_process(struct tables *tables, struct entry *entry, bool known, 
 
 /* Reads the name again: if the process changed it while the counters were read, they can have
  * bytes that it moved under the new name. */
-static void refresh_name(struct tables *tables, struct entry *entry)
+static void refresh_name(struct tables *tables, struct netmon_entry *entry)
 {
 	size_t index = entry->key.process;
 
@@ -475,7 +475,7 @@ static void name_iface(struct netmon_key *key)
 /* The row has a new owner.  If it changed hands once, the bytes up to the new owner's base
  * belong to the previous owner; if more often, their owner is unknown. */
 static int hand_over(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
-		     int (*found)(void *, const struct entry *), void *context)
+		     int (*found)(void *, const struct netmon_entry *), void *context)
 {
 	const __u64 generation = generation_of(row->seq);
 	struct netmon_counters rest = minus(&row->base, &seen->now);
@@ -500,7 +500,7 @@ static int hand_over(struct tables *tables, size_t index, struct seen *seen, con
 
 /* Reports what the row has counted. */
 static int read_row(struct tables *tables, size_t index, struct seen *seen, const struct netmon_row *row,
-		    const struct netmon_counters *now, int (*found)(void *, const struct entry *),
+		    const struct netmon_counters *now, int (*found)(void *, const struct netmon_entry *),
 		    void *context)
 {
 	const bool by_process = tables->layout.parts & PART_PROCESS;
@@ -536,7 +536,7 @@ static int read_row(struct tables *tables, size_t index, struct seen *seen, cons
  * rest.  Otherwise the key would seem to have gone and come back.  At the first reading of a pin, takes
  * the counters as they are: while a row changes hands, nothing is added to it. */
 static int read_again(const struct tables *tables, size_t index, struct seen *seen,
-		      int (*found)(void *, const struct entry *), void *context)
+		      int (*found)(void *, const struct netmon_entry *), void *context)
 {
 	bool known = seen->generation && !seen->final && !is_zero(&seen->entry.total);
 
@@ -551,11 +551,11 @@ static void say_full(__u32 limit, const char *what, const char *option)
 	    "raise it with %s", limit, what, option);
 }
 
-static int read_other(struct tables *tables, int (*found)(void *, const struct entry *),
+static int read_other(struct tables *tables, int (*found)(void *, const struct netmon_entry *),
 		      void *context)
 {
 	struct netmon_counters now = sum_up(tables, ROW_OTHER);
-	struct entry other = { .id = ~0ULL, .comm = "(other)" };
+	struct netmon_entry other = { .id = ~0ULL, .comm = "(other)" };
 	bool keyed = tables->layout.parts & ~PART_PROCESS, lost = !is_zero(&tables->lost);
 	bool of_processes = tables->lost_process || (lost && !keyed);
 	struct netmon_counters more;
@@ -581,7 +581,7 @@ static int read_other(struct tables *tables, int (*found)(void *, const struct e
 	return found(context, &other);
 }
 
-static int read_rows(struct tables *tables, int (*found)(void *, const struct entry *), void *context)
+static int read_rows(struct tables *tables, int (*found)(void *, const struct netmon_entry *), void *context)
 {
 	struct table *rows = &tables->rows;
 	size_t unused = 0;
@@ -609,7 +609,7 @@ static int read_rows(struct tables *tables, int (*found)(void *, const struct en
 	return 0;
 }
 
-int tables_read(struct tables *tables, int (*found)(void *, const struct entry *), void *context)
+int tables_read(struct tables *tables, int (*found)(void *, const struct netmon_entry *), void *context)
 {
 	struct timespec now;
 

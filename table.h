@@ -12,7 +12,7 @@
 
 /* How the tables are laid out: set when the probes are loaded, and stored in a pin for its readers. */
 struct layout {
-	__u32 parts;               /* what the key has: enum part */
+	__u32 parts;               /* what the key has: enum netmon_part */
 	__u32 max_processes;       /* processes that are counted separately, */
 	__u32 max_entries;         /* and keys that are finer than the process, or coarser */
 	__u32 groups;              /* sets of counters */
@@ -62,7 +62,7 @@ struct table_fds tables_fds(const struct tables *tables);
  *
  * Returns 0, or -1 with a message if `found` returned -1 or memory is short.
  */
-int tables_read(struct tables *tables, int (*found)(void *context, const struct entry *entry),
+int tables_read(struct tables *tables, int (*found)(void *context, const struct netmon_entry *entry),
 		void *context);
 
 /* Calls `found` for each cgroup that was removed since the last call, at most the last GONE_CGROUPS.

@@ -77,7 +77,7 @@ static void forge(const struct forged *tables, size_t count)
 	}
 }
 
-static int found(void *context, const struct entry *entry)
+static int found(void *context, const struct netmon_entry *entry)
 {
 	size_t *count = context;
 

@@ -23,7 +23,7 @@ enum { MAX_FOUND = 512 };
 struct found {
 	size_t count;
 	struct change changes[MAX_FOUND];
-	struct entry entries[MAX_FOUND];
+	struct netmon_entry entries[MAX_FOUND];
 };
 
 static uint64_t seed = 20231124;
@@ -36,7 +36,7 @@ static struct {
 	struct {
 		uint64_t clock;
 		size_t count;
-		struct entry entries[MAX_PUT];
+		struct netmon_entry entries[MAX_PUT];
 	} ticks[MAX_TICKS];
 } script;
 
@@ -52,7 +52,7 @@ static void tick(uint64_t clock)
 	script.ticks[script.count++].count = 0;
 }
 
-static void put_entry(const struct entry *entry)
+static void put_entry(const struct netmon_entry *entry)
 {
 	REQUIRE(script.count && script.ticks[script.count - 1].count < MAX_PUT);
 	script.ticks[script.count - 1].entries[script.ticks[script.count - 1].count++] = *entry;
@@ -106,7 +106,7 @@ static uint64_t life(uint32_t pid, uint64_t since)
 
 static void put(uint32_t pid, uint64_t since, uint64_t rx_bytes)
 {
-	struct entry entry = { .id = life(pid, since), .total = counters_of(rx_bytes) };
+	struct netmon_entry entry = { .id = life(pid, since), .total = counters_of(rx_bytes) };
 
 	put_entry(&entry);
 }
@@ -442,7 +442,7 @@ static void large_counters(void)
 		begin();
 		for (uint64_t t = 0; t < 3; t++) {
 			uint64_t n = starts[i] + 3 * t;
-			struct entry entry = { .id = 1, .total = { n, n, n, n } };
+			struct netmon_entry entry = { .id = 1, .total = { n, n, n, n } };
 
 			tick(t);
 			put_entry(&entry);
@@ -457,7 +457,7 @@ static void large_counters(void)
 /* From nothing to 2^64 - 1 in one interval. */
 static void largest_counter(void)
 {
-	struct entry entry = { .id = 1, .total = { UINT64_MAX, UINT64_MAX, 1, 0 } };
+	struct netmon_entry entry = { .id = 1, .total = { UINT64_MAX, UINT64_MAX, 1, 0 } };
 
 	begin();
 	tick(0);
@@ -474,7 +474,7 @@ static void largest_counter(void)
 /* A total growth of 2^64 wraps to 0, but the entry has traffic until that expires. */
 static void sum_that_wraps(void)
 {
-	struct entry entry = { .id = 1, .total = { UINT64_MAX, 0, 0, 0 } };
+	struct netmon_entry entry = { .id = 1, .total = { UINT64_MAX, 0, 0, 0 } };
 
 	begin();
 	tick(0);
@@ -539,7 +539,7 @@ static void order_of_entries(void)
 	tick(0);
 	tick(1);
 	for (size_t i = 0; i < count; i++) {
-		struct entry entry = { .id = ordered[3 * i % count], .total = { 1, 0, 0, 0 } };
+		struct netmon_entry entry = { .id = ordered[3 * i % count], .total = { 1, 0, 0, 0 } };
 
 		put_entry(&entry);
 	}
@@ -552,8 +552,8 @@ static void order_of_entries(void)
 /* The ring keeps its own copy, with the name up to its last byte; a newer tick updates it. */
 static void entry_is_copied(void)
 {
-	struct entry entry = { .id = 4, .pid = 3, .total = { 1, 2, 3, 4 } };
-	const struct entry *kept;
+	struct netmon_entry entry = { .id = 4, .pid = 3, .total = { 1, 2, 3, 4 } };
+	const struct netmon_entry *kept;
 
 	begin();
 	tick(0);
@@ -587,7 +587,7 @@ static uint64_t work_of_a_tick(size_t capacity, uint32_t entries)
 		before = history_work(history);
 		begun->clock = t;
 		for (uint32_t pid = 0; pid < entries; pid++) {
-			struct entry entry = { .id = life(pid, 0), .total = counters_of(t + 1) };
+			struct netmon_entry entry = { .id = life(pid, 0), .total = counters_of(t + 1) };
 
 			REQUIRE(!history_add(history, &entry));
 		}
@@ -803,7 +803,7 @@ static void push_model_tick(struct history *history, const struct model *model)
 	for (size_t i = 0; i < MODEL_KEYS; i++) {
 		size_t key = (first + 5 * i) % MODEL_KEYS; /* 5 is prime to MODEL_KEYS */
 		const uint64_t *bytes = model->bytes[t][key];
-		struct entry entry = {
+		struct netmon_entry entry = {
 			.id = key << 58,
 			.total = { bytes[0], bytes[1], bytes[2], bytes[3] },
 		};

@@ -38,7 +38,7 @@ enum { BROKEN_FIXTURE = 3 };
 
 /* What identifies an entry, and what its numbers stand for. */
 struct known {
-	struct entry entry;
+	struct netmon_entry entry;
 	__u64 since;
 	char *user, *cgroup, *cmd, *unit, *container;
 };
@@ -250,7 +250,7 @@ static __u64 id_of(struct replay *replay, const struct known *wanted)
 static void read_entry(struct replay *replay, char **at)
 {
 	struct known known = { .entry.known = ~0U };
-	struct entry *entry = &known.entry;
+	struct netmon_entry *entry = &known.entry;
 
 	if (!replay->tick)
 		broken(replay, "a process before the first tick");
