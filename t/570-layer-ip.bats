@@ -29,6 +29,7 @@ teardown() {
 	live_teardown
 	for namespace in ${namespaces-}; do ip netns delete "$namespace" || true; done
 	[ ! -e namespace ] || umount own-namespace
+	[ -z "${own_cgroup-}" ] || rmdir "$own_cgroup"
 	if [ -e "$pin" ]; then
 		bpftool cgroup detach "$root" egress pinned "$pin" || true
 		rm "$pin"
@@ -525,6 +526,26 @@ for _ in range(10):
 	done
 }
 
+@test "--cgroup follows a process that leaves the cgroup" {
+	own_cgroup=$(cgroup_root)/netmon-test-$BASHPID
+	mkdir "$own_cgroup"
+	look --proto udp --cgroup "/${own_cgroup##*/}"
+	cgroup=$own_cgroup charged bash -c 'with_names "$1"' - '
+def enter(cgroup):
+    with open(cgroup + "/cgroup.procs", "w") as processes:
+        processes.write("0")
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind(("127.0.0.1", 0))
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for cgroup in os.environ["cgroup"], os.path.dirname(os.environ["cgroup"]), os.environ["cgroup"]:
+    enter(cgroup)
+    for _ in range(10):
+        sender.sendto(b"x", receiver.getsockname())
+'
+	# the first packet after each move is sent before the call returns
+	equal "$(reported 'map(.tx_calls) | add')" $((9 + 1 + 9))
+}
+
 @test "a packet that the kernel itself sends is in the row (kernel), and a packet for no socket is in no row" {
 	look --proto tcp --port 19 -o pid,comm,uid,netns,rx_calls,tx_calls
 	alone python3 -c '
@@ -696,6 +717,23 @@ for _ in range(10):
     s.send(bytes(12) + b"\x88\xb5" + bytes((0x45, 0, 0, 100, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1)) + bytes(80))
 '
 	equal "$(cat reports)" ""
+}
+
+@test "a later fragment that a process sends by hand has no ports" {
+	look -o pid,comm,netns,proto,lport,rport,tx_bytes,tx_calls
+	charged python3 -c '
+import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 36, 1, 100, 64, socket.IPPROTO_UDP, 0, *[socket.inet_aton("127.0.0.1")] * 2)
+for _ in range(10):
+    s.sendto(header + struct.pack("!8H", *range(1001, 1009)), ("127.0.0.1", 0))
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+header = struct.pack("!IHBB16s16sBBHI", 6 << 28, 24, 44, 64, *[socket.inet_pton(socket.AF_INET6, "::1")] * 2, 17, 0, 800, 1)
+for _ in range(10):
+    s.sendto(header + struct.pack("!8H", *range(1001, 1009)), ("::1", 0))
+'
+	equal "$(reported 'map(select(.comm == "python3") | [.proto, .lport, .rport, .tx_bytes, .tx_calls]) | sort | @json')" \
+		'[["udp",null,null,1000,20]]'
 }
 
 @test "lone fragments do not keep other packets from being counted" {
