@@ -9,17 +9,21 @@ export NETMON BUILD
 # what `make deps check` unpacked there
 for tools in "${here%/*}"/build/tools/*/usr/bin; do PATH=$PATH:$tools; done
 
-# needs_tool PROGRAM: if it is missing, skips the test; with CI=true, fails it
-needs_tool() {
-	! command -v "$1" >/dev/null || return 0
-	[ "${CI-}" != true ] || fail "not here: $1: 'make deps check' gets it"
-	skip "$1 is not here: 'make deps check' gets it"
+# cannot_run REASON: this machine cannot run the test, which is skipped; with CI=true, it fails
+cannot_run() {
+	if [ "${CI-}" = true ]; then
+		fail "cannot run this test: $1"
+	else
+		skip "$1"
+	fi
 }
-# If no cgroup v2 can be seen, as in some containers, skips the test; with CI=true, fails it.
+# needs_tool PROGRAM
+needs_tool() {
+	command -v "$1" >/dev/null || cannot_run "$1 is not here: 'make deps check' gets it"
+}
+# Some containers have no cgroup v2.
 needs_cgroups() {
-	! grep -q "^[^ ]* [^ ]* cgroup2 " /proc/self/mounts || return 0
-	[ "${CI-}" != true ] || fail "no cgroup v2 is mounted"
-	skip "no cgroup v2 is mounted"
+	grep -q "^[^ ]* [^ ]* cgroup2 " /proc/self/mounts || cannot_run "no cgroup v2 is mounted"
 }
 # python_with MODULE: sets python to one that has the module; that in PATH might not be the distribution's
 python_with() {
