@@ -6,7 +6,7 @@ load lib/live
 
 setup() {
 	needs_live
-	[ -x /lib/systemd/systemd ] || skip 'no systemd here'
+	[ -x /lib/systemd/systemd ] || cannot_run 'no systemd here'
 	cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -55,6 +55,7 @@ under_systemd() {
 @test "netmon-log.service logs exact JSON lines without root, across a restart with another build" {
 	sed -n 's/\\-/-/g; s/\\(aq/'"'"'/g; s/^\\(oq\(journalctl .*\)\\(cq.*/\1/p' "$here/../man/netmon.8" >recipe
 	[ "$(wc -l <recipe)" = 1 ]
+	alone_with_paranoid
 	under_systemd <<-'END'
 		netmon --pin 2>/dev/null
 		netmon --status -f jsonl | jq .attached >unconfined
