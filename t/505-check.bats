@@ -3,13 +3,12 @@
 load lib/common
 load lib/live
 
+# --check attaches the probes of both layers.
 setup() {
 	live_setup
+	beside_layer_ip
 }
-
-teardown() {
-	live_teardown
-}
+teardown() { live_teardown; }
 
 # check STATUS [COMMAND]...: runs [COMMAND] netmon --check; its lines go to ./check
 check() {

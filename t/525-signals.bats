@@ -255,26 +255,34 @@ alarmed() {
 	equal "$(stat -c %s log)" 1024
 }
 
+# without_skipped [FILE]: messages, without that on calls that the kernel skipped just then
+without_skipped() {
+	grep -v '^netmon: cannot count [0-9]* calls: the kernel skipped the probes$' "$@" || true
+}
+
 @test "netmon starts with at most one line on what is not counted, and with none for -q, --from and --status" {
-	local way
+	local way tried=0
 	bpf=$(mktemp -d /tmp/netmon-bpf.XXXXXX)
 	mount -t bpf bpf "$bpf"
 	for way in tracepoint fexit kprobe; do
-		"$NETMON" --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>messages || continue
+		"$NETMON" --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>said || continue
+		tried=$((tried + 1))
+		without_skipped said >messages
 		[ "$(wc -l <messages)" -le 1 ]
 		equal "$(grep -Ev '^netmon: counting; ' messages)" ''
 		run -0 --separate-stderr "$NETMON" -q --no-pin --attach $way -n 1 -i 0.01
-		equal "$stderr" ''
+		equal "$(without_skipped <<<"$stderr")" ''
 		"$NETMON" --pin "$bpf/netmon" --attach $way 2>pinning || continue
 		cmp messages pinning
 		run -0 --separate-stderr "$NETMON" --from "$bpf/netmon" -n 1 -i 0.01
-		equal "$stderr" ''
+		equal "$(without_skipped <<<"$stderr")" ''
 		run -0 --separate-stderr "$NETMON" --from "$bpf/netmon" -v -n 1 -i 0.01
 		equal "$(grep '^netmon: counting; ' <<<"$stderr")" "$(cat messages)"
 		run -0 --separate-stderr "$NETMON" --status "$bpf/netmon"
 		equal "$stderr" ''
 		"$NETMON" --unpin "$bpf/netmon"
 	done
+	[ $tried -gt 0 ]
 }
 
 @test "netmon says that /proc is not mounted" {
@@ -295,7 +303,7 @@ alarmed() {
 }
 
 @test "netmon names the reason for root of a user namespace, and where bpf(2) is refused" {
-	unshare -Ur true || skip "no user namespace can be made here, as in a chroot"
+	unshare -Ur true || cannot_run "no user namespace can be made here, as in a chroot"
 	# by descriptor: it might be below a home directory that its owner alone can enter
 	run -1 --separate-stderr unshare -Ur /proc/self/fd/9 --no-pin -n 1 9<"$NETMON"
 	equal "$stderr" "netmon: cannot load 'probes': Operation not permitted: run it outside the user namespace"

@@ -98,7 +98,7 @@ serve() {
 
 @test "netmon ends with the command, and does not wait for a daemon that it started" {
 	# shellcheck disable=SC2016
-	timeout 20 "$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
+	timeout 60 "$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_calls,tx_calls --to reports -- \
 		sh -c '"$0" up -b 1000000 >account; setsid sleep 60 </dev/null >/dev/null 2>&1 3>&- & echo $! >daemon' \
 		"$BUILD/t/traffic"
 	kill "$(cat daemon)" # fails unless it is alive
@@ -169,7 +169,7 @@ serve() {
 }
 
 @test "netmon sees the end of the command even if its parent ignores SIGCHLD" {
-	run -5 --separate-stderr timeout 20 python3 -c '
+	run -5 --separate-stderr timeout 60 python3 -c '
 import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.execv(sys.argv[1], ["netmon", "--to", "reports", "--", "sh", "-c", "exit 5"])' "$NETMON"

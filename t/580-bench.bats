@@ -44,8 +44,10 @@ teardown() { live_teardown; }
 	# the programs of a second netmon, started by the benchmark
 	"$NETMON" --no-pin -v -i 86400 >/dev/null 2>others 3>&- &
 	other=$!
+	others=("$other")
 	until grep -qx 'netmon: counting' others; do kill -0 $other; sleep 0.05; done
-	coproc turns { "$BUILD/t/bench/turns" 3>&-; }
+	coproc turns { exec "$BUILD/t/bench/turns" 3>&-; }
+	others+=("$turns_PID")
 	read -r -u "${turns[0]}" line
 	for command in "hold $other" 0; do
 		echo "$command" >&"${turns[1]}"
@@ -55,6 +57,7 @@ teardown() { live_teardown; }
 	traffic up -b 1000000
 	traffic udp-sendto
 	kill $other "$turns_PID"
+	others=()
 	stop
 	exact jsonl
 }
