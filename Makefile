@@ -264,11 +264,12 @@ compilers:
 		! command -v $$clang >/dev/null || $(MAKE) --no-print-directory CLANG=$$clang \
 			BUILD=$(BUILD)/$$clang NETMON=$(BUILD)/$$clang/netmon || exit; done
 
-# The same for arm64, with the libraries of its virtual machines.
+# A netmon for arm64, with the libraries of its virtual machines; and with the oldest and the newest compiler.
 arm64:
 	$(Q)root=$$(t/vm/run --arm64-root) && $(MAKE) --no-print-directory LDFLAGS=-fuse-ld=lld \
 		CC="$(CLANG) --target=aarch64-linux-gnu --sysroot=$$root" PKG_CONFIG_SYSROOT_DIR=$$root \
-		PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig all test-programs
+		PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig all test-programs compilers \
+		CLANGS='$(firstword $(CLANGS)) $(lastword $(CLANGS))'
 
 test-programs: $(TEST_PROGRAMS)
 

@@ -539,6 +539,7 @@ static void say_pids(const struct options *options)
 static int check_cgroups(const struct options *options)
 {
 	static const char no_paths[] = "netmon is in a cgroup namespace: cgroups outside have no path";
+	static const char no_packets[] = "netmon is in a cgroup namespace: --layer ip would see no packets outside";
 	static const char no_peers[] = "netmon is in a cgroup namespace: datagrams outside have no peer";
 	static const char advice[] =
 		"add CAP_DAC_READ_SEARCH, or run netmon in the host's cgroup namespace";
@@ -547,8 +548,7 @@ static int check_cgroups(const struct options *options)
 
 	if (probes->cgroup_root >= 0 && !cgroup_is_root(probes->cgroup_root)) {
 		if (probes->layer == LAYER_IP)
-			return cannot("count packets below", "the root of cgroup v2",
-				      "netmon is in a cgroup namespace", advice);
+			return cannot("open", "the root of cgroup v2", no_packets, advice);
 		if (!options->quiet)
 			cannot("open", "the root of cgroup v2", shows_cgroups ? no_paths : no_peers,
 			       advice);

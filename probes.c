@@ -717,8 +717,8 @@ void probes_say_holes(const struct holes *holes)
 		    "is tracefs mounted and readable?");
 }
 
-#define NEEDS_STORAGE "cannot use --layer ip: on this kernel no probe of calls can use the storage of " \
-		      "sockets: it takes Linux 5.11, on arm64 Linux 6.4"
+#define NEEDS_STORAGE "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it " \
+		      "takes Linux 5.11, on arm64 Linux 6.4"
 
 /* For a program that does not load, though a trial loads. */
 #define VERIFIER_ADVICE "-v shows the verifier's log; a netmon built with another version of clang might load"

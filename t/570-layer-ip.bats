@@ -846,7 +846,7 @@ for number in range(200):
 @test "a kernel before Linux 5.11 is named as the reason" {
 	is_too_old || skip "this kernel is newer"
 	run -1 --separate-stderr "$NETMON" --layer ip -n 1
-	contains "$stderr" "cannot use --layer ip: on this kernel no probe of calls can use the storage of sockets"
+	contains "$stderr" "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it takes Linux 5.11"
 }
 
 @test "an option or column of the other layer is refused" {
