@@ -48,7 +48,7 @@ taken() {
 	equal "$output" "netmon $version"
 }
 
-@test "--help and --version on a full disk fail and say why" {
+@test "--help and --version on a full disk end with 1 and report the reason" {
 	local option
 	for option in --help --version; do
 		# shellcheck disable=SC2016
@@ -329,7 +329,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "cannot use '4294967295' for --pin-group: no such group" --pin --pin-group 4294967295
 }
 
-@test "--to a file that cannot be opened ends with 1, and runs nothing" {
+@test "netmon ends with 1, and does not run the command, if the file of --to cannot be opened" {
 	run -1 --separate-stderr "$NETMON" --to /no/such/file -- touch "$BATS_TEST_TMPDIR/ran"
 	equal "$stderr" "netmon: cannot open '/no/such/file': No such file or directory"
 	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
@@ -440,7 +440,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	taken --to x --append
 }
 
-@test "the first error is the one named, even if --help follows" {
+@test "netmon reports the first wrong argument, even if --help follows" {
 	refused "'xml'" -f xml -i 0
 	refused "'xml'" -f xml --help
 }

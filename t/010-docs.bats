@@ -77,7 +77,7 @@ parse_commands() {
 	same in_help in_manual
 }
 
-@test "the synopsis of the manual has the modes of --help" {
+@test "the manual's synopsis lists every mode of --help" {
 	"$NETMON" --help | sed '/^Writes/q' | grep -oE -e '--[a-z]+' | sort >in_help
 	section SYNOPSIS | sed -nE 's/^\.Fl (-[a-z]+).*/-\1/p' | sort >in_manual
 	same in_help in_manual
@@ -216,7 +216,7 @@ END
 }
 
 # The anchor that GitHub makes of a heading: lower case, hyphens for spaces, no other punctuation.
-@test "the documents' links lead to files and headings" {
+@test "every relative link in the documents leads to an existing file or heading" {
 	python3 - "$top"/*.md "$top"/t/*.md <<'END'
 import os, re, sys
 
@@ -242,7 +242,7 @@ sys.exit(count < 10 or bool(dead))
 END
 }
 
-@test "the sections that the manual refers to are there" {
+@test "the manual refers only to sections that it has" {
 	rendered | tr '\n' ' ' | grep -oE '\bsee (also )?[A-Z][A-Z ]+[A-Z]' | sed -E 's/.*see (also )?//' | sort -u >named
 	[ "$(wc -l <named)" -gt 3 ]
 	while read -r name; do

@@ -78,7 +78,7 @@ random_names() {
 	equal "$(awk -F '\t' '{ print NF }' "$BATS_TEST_TMPDIR/out.tsv" | sort -u)" 5
 }
 
-@test "a row of one empty column is still a row" {
+@test "a row whose only column is empty is still a line" {
 	fixture='tick 0 0
 tick 1000000000 1000
 1 1 "" 1 0 1 0'
@@ -87,7 +87,7 @@ tick 1000000000 1000
 	replayed '{"comm":""}' -o comm -f jsonl
 }
 
-@test "numbers are numbers in jsonl, with all digits" {
+@test "jsonl writes numbers without quotes and with all digits" {
 	fixture='tick 0 0
 tick 1000000000 1700000000123
 1 1 "a" 18446744073709551615 9007199254740993 1 0'

@@ -59,7 +59,7 @@ pid  comm  rx_rate  tx_rate' -f table
 	equal "${lines[0]}" '1970-01-01 05:30:01'
 }
 
-@test "-t, --total, -a, --no-header and --time none shape a table as they shape csv" {
+@test "-t, --total, -a, --no-header and --time none have the same effect on a table as on csv" {
 	fixture=$two
 	replayed 'comm     rx_rate
 curl        1.2M

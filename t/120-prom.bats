@@ -83,7 +83,7 @@ netmon_receive_bytes_total{pid="5"} 140
 netmon_receive_bytes_total{pid="5"} 143'
 }
 
-@test "names that are written alike share a series, and no others do" {
+@test "names that prom writes alike share a series, other names do not" {
 	python3 "$here/unit/random-names.py" make 1 >"$BATS_TEST_TMPDIR/random.ticks"
 	rows=$(grep -c '^[0-9]' "$BATS_TEST_TMPDIR/random.ticks")
 	for columns in comm,rx_total,tx_bytes pid,comm,rx_total,tx_bytes; do

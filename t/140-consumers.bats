@@ -7,23 +7,23 @@ setup_file() {
 	make_hour
 }
 
-@test "jq reads an hour's log whole" {
+@test "jq reads every row of an hour's log" {
 	needs_tool jq
 	jq -n "$sums" "$hour/log.jsonl" | found jsonl
 }
 
-@test "mlr reads an hour's log whole" {
+@test "mlr reads every row of an hour's log" {
 	needs_tool mlr
 	mlr --icsv --ojsonl --jvquoteall stats1 -a sum -f rx_bytes -g comm then \
 		rename rx_bytes_sum,sum "$hour/log.csv" | found csv
 }
 
-@test "csvkit reads an hour's log whole" {
+@test "csvkit reads every row of an hour's log" {
 	needs_tool csvjson
 	csvcut -c comm,rx_bytes "$hour/log.csv" | csvjson --no-inference --blanks --stream | jq -n "$sums" | found csv
 }
 
-@test "sqlite3 reads an hour's log whole" {
+@test "sqlite3 reads every row of an hour's log" {
 	needs_tool sqlite3
 	sqlite3 "$BATS_TEST_TMPDIR/log.db" \
 		'CREATE TABLE log (time REAL, pid INTEGER, comm TEXT, rx_bytes INTEGER, tx_bytes INTEGER)' \
@@ -31,7 +31,7 @@ setup_file() {
 		'SELECT comm, sum(rx_bytes) AS sum FROM log GROUP BY comm' | jq -c '.[]' | found csv
 }
 
-@test "pandas reads an hour's log whole" {
+@test "pandas reads every row of an hour's log" {
 	python_with pandas
 	"$python" - "$hour/log.csv" <<-'END' | found csv
 		import json, pandas, sys
@@ -41,13 +41,13 @@ setup_file() {
 	END
 }
 
-@test "datamash reads an hour's log whole" {
+@test "datamash reads every row of an hour's log" {
 	needs_tool datamash
 	datamash --header-in --sort --group comm sum rx_bytes <"$hour/log.tsv" |
 		jq -cR 'split("\t") | {comm: .[0], sum: .[1]}' | found tsv
 }
 
-@test "gnuplot reads an hour's log whole" {
+@test "gnuplot reads every row of an hour's log" {
 	needs_tool gnuplot
 	# without a terminal, sudo sets one that gnuplot does not know
 	TERM=dumb gnuplot -e "set datafile separator ','; set key autotitle columnhead;

@@ -23,17 +23,17 @@ compared() {
 	equal "$output" "$2"
 }
 
-@test "the comparison accepts rows that add up to the account, also under an earlier name of the process" {
+@test "compare/processes accepts rows that add up to the account, also under an earlier name of the process" {
 	compared 0 '' "$rows"
 }
 
-@test "the comparison ignores rows of another run of the generator, even with the same pid and role" {
+@test "compare/processes ignores rows of another run of the generator, even with the same pid and role" {
 	compared 0 '' "$rows
 7,up-server.xY4,999,0,1,0
 8,curl,999,0,1,0"
 }
 
-@test "the comparison rejects a byte or call too many or too few, and a row under the name of another process" {
+@test "compare/processes rejects a byte or call too many or too few, and a row under the name of another process" {
 	compared 1 '7 up-server.aB3: rx_bytes 101, not 100' "${rows/40,0/41,0}"
 	compared 1 '8 name-after.aB3: tx_bytes 99, not 100' "${rows/0,60/0,59}"
 	compared 1 '9 traffic: tx_calls 0, not 1' "${rows%1}0"
@@ -43,7 +43,7 @@ compared() {
 	compared 1 'the account is empty' "$rows"
 }
 
-@test "the comparison with --rows rejects a process with two rows" {
+@test "compare/processes --rows rejects a process with two rows" {
 	compared 1 '7 up-server.aB3: 2 rows, not 1
 8 name-after.aB3: 2 rows, not 1
 9 traffic: 2 rows, not 1' "$rows" --rows

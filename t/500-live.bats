@@ -358,7 +358,7 @@ memory() {
 	[ "$(stat -c %a metrics)" = "$(printf '%o' $((0666 & ~$(umask))))" ]
 }
 
-@test "each way to attach is exact, or refused with a message" {
+@test "netmon counts exactly with each --attach way, or reports that the kernel refuses it" {
 	for way in auto tracepoint fexit kprobe; do
 		rm -f account
 		status=0
@@ -397,7 +397,7 @@ the_ways() {
 	sed -nE 's/^netmon: ((sock|inet6?|packet|tcp)_[a-z_]*): ((classic )?tracepoint|fexit|kprobe.*)$/\1=\3/p' messages
 }
 
-@test "if a program attaches in the trial but does not load, netmon takes the next way; only without one it ends" {
+@test "netmon tries the next way if a program does not load, and ends only if none is left" {
 	refusing
 	start
 	stop
@@ -426,7 +426,7 @@ the_ways() {
 		fail "$output"
 }
 
-@test "if a program that sees packets attaches in the trial but does not load, --layer ip ends and names the hook" {
+@test "--layer ip ends and names the hook if its program does not load" {
 	beside_layer_ip
 	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 >reports 2>end || {
 		grep -q ': it takes Linux 5\.11, on arm64 Linux 6\.4$' end || fail "$(cat end)"

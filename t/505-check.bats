@@ -65,7 +65,7 @@ found() {
 	contains "$(of_layer ip)" "cannot load 'probes': Operation not permitted: run it as root, or with CAP_BPF, "
 }
 
-@test "--check without root ends with 1 and says why" {
+@test "--check without root ends with 1 and names the capabilities that it needs" {
 	check 1 setpriv --reuid=65534 --clear-groups
 	equal "$(found socket)" nothing
 	equal "$(found ip)" nothing

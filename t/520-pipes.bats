@@ -50,7 +50,7 @@ teardown() {
 	equal "$(grep -v '^netmon: counting' messages)" ''
 }
 
-@test "netmon without anything to write ends if the reader of its pipe ends" {
+@test "an idle netmon ends when the reader of its pipe ends" {
 	mkfifo fifo
 	"$NETMON" --no-pin -i 3600 -f jsonl >fifo &
 	netmon=$!
@@ -59,7 +59,7 @@ teardown() {
 	finish
 }
 
-@test "netmon without anything to write ends if the reader of its socket ends" {
+@test "an idle netmon ends when the reader of its socket ends" {
 	run -0 --separate-stderr timeout 120 python3 - "$NETMON" <<-'END'
 		import socket, subprocess, sys, time
 		ours, its = socket.socketpair()
@@ -71,7 +71,7 @@ teardown() {
 	END
 }
 
-@test "SIGTERM ends a netmon whose terminal takes nothing" {
+@test "SIGTERM ends a netmon whose terminal is not read" {
 	python3 - "$NETMON" 3>&- <<-'END' &
 		import os, pty, subprocess, sys
 		ours, its = pty.openpty()
@@ -95,19 +95,19 @@ teardown() {
 	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader does not read"
 }
 
-@test "netmon > /dev/full fails and says why" {
+@test "netmon ends with 1 and reports the error if it writes to /dev/full" {
 	run -1 --separate-stderr bash -c '"$0" --no-pin -i 0.1 >/dev/full' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
-@test "netmon on a full file system fails and says why" {
+@test "netmon ends with 1 and reports the error if the file system is full" {
 	mkdir disk
 	run -1 --separate-stderr unshare -m bash -c 'mount -t tmpfs -o size=4k none disk &&
 		"$0" --no-pin -i 0.01 >disk/log' "$NETMON"
 	contains "$stderr" "netmon: cannot write 'standard output': No space left on device"
 }
 
-@test "netmon with a closed standard output fails and says why" {
+@test "netmon ends with 1 if standard output is closed, and does not run a command if standard error is" {
 	run -1 --separate-stderr bash -c '"$0" --no-pin -i 3600 -f jsonl >&-' "$NETMON"
 	equal "$stderr" "netmon: cannot write 'standard output': Bad file descriptor"
 	# the same for standard error, where rows go if there is a command

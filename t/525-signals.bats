@@ -25,7 +25,7 @@ rows_in() {
 	[ "$(rows "$1")" -ge "$2" ]
 }
 
-@test "a signal that the parent has blocked ends netmon, even while its reader stalls" {
+@test "SIGTERM ends a netmon whose reader does not read, even if its parent has blocked signals" {
 	stalled_reader
 	env --block-signal "$NETMON" --no-pin -v -i 0.01 --total -o "$columns" >fifo 2>messages 3>&- &
 	netmon=$!
@@ -123,7 +123,7 @@ alarmed() {
 	equal "$status" "$1"
 }
 
-@test "a SIGALRM ends netmon whether it has written before or not, and reaches the command" {
+@test "SIGALRM ends netmon with or without a command, and reaches the command" {
 	# a pipe, since netmon limits each write to one by SIGALRM, which parallel(1) ignores
 	env --default-signal=ALRM "$NETMON" --no-pin -v -i 0.01 --total 2>messages 3>&- > >(cat >reports) &
 	netmon=$!
@@ -211,7 +211,7 @@ alarmed() {
 	exact csv
 }
 
-@test "if the file of --to cannot be reopened, netmon says so and goes on with the open one" {
+@test "if the file of --to cannot be reopened, netmon reports it and goes on with the open one" {
 	mkdir logs
 	start -i 0.1 --total -f jsonl --to logs/log
 	mv logs moved
@@ -285,7 +285,7 @@ without_skipped() {
 	[ $tried -gt 0 ]
 }
 
-@test "netmon says that /proc is not mounted" {
+@test "netmon reports that /proc is not mounted, and does not run the command" {
 	run -1 --separate-stderr unshare -m sh -c 'mount -t tmpfs none /proc; "$0" -- touch ran' "$NETMON"
 	contains "$stderr" "netmon: cannot read '/proc/self/ns/pid': No such file or directory: is /proc mounted?"
 	[ ! -e ran ]

@@ -68,14 +68,14 @@ countable() {
 	exact jsonl
 }
 
-@test "one process that sends and receives on every CPU is exact, in one row" {
+@test "bytes of a process that uses every CPU are exact, in one row" {
 	start -f jsonl -i 86400
 	traffic threads -b 50000000 -C "$((2 * $(nproc)))"
 	stop
 	exact jsonl --rows
 }
 
-@test "5,000 processes in a table of 64 add up, and one message says that it is full" {
+@test "rows of 5,000 processes in a table of 64 add up to all bytes, and one message reports that it is full" {
 	"$NETMON" --no-pin -v -f jsonl -o pid,comm,rx_bytes,tx_bytes >everything 2>started 3>&- &
 	everything=$!
 	others=("$everything")
@@ -145,7 +145,7 @@ countable() {
 	done
 }
 
-@test "after a pause netmon writes a single report with its true length and right rates" {
+@test "after SIGSTOP and SIGCONT netmon writes one report with its true length and right rates" {
 	start_stamped -i 0.5 --total
 	"$BUILD/t/traffic" steady -r 1000000 -s 8 --log sending >account 3>&- &
 	traffic=$!
@@ -254,7 +254,7 @@ as_nobody() {
 	grep -qx 'netmon: sock_send_length: classic tracepoint' messages
 }
 
-@test "if the kernel refuses perf_event_open(2), netmon says which capability or sysctl allows it" {
+@test "if the kernel refuses perf_event_open(2), netmon names the capability or sysctl that allows it" {
 	alone_with_paranoid
 	paranoid=$(cat /proc/sys/kernel/perf_event_paranoid)
 	[ "$paranoid" -ge 3 ] || skip "only Debian's kernels refuse it, at 3"

@@ -297,7 +297,7 @@ rejected() {
 
 # Filters, most of them with columns that the filter does not need
 
-@test "-p in another pid namespace says that it means the initial namespace's numbers" {
+@test "in another pid namespace, netmon reports that -p takes pids of the initial one" {
 	start -f jsonl -i 0.2 -p 1
 	stop
 	equal "$(grep -c 'pid namespace' messages)" 0
@@ -342,7 +342,7 @@ rejected() {
 		"jsonl time,$keys,$measures user port comm" "tsv time,comm,$measures proto cgroups"
 }
 
-@test "each filter alone selects its rows" {
+@test "each filter alone selects exactly the rows that match it" {
 	exact_together "jsonl time,pid,comm,$measures comm" "jsonl time,pid,comm,$measures user" \
 		"jsonl time,pid,comm,$measures cgroup" "jsonl time,pid,comm,$measures proto"
 	exact_together "jsonl time,pid,comm,$measures port" "jsonl time,pid,comm,$measures net" \
@@ -636,7 +636,7 @@ differ_in() {
 
 connections=$((LONG ? 60000 : 20000))
 
-@test "more connections than the 4,096 rows of a table add up, and one message says that it is full" {
+@test "rows of more connections than a table of 4,096 holds add up to all bytes, and one message reports that it is full" {
 	watch -i 86400 -f jsonl -o pid,comm,raddr,rport,rx_bytes,tx_bytes --max-entries 4096 \
 		--to reports -- "$here/compare/key-columns" short --connections "$connections" account
 	check --sums jsonl

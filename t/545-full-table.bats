@@ -51,7 +51,7 @@ is_full() {
 	is_full --max-entries $((entries - 1)) -o pid,comm,proto,family,rx_bytes,tx_bytes
 }
 
-@test "rows without the process take one place for each user, or protocol" {
+@test "without the column pid, each user or protocol takes one place in the table" {
 	has_room --max-entries 3 -o user,rx_bytes
 	equal "$(distinct user)" 3
 	has_room --max-entries 2 -o proto,rx_bytes

@@ -73,7 +73,7 @@ inside() {
 	equal "$(cat reports)" '{"raddr":"127.0.0.1","rx_bytes":1000000,"tx_bytes":1000000}'
 }
 
-@test "in a cgroup namespace without capabilities, netmon says what it cannot show" {
+@test "in a cgroup namespace without capabilities, netmon reports what it cannot show" {
 	send /proc/self/fd/7$out 100 >sender
 	inside "${without_handles[@]}" "$NETMON" --no-pin $NETMON_OPTIONS -f jsonl -o cgroup,tx_bytes \
 		--to reports -- sh ./sender 2>messages
@@ -158,7 +158,7 @@ passing() {
 {\"cgroup\":\"$in/two\",\"tx_total\":11}"
 }
 
-@test "beside cgroup v1, netmon says that its processes have no path there" {
+@test "where cgroup v1 is mounted, netmon reports that it cannot show its cgroups" {
 	local message="netmon: cannot show 'cgroups of version 1'"
 	unshare --mount --propagation private sh -c 'umount --all --types cgroup || exit
 		"$0" --no-pin -n 1 -i 0.1 -o cgroup 2>none

@@ -27,7 +27,7 @@ serve() {
 	port=$(cat port)
 }
 
-@test "a command has exactly its bytes in one report, here curl with its headers" {
+@test "netmon -- curl reports exactly curl's bytes, headers included, in one report" {
 	serve 1234567
 	"$NETMON" -f jsonl -o pid,comm,rx_bytes,tx_bytes,rx_total,tx_total --to reports -- \
 		curl -s -o got -w '%{size_header} %{size_download} %{size_request}\n' \

@@ -143,7 +143,7 @@ under_systemd() {
 	grep netmon_ metrics | promtool check metrics
 }
 
-@test "the journal gives back JSON lines with hostile names as they were" {
+@test "JSON lines with hostile names survive the journal unchanged" {
 	python3 "$here/unit/hour-log.py" ticks | "$BUILD/t/replay" -f jsonl -n 40 -o comm,rx_bytes >lines
 	under_systemd <<-'END'
 		systemd-cat --identifier names cat /mnt/lines

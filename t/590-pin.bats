@@ -92,7 +92,7 @@ refused() {
 	equal "$(grep -v '^netmon: counting' <<<"$stderr")" "netmon: $2"
 }
 
-@test "three readers of a pin made by a shell that has ended are exact, each for its own time" {
+@test "three readers of one pin report exact bytes, each from its own start" {
 	pin
 	traffic up -b 3000000
 	mv account account.before
@@ -479,7 +479,7 @@ needs_pinned_kprobes() {
 	equal "$(kretprobes "$second")" ''
 }
 
-@test "a pin has its own kretprobes if the netmon that made the one before had the same pid" {
+@test "a new pin has its own kretprobes even if the old pin's maker had the same pid" {
 	needs_pinned_kprobes
 	unshare --pid --fork "$NETMON" --pin "$pin" --attach kprobe
 	first=$(kretprobes 1)
@@ -488,7 +488,7 @@ needs_pinned_kprobes() {
 	[ -n "$(comm -13 <(echo "$first") <(kretprobes 1))" ]
 }
 
-@test "--unpin says nothing if nothing is pinned, except with -v, and removes no other files" {
+@test "--unpin is quiet if nothing is pinned, except with -v, and removes no other files" {
 	run -0 --separate-stderr "$NETMON" --unpin "$pin"
 	equal "$output$stderr" ''
 	run -0 --separate-stderr "$NETMON" --unpin "$pin" -v
@@ -518,7 +518,7 @@ needs_pinned_kprobes() {
 	done
 }
 
-@test "netmon says once to a member of the group that it cannot know how many calls were skipped" {
+@test "netmon reports once to a member of the group that it cannot tell how many calls were skipped" {
 	"$NETMON" --pin "$pin" --pin-group 4242 --attach fexit 2>pin-messages || {
 		grep -q 'this kernel refuses every way' pin-messages || before_5_19 pin-messages || fail "$(cat pin-messages)"
 		skip "no fexit here, or nobody without CAP_BPF reads: $(cat pin-messages)"
@@ -609,7 +609,7 @@ at_usual_place() {
 	unshare -m --propagation private bash -euc "mount -t bpf -o mode=1777 bpf /sys/fs/bpf; $1"
 }
 
-@test "a pin that cannot be used does not stop a plain netmon: it says so, and uses its own probes" {
+@test "a plain netmon uses its own probes, and reports why, if the pin cannot be used" {
 	own='netmon uses its own probes instead'
 	another_build
 	while IFS='|' read -r make reason; do
@@ -732,7 +732,7 @@ sys.stdin.read()' "$@"
 	equal "$(reported 'map(.tx_total) | [. == sort, last] | @csv')" true,5000
 }
 
-@test "a plain netmon uses its own probes for what the pin at the usual place lacks, and says so" {
+@test "a plain netmon uses its own probes, and reports why, if the pin lacks a column or takes no such option" {
 	own='netmon uses its own probes instead'
 	while IFS='|' read -r options reason; do
 		at_usual_place "\$NETMON --pin 2>/dev/null; exec \$NETMON -n 1 -i 0.05 $options" >reports 2>said
@@ -774,7 +774,7 @@ sys.stdin.read()' "$@"
 	done
 }
 
-@test "a user who may not look for a pin at the usual place, and did not ask for one, gets no message about it" {
+@test "a user who cannot look for a pin at the usual place gets no message about it" {
 	at_usual_place '
 		chmod 700 /sys/fs/bpf
 		exec setpriv --reuid=65534 --regid=65534 --clear-groups -- /proc/self/fd/9 -n 1 9<"$NETMON"
@@ -783,7 +783,7 @@ sys.stdin.read()' "$@"
 	equal "$(grep -c /sys/fs/bpf said)" 0
 }
 
-@test "--unpin and --pin by a member of the group, and reads in a user namespace, fail and say why" {
+@test "--unpin and --pin by a member of the group, and reads in a user namespace, end with 1 and report the reason" {
 	"$NETMON" --pin "$pin" --pin-group 4242 2>said || {
 		before_5_19 said || fail "$(cat said)"
 		skip "before Linux 5.19 the group cannot read"

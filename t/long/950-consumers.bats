@@ -32,7 +32,7 @@ eventually() {
 	fail "never: $*"
 }
 
-@test "the manual's recipe has PostgreSQL read an hour's log whole" {
+@test "PostgreSQL reads every row of an hour's log with the manual's recipe" {
 	PATH=$PATH:$(printf %s: /usr/lib/postgresql/*/bin)
 	needs_package initdb postgresql
 	local user=()
@@ -56,7 +56,7 @@ eventually() {
 	psql -qtAc "SELECT json_build_object('comm', comm, 'sum', sum(rx_bytes)) FROM log GROUP BY comm" | found csv
 }
 
-@test "R reads an hour's log whole" {
+@test "R reads every row of an hour's log" {
 	needs_package Rscript r-base-core
 	cat >sums.R <<-'END'
 		log <- read.csv(commandArgs(TRUE)[1], na.strings = NULL, colClasses = c(comm = "character"))
@@ -66,7 +66,7 @@ eventually() {
 	Rscript sums.R "$hour/log.csv" | jq -cR 'split("\t") | {sum: .[0], comm: .[1]}' | found csv
 }
 
-@test "rsyslog reads an hour's log whole" {
+@test "rsyslog reads every row of an hour's log" {
 	needs_package rsyslogd rsyslog
 	cat >conf <<-END
 		global(workDirectory="$PWD" maxMessageSize="64k")
