@@ -145,6 +145,13 @@ help:
 	@printf '\nVariables, as in make V=1:\n'
 	@awk '/^## [^ ]/ { target = $$2 == "make" } /^## / && !target { print substr($$0, 4) }' Makefile
 
+# Under sudo, the tree's owner still owns what is built, and so can rebuild and remove it.
+AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
+	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
+AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(if $(V),,-s)
+# Begins a command that only root can run: what it writes to build/ is given to the owner at its end.
+GIVING_TO_OWNER = $(if $(AS_OWNER),trap 'chown -hR --reference=. build' EXIT;)
+
 # Goals run in the order of the command line: 'make deps check'.
 .NOTPARALLEL:
 
@@ -226,11 +233,6 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -pthread -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
-# Under sudo, the tree's owner still owns what is built, and so can rebuild and remove it.
-AS_OWNER := $(shell [ "$$(id -u)" != 0 ] || stat -c '%u %g' . | \
-	sed '/^0 /d; s/\(.*\) \(.*\)/setpriv --reuid=\1 --regid=\2 --clear-groups --/')
-AS_OWNER_MAKE = $(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(if $(V),,-s)
-
 ## make run               builds and runs it; ARGS='-i 5 -f tsv' passes options
 run:
 	$(AS_OWNER_MAKE) $(NETMON)
@@ -254,8 +256,10 @@ check-long:
 
 ## make bench             measures what netmon costs, and compares it with other tools; as root;
 ##                        QUICK=1 only tries it; ARGS='compare seen': these parts, see t/bench/bench
-bench: $(NETMON) $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
-	$(Q)$(MAKE) --no-print-directory STATIC=1
+bench:
+	$(AS_OWNER_MAKE) all $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
+	$(AS_OWNER_MAKE) STATIC=1
+	$(Q)$(AS_OWNER) touch $(BUILD)/bench.csv
 	$(Q)NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK) t/bench/bench $(ARGS)
 
 # A netmon with the probes of each compiler.
@@ -265,8 +269,10 @@ compilers:
 			BUILD=$(BUILD)/$$clang NETMON=$(BUILD)/$$clang/netmon || exit; done
 
 # A netmon for arm64, with the libraries of its virtual machines; and with the oldest and the newest compiler.
+# Under sudo, only root can read these libraries.
 arm64:
-	$(Q)root=$$(t/vm/run --arm64-root) && $(MAKE) --no-print-directory LDFLAGS=-fuse-ld=lld \
+	$(Q)$(GIVING_TO_OWNER) root=$$(t/vm/run --arm64-root) && \
+		$(MAKE) --no-print-directory LDFLAGS=-fuse-ld=lld \
 		CC="$(CLANG) --target=aarch64-linux-gnu --sysroot=$$root" PKG_CONFIG_SYSROOT_DIR=$$root \
 		PKG_CONFIG_LIBDIR=$$root/usr/lib/aarch64-linux-gnu/pkgconfig all test-programs compilers \
 		CLANGS='$(firstword $(CLANGS)) $(lastword $(CLANGS))'
@@ -275,9 +281,11 @@ test-programs: $(TEST_PROGRAMS)
 
 ## make check-vm          runs the live tests under other kernels, in virtual machines, in half an hour
 ## KERNEL=6.1, ALL=1      make check-vm: under that kernel only; every test, which takes hours
-check-vm: $(NETMON) $(TEST_PROGRAMS) compilers arm64
-	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/test-kernels $(if $(ALL),-a) \
-		-k $(CURDIR)/$(BUILD)/check-vm $(KERNEL)
+check-vm:
+	$(AS_OWNER_MAKE) all $(TEST_PROGRAMS) compilers
+	$(Q)$(MAKE) --no-print-directory arm64
+	$(GIVING_TO_OWNER) NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) \
+		t/vm/test-kernels $(if $(ALL),-a) -k $(CURDIR)/$(BUILD)/check-vm $(KERNEL)
 
 ## make coverage          writes t/COVERAGE.md: what is counted under which kernel
 coverage: $(NETMON) $(TEST_PROGRAMS) compilers arm64
@@ -318,7 +326,8 @@ INSTALLED = sbin/netmon share/man/man8/netmon.8 share/doc/netmon \
 	share/fish/vendor_completions.d/netmon.fish
 
 ## make install           installs netmon
-install: $(NETMON) $(COMPLETIONS)
+install: $(if $(AS_OWNER),,$(NETMON) $(COMPLETIONS))
+	$(if $(AS_OWNER),$(Q)$(MAKE) -q all || $(AS_OWNER) $(MAKE) --no-print-directory all)
 	install -D -m 755 $(NETMON) '$(DESTDIR)$(PREFIX)/sbin/netmon'
 	install -D -m 644 man/netmon.8 '$(DESTDIR)$(PREFIX)/share/man/man8/netmon.8'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/netmon' README.md CHANGELOG.md

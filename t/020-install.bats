@@ -8,9 +8,9 @@ setup() {
 	prefix=$PWD/usr
 }
 
-# make_target TARGET [VARIABLE=VALUE]...: runs make in the source tree, without building anything
+# make_target TARGET [VARIABLE=VALUE]...: runs make in the source tree
 make_target() {
-	make -C "$here/.." -o netmon NETMON="$NETMON" PREFIX="$prefix" "$@"
+	make_built PREFIX="$prefix" "$@"
 }
 
 # The files below usr, except those of systemd.

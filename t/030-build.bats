@@ -52,14 +52,17 @@ compile() {
 	cmp one/netmon two/deeper/netmon
 }
 
-@test "after 'make run' by root, root owns nothing in the tree, and its owner can build and clean it" {
-	[ "$(id -u)" = 0 ] || skip 'not root'
+@test "after 'make run' and 'make install' by root, root owns nothing in the tree, and its owner can build and clean it" {
+	[ "$(id -u)" = 0 ] || cannot_run 'not root'
 	clone tree
 	cd tree
 	ready_probes
 	chown -R 65534:65534 .
 	run -0 make -s run CC=gcc CFLAGS= CLANG=./clang ARGS=--version
 	equal "${lines[-1]}" "$("$NETMON" --version)"
+	[ -e build/netmon.o ]
+	rm build/netmon.o
+	run -0 make -s install CC=gcc CFLAGS= CLANG=./clang DESTDIR="$BATS_TEST_TMPDIR/installed"
 	[ -e build/netmon.o ]
 	equal "$(find . ! -user 65534)" ''
 	as_owner=(setpriv --reuid=65534 --regid=65534 --clear-groups -- make -s CC=gcc CFLAGS= CLANG=./clang)

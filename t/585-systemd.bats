@@ -12,8 +12,7 @@ setup() {
 
 # under_systemd: runs a script from standard input as a service, with netmon and its units installed
 under_systemd() {
-	make -C "$here/.." -o netmon NETMON="$NETMON" install DESTDIR="$PWD/installed" PREFIX=/usr \
-		UNITDIR=/etc/systemd/system >/dev/null
+	make_built install DESTDIR="$PWD/installed" PREFIX=/usr UNITDIR=/etc/systemd/system >/dev/null
 	cp "$BUILD/t/traffic" .
 	{
 		cat <<-'END'

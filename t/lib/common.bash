@@ -42,6 +42,12 @@ fail() {
 	return 1
 }
 
+# make_built [ARGUMENT]...: runs make in the source tree, without building anything, even if a source is newer
+make_built() {
+	make -C "$here/.." -o "$NETMON" -o "$BUILD/completion/netmon.bash" -o "$BUILD/completion/netmon.zsh" \
+		-o "$BUILD/completion/netmon.fish" NETMON="$NETMON" BUILD="$BUILD" AS_OWNER= "$@"
+}
+
 # equal GOT WANTED
 equal() {
 	[ "$1" = "$2" ] || fail "got:" "$1" "wanted:" "$2"
