@@ -15,14 +15,15 @@ QUOTED = {"redis, one at a time": "redis, one request at a time", "iperf3, bulk"
 
 
 def part_seen(tool, it):
-    """The share that the tool reports of 40 MB, sent 20,000 bytes at a time."""
+    """The share that the tool reports of 40 MB, sent 20,000 bytes at a time.  By name if possible, which is
+    this run's: other processes can have the pid before and after."""
     seen = tool.watch(it)
     time.sleep(LINGER)
     account = subprocess.run([f"{BUILD}/t/traffic", "steady", "-r", "20000000", "-s", "2"],
                              stdout=subprocess.PIPE, text=True, check=True).stdout
     time.sleep(LINGER)
     rows = [line.split("\t") for line in account.splitlines()]
-    sender, moved = max(wanted(tool, rows).items(), key=lambda row: row[1][1])
+    sender, moved = max(wanted(tool, rows, tool.names).items(), key=lambda row: row[1][1])
     return sum(seen.since({}, sender)) / sum(moved)
 
 

@@ -57,11 +57,11 @@ def traffic(name, options):
     return rows if process.returncode == 0 else []
 
 
-def wanted(tool, rows):
-    """Bytes received and sent by key; for a tool that looks at packets, those of the senders only."""
+def wanted(tool, rows, by_name):
+    """Bytes received and sent by pid or name; for a tool that looks at packets, those of the senders only."""
     sums = {}
     for pid, name, received, sent in (row[:4] for row in rows):
-        each = sums.setdefault(name if tool.by_name else int(pid), [0, 0])
+        each = sums.setdefault(name if by_name else int(pid), [0, 0])
         each[0] += int(received) if received != "-" else 0
         each[1] += int(sent) if sent != "-" else 0
     return {key: each for key, each in sums.items() if each[1] or not tool.packets}
@@ -97,7 +97,7 @@ def judge(table):
                 continue
             title = name + (", IPv6" if options == ["-6"] else "")
             for (tool, seen), then in zip(watched, before):
-                result = verdict(tool, wanted(tool, rows), lambda key: seen.since(then, key))
+                result = verdict(tool, wanted(tool, rows, tool.by_name), lambda key: seen.since(then, key))
                 results[tool.name].setdefault(result, []).append(title)
     return results
 

@@ -21,7 +21,7 @@ LINE_BY_LINE = ["stdbuf", "-oL"]
 
 
 class Seen:
-    """What a tool has reported so far: bytes received and sent, by pid, or by name if it shows no pids."""
+    """What a tool has reported so far: bytes received and sent, by pid, or by name."""
 
     def __init__(self):
         self.bytes = collections.defaultdict(lambda: [0, 0])
@@ -40,8 +40,11 @@ class Seen:
 
 
 def netmon_line(seen, line):
-    if line[:1].isdigit():
-        seen.add(*map(int, line.split(",")))
+    """By pid, and by name."""
+    pid, name, received, sent = line.rstrip("\n").split("\t")
+    if pid.isdigit():
+        seen.add(int(pid), received, sent)
+        seen.add(name, received, sent)
 
 
 def bpftrace_line(seen, line):
@@ -73,12 +76,13 @@ def tcptop_line(seen, line):
 
 
 class Tool:
-    """`by_name`: it shows no pids.  `packets`: it looks at packets, and charges those on loopback to one end.
+    """`by_name`: it shows no pids.  `names`: it shows names, too.  `packets`: it looks at packets, and charges those on loopback to one end.
     `more`: arguments with which it reports while it runs."""
 
-    def __init__(self, name, command, ready, line, by_name=False, packets=False, more=()):
+    def __init__(self, name, command, ready, line, by_name=False, names=False, packets=False, more=()):
         self.name, self.command, self.ready, self.line = name, command, ready, line
-        self.by_name, self.packets, self.more = by_name, packets, more
+        self.by_name, self.names = by_name, by_name or names
+        self.packets, self.more = packets, more
 
     def program(self):
         return next(word for word in self.command if word not in WITH_TRACEFS + LINE_BY_LINE)
@@ -97,8 +101,8 @@ class Tool:
 
 # several netmon reports fall in each window of a workload
 TOOLS = [
-    Tool("netmon", [NETMON, "--no-pin", "-v", "-i", "0.1", "-o", "pid,rx_bytes,tx_bytes"], "rx_bytes",
-         netmon_line),
+    Tool("netmon", [NETMON, "--no-pin", "-v", "-i", "0.1", "-f", "tsv", "-o",
+                    "pid,comm,rx_bytes,tx_bytes"], "rx_bytes", netmon_line, names=True),
     Tool("bpftrace, three lines", [*WITH_TRACEFS, "bpftrace", "-e", BPFTRACE], "ready", bpftrace_line,
          more=[EACH_SECOND]),
     Tool("nethogs", ["nethogs", "-a", "-t", "-v", "2", "-d", "1"], "Refreshing", nethogs_line,
