@@ -403,9 +403,6 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'-x': no such option" --total -axz
 	refused "'-\\xc3': no such option" -é
 	refused "'-i': it needs an argument" -i
-	refused "'--interval': it needs an argument" --interval
-	refused "'--attach': it needs an argument" --attach
-	refused "'--all=yes': it does not take an argument" --all=yes
 	refused "'--a': it can mean --append --all --attach" --a
 	refused "'--pi=3': it can mean --pid --pin --pin-group" --pi=3
 	refused "netmon: cannot use '--x\\nnetmon: forged': no such option" $'--x\nnetmon: forged'

@@ -85,11 +85,13 @@ parse_commands() {
 
 # taken OPTION KIND: the program accepts the option with an argument, without one, or both
 taken() {
+	local status=0
 	case $2 in
 	required) "$NETMON" "$1" ;;
 	no) "$NETMON" "$1=x" ;;
 	optional) "$NETMON" "$1=x" --nosuch ;;
-	esac 2>message && return 1
+	esac 2>message || status=$?
+	[ $status = 2 ]
 	case $2 in
 	required) grep -qF -e "'$1': it needs an argument" message ;;
 	no) grep -qF -e "'$1=x': it does not take an argument" message ;;

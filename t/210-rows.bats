@@ -298,7 +298,8 @@ tick 1000000000 1000
 8,ping,icmp,1600,160,1600,4,1600
 0,(total),,3100,310,3100,20,3100' -o pid,comm,proto,rx_bytes,tx_bytes,rx_rate,rx_calls,rx_total \
 		--comm '[!(]*' --total --top 1
-	replayed '{"comm":"(total)","uid":null,"rx_bytes":0}' -f jsonl -o comm,uid,rx_bytes --comm none --total
+	replayed '{"comm":"(total)","uid":null,"raddr":null,"rx_bytes":0}' -f jsonl -o comm,uid,raddr,rx_bytes \
+		--comm none --total
 }
 
 @test "kind distinguishes rows without a process from processes of the same name" {

@@ -44,17 +44,6 @@ start_three() {
 	done
 }
 
-@test "each of 500 processes that live for milliseconds has its bytes in one row" {
-	start -f jsonl -i 0.25
-	traffic short -P 500 -b 100
-	stop
-	exact jsonl
-	equal "$(grep -c $'\t100\t' account)" 500
-	grep $'\t100\t' account >senders
-	mv senders account
-	exact jsonl --rows
-}
-
 @test "the last bytes of a process are in the report of the interval in which it ended" {
 	start -f jsonl -i 86400
 	traffic short -P 50

@@ -161,15 +161,3 @@ teardown() {
 	run -1 --separate-stderr "$NETMON" --no-pin -n 1 -i 0.05 -f prom --to dir/missing
 	equal "$stderr" "netmon: cannot open 'dir/missing': No such file or directory"
 }
-
-@test "SIGTERM ends a netmon whose reader takes nothing" {
-	stalled_reader
-	"$NETMON" --no-pin -v -i 0.01 -o "$columns" >fifo 2>messages 3>&- &
-	netmon=$!
-	stalled "$netmon"
-	kill -TERM "$netmon"
-	status=0
-	wait "$netmon" || status=$?
-	equal $status 1
-	contains "$(cat messages)" "netmon: cannot write 'standard output': its reader does not read"
-}

@@ -140,6 +140,7 @@ countable() {
 		stop
 		exact jsonl
 		grep $'\t100\t' account >senders
+		equal "$(wc -l <senders)" 5000
 		mv senders account
 		exact jsonl --rows
 	done
