@@ -75,6 +75,23 @@ replayed() {
 	equal "$output" "$wanted"
 }
 
+# costs_at_most TIMES FORMAT TICKS [OPTION]...: writing the report of these ticks, which goes to
+# $BATS_TEST_TMPDIR/out, takes at most so many times the CPU of csv
+costs_at_most() {
+	local round format
+	for round in {1..20}; do
+		for format in csv "$2"; do
+			COST=1 replay -f "$format" "${@:4}" <"$3" 2>&1 >"$BATS_TEST_TMPDIR/out" | sed "s/^/$format /"
+		done >>"$BATS_TEST_TMPDIR/costs"
+		# the cheapest of at least five: other programs might evict the CPU's caches
+		[ "$round" -ge 5 ] || continue
+		! awk -v times="$1" -v format="$2" '!($1 in least) || $2 < least[$1] { least[$1] = $2 }
+			END { exit !(least[format] && least[format] <= times * least["csv"]) }' "$BATS_TEST_TMPDIR/costs" ||
+			return 0
+	done
+	fail "$(cat "$BATS_TEST_TMPDIR/costs")"
+}
+
 # netmon without any privilege.  Run by a descriptor: the tree might be in a home directory that is
 # closed to others.  In a container, root might have no privilege to give up.
 unprivileged() {
