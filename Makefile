@@ -358,9 +358,12 @@ dist:
 	$(Q)gzip -9n <build/release/netmon.tar >build/release/netmon-$(VERSION).tar.gz && rm build/release/netmon.tar
 
 ## make release           writes static binaries for amd64 and arm64, and SHA256SUMS, to build/release
-release: $(RELEASES:%=build/release/netmon-$(VERSION)-%)
-	$(Q)cd build/release && sha256sum netmon-$(VERSION)* >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS
+release:
+	$(AS_OWNER_MAKE) build/release/SHA256SUMS
 	$(Q)cat build/release/SHA256SUMS
+
+build/release/SHA256SUMS: $(RELEASES:%=build/release/netmon-$(VERSION)-%)
+	$(Q)cd build/release && sha256sum netmon-$(VERSION)* >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS
 
 build/release/netmon-$(VERSION)-%: FORCE
 	$(Q)$(MAKE) --no-print-directory STATIC=1 CC=$(TRIPLET_$*)-gcc BUILD=build/release/$* \
