@@ -288,7 +288,9 @@ check-vm:
 		t/vm/test-kernels $(if $(ALL),-a) -k $(CURDIR)/$(BUILD)/check-vm $(KERNEL)
 
 ## make coverage          writes t/COVERAGE.md: what is counted under which kernel
-coverage: $(NETMON) $(TEST_PROGRAMS) compilers arm64
+coverage:
+	$(AS_OWNER_MAKE) all $(TEST_PROGRAMS) compilers
+	$(Q)$(MAKE) --no-print-directory arm64
 	NETMON=$(CURDIR)/$(NETMON) BUILD=$(CURDIR)/$(BUILD) t/vm/write-table
 
 ## make analyze           runs static analysis
