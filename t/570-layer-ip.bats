@@ -754,7 +754,7 @@ for number in range(200):
 		"[[\"python3\",$((200 * 128)),200,$((200 * (128 + 44))),400]]"
 }
 
-@test "in a private cgroup namespace packets are charged as outside, or netmon says why not" {
+@test "in a private cgroup namespace packets are charged as outside, or netmon reports why not" {
 	mkdir "$root/netmon-private-$$"
 	bash -c 'echo $$ >"$1/cgroup.procs"
 		exec unshare --mount --cgroup --propagation private bash -c "umount --lazy \"\$1\"
