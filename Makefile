@@ -220,7 +220,7 @@ $(BUILD)/t/refuse-load: SANITIZERS :=
 $(BUILD)/t/short-processes: t/lib/short-processes.c
 $(BUILD)/t/renames: t/lib/renames.c
 $(BUILD)/t/tcp-info: t/lib/tcp-info.c
-$(BUILD)/t/forged-about: t/unit/forged-about.c
+$(BUILD)/t/forged-about: t/lib/forged-about.c
 $(BUILD)/t/forged-tables: t/unit/forged-tables.c $(BUILD)/table.o $(BUILD)/message.o $(BUILD)/text.o
 $(BUILD)/t/bpf-works: LDLIBS = $(LIBS)
 

@@ -17,7 +17,7 @@ setup() {
 
 # is_too_old: whether netmon says that the kernel is too old, and is right
 is_too_old() {
-	"$NETMON" --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.11' || return 1
+	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.11' || return 1
 	case $(uname -rm) in
 	5.[0-9].* | 5.10.*) ;;
 	5.*aarch64 | 6.[0-3].*aarch64) ;;
@@ -499,7 +499,7 @@ for _ in range(int(sys.argv[1])):
 @test "filters, keys and -- COMMAND work as in layer socket" {
 	for words in '--port 7' '--proto udp' '--iface lo' '--iface eth0,lo' '--iface !eth0' '--net 127.0.0.0/8' '--user root' \
 		'--user !nobody' '--cgroup !/no-such-*,!/nor-this*'; do
-		"$NETMON" --layer ip -f jsonl $words --to rows \
+		"$NETMON" --no-pin --layer ip -f jsonl $words --to rows \
 			-o iface,user,proto,raddr,rport,rx_bytes,rx_calls,tx_bytes,tx_calls -- \
 			unshare --net python3 -c '
 import ctypes, os, socket, subprocess
@@ -520,7 +520,7 @@ for _ in range(10):
 @test "a filter that no packet passes leaves no row in layer ip" {
 	for words in '--port 9' '--proto tcp' '--iface eth0' '--iface !lo' '--net !127.0.0.0/8' '--user nobody' \
 		'--user !root' '--cgroup /no-such-*' --no-loopback; do
-		"$NETMON" --layer ip -f jsonl $words --to rows -o iface,rx_bytes -- \
+		"$NETMON" --no-pin --layer ip -f jsonl $words --to rows -o iface,rx_bytes -- \
 			unshare --net sh -c 'ip link set lo up; exec "$@"' - "$BUILD/t/traffic" udp-sendto -b 10000
 		equal "$words: $(cat rows)" "$words: "
 	done
@@ -834,7 +834,7 @@ for number in range(200):
 	unshare --mount bash -euc '
 		umount --all --types cgroup2
 		[ -z "$(findmnt --types cgroup2)" ]
-		"$NETMON" --layer ip -f jsonl --iface lo --to rows -o rx_calls,tx_calls -- \
+		"$NETMON" --no-pin --layer ip -f jsonl --iface lo --to rows -o rx_calls,tx_calls -- \
 			unshare --net sh -c "ip link set lo up; exec $1/t/traffic udp-sendto -b 100000" >account
 		cat rows' - "$BUILD"
 	equal "$(jq -sc 'map(.rx_calls, .tx_calls) | unique | length' rows)" 1
@@ -845,7 +845,7 @@ for number in range(200):
 
 @test "a kernel before Linux 5.11 is named as the reason" {
 	is_too_old || skip "this kernel is newer"
-	run -1 --separate-stderr "$NETMON" --layer ip -n 1
+	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
 	contains "$stderr" "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it takes Linux 5.11"
 }
 
