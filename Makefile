@@ -75,8 +75,8 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS := $(patsubst systemd/%.in,%,$(wildcard systemd/*.in))
 SYSUSERS := $(wildcard systemd/*.conf)
 COMPLETIONS := $(BUILD)/completion/netmon.bash $(BUILD)/completion/netmon.zsh $(BUILD)/completion/netmon.fish
-SANITIZED_TESTS := 500-live 505-check 510-every-case 520-pipes 525-signals 530-load 540-key-columns \
-	545-full-table 547-cgroups 550-command 560-examples 570-layer-ip 585-systemd 590-pin
+SANITIZED_TESTS := 500-live 505-check 507-attach 510-every-case 520-pipes 525-signals 527-to 530-load \
+	540-key-columns 545-full-table 547-cgroups 550-command 560-examples 570-layer-ip 585-systemd 590-pin
 # The sources that the tables of options and columns need.
 TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit.c text.c
 RELEASES := amd64 arm64

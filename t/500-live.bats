@@ -347,97 +347,17 @@ memory() {
 	[ "$(stat -c %a metrics)" = "$(printf '%o' $((0666 & ~$(umask))))" ]
 }
 
-@test "netmon counts exactly with each --attach way, or reports that the kernel refuses it" {
-	for way in auto tracepoint fexit kprobe; do
-		rm -f account
-		status=0
-		"$NETMON" --no-pin --attach $way -n 1 -i 0.01 >/dev/null 2>messages || status=$?
-		if [ $status = 0 ]; then
-			start --attach $way -f jsonl -i 0.2
-			traffic up -b 5000000
-			traffic down -6 -b 5000000
-			traffic udp-sendto
-			stop
-			exact jsonl
-		else
-			equal $status 1
-			grep -q "^netmon: cannot attach to '[a-z_]*': this kernel refuses every way that --attach allows: " messages
-			[ $way != auto ]
-		fi
-	done
-}
-
-# refusing: sets NETMON to one whose programs in REFUSE do not load; it has tracefs, for classic tracepoints
-refusing() {
-	! ldd "$NETMON" 2>&1 | grep -q 'not a dynamic' || skip 'a static netmon takes no library'
-	cat >refusing <<-END
-		#!/bin/sh
-		exec unshare -m sh -c 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
-			LD_PRELOAD=$BUILD/t/refuse-load exec $NETMON "\$@"' - "\$@"
-	END
-	chmod +x refusing
-	NETMON=./refusing
-	export REFUSE=''
-	advice="-v shows the verifier's log; a netmon built with another version of clang might load"
-}
-
-# the_ways: the ways in which the hooks of calls are attached, from ./messages: HOOK=WAY
-the_ways() {
-	sed -nE 's/^netmon: ((sock|inet6?|packet|tcp)_[a-z_]*): ((classic )?tracepoint|fexit|kprobe.*)$/\1=\3/p' messages
-}
-
-@test "netmon tries the next way if a program does not load, and ends only if none is left" {
-	refusing
-	start
-	stop
-	# the types of programs: BPF_PROG_TYPE_TRACING, _TRACEPOINT, _KPROBE
-	first=$(the_ways | sed 's/=\(tracepoint\|fexit\)$/=26/; s/=classic.*/=5/; s/=kprobe.*/=2/')
-	REFUSE=$(tr '\n' ' ' <<<"$first")
+@test "a process that began before netmon is counted from netmon's start" {
+	mkfifo go
+	"$BUILD/t/traffic" before <go >account 3>&- &
+	traffic=$!
+	exec 8>go
+	until [ -s account ]; do sleep 0.05; done
 	start -f jsonl -i 0.2
-	traffic up -b 5000000
-	traffic down -6 -b 5000000
-	traffic udp-sendto
+	echo >&8
+	wait $traffic
 	stop
+	awk -F '\t' 'NF == 6' account >full
+	mv full account
 	exact jsonl
-	cat messages
-	grep ': does not load as ' messages
-	grep "invalid mem access 'refused by the test'" messages # the verifier's log
-
-	case $first in
-	sock_*) way=tracepoint ;;
-	inet_sendmsg=26*) way=fexit ;;
-	*) way=kprobe ;;
-	esac
-	REFUSE=
-	for hook in sock_send inet_send inet6_send packet; do REFUSE+="$hook=26 $hook=5 $hook=2 "; done
-	run -1 "$NETMON" --no-pin --attach $way
-	[[ $output =~ ^"netmon: cannot attach to '"(sock_send_length|inet_sendmsg)"': this kernel refuses every way that --attach allows: Permission denied: try --attach auto"$ ]] ||
-		fail "$output"
-}
-
-@test "--layer ip ends and names the hook if its program does not load" {
-	beside_layer_ip
-	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 >reports 2>end || {
-		grep -q ': it takes Linux 5\.11, on arm64 Linux 6\.4$' end || fail "$(cat end)"
-		skip "$(cat end)"
-	}
-	refusing
-	REFUSE=skb_egress=8 # BPF_PROG_TYPE_CGROUP_SKB
-	run -1 "$NETMON" --no-pin --layer ip -n 1 -i 0.01
-	equal "${lines[-1]}" "netmon: cannot attach to 'skb_egress': Permission denied: $advice"
-}
-
-# without_btf COMMAND [CAPABILITIES]: what netmon reports where the shell command has hidden the kernel's BTF
-without_btf() {
-	run -1 --separate-stderr unshare -m sh -c "$1"' && exec setpriv ${2:+--reuid=65534 --clear-groups \
-		--inh-caps="$2" --ambient-caps="$2"} -- "$1" --no-pin' sh "$NETMON" "${2-}"
-	equal "$output" ''
-	contains "$stderr" "netmon: cannot read '/sys/kernel/btf/vmlinux': "
-}
-
-@test "netmon reports that the kernel has no BTF, or that it may not be read, and ends with 1" {
-	without_btf 'mount -t tmpfs none /sys/kernel/btf'
-	contains "$stderr" 'needs a kernel with BTF'
-	without_btf 'mount -t tmpfs -o mode=700 none /sys' +bpf,+perfmon
-	equal "${stderr##*: }" "Permission denied"
 }

@@ -96,12 +96,13 @@ refused() {
 	pin
 	traffic up -b 3000000
 	mv account account.before
-	"$BUILD/t/traffic" steady -r 2000000 -s 7 --log sending >account.steady 3>&- &
+	"$BUILD/t/traffic" steady -r 2000000 -s 600 --log sending >account.steady 3>&- &
 	steady=$!
+	others+=($steady)
 	until [ -s sending ]; do kill -0 $steady; sleep 0.1; done
-	sleep 1
 	for interval in 0.05 0.3 1; do reader $interval -i $interval; done
 	traffic short -P 300
+	pkill -TERM -P $steady '^steady-send' # not before each reader has seen it send
 	wait $steady
 	end_readers 0
 	sender=$(sender account.steady)

@@ -72,6 +72,16 @@ reports_with() {
 	[ "$(grep -cF "$2" reports)" -ge "$1" ]
 }
 
+# rows FILE: the number of rows (total) in it
+rows() {
+	grep -c '(total)' "$1" 2>/dev/null || true
+}
+
+# rows_in FILE NUMBER: whether it has at least that many rows (total)
+rows_in() {
+	[ "$(rows "$1")" -ge "$2" ]
+}
+
 # start [OPTION]...: starts netmon, with its reports in ./reports.  Returns when the probes count.
 start() {
 	: >messages
