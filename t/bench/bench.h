@@ -3,9 +3,12 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <fcntl.h>
+#include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* If `good` is false, ends with a message: `what` and errno. */
@@ -35,6 +38,21 @@ static inline double now(void)
 static inline double cpu_time(void)
 {
 	return nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* A mount of cgroup v2; -1 if there is none. */
+static inline int open_cgroup(void)
+{
+	FILE *mounts = setmntent("/proc/mounts", "r");
+	const struct mntent *mount = NULL;
+	int cgroup = -1;
+
+	while (mounts && cgroup < 0 && (mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_type, "cgroup2"))
+			cgroup = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mounts)
+		endmntent(mounts);
+	return cgroup;
 }
 
 #endif

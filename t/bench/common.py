@@ -30,11 +30,15 @@ class Program:
         self.output = getattr(self.process, on)
         self.reader = None
         self.lines = []
-        for line in self.output:
-            self.lines.append(line)
-            if ready in line:
-                return
-        raise RuntimeError(f"{command[0]} does not start: {''.join(self.lines[-2:])}")
+        try:
+            for line in self.output:
+                self.lines.append(line)
+                if ready in line:
+                    return
+            raise RuntimeError(f"{command[0]} does not start: {''.join(self.lines[-2:])}")
+        except BaseException:  # the end by a signal too
+            self.process.kill()
+            raise
 
     def ask(self, line=""):
         """Writes a line to its standard input; returns its answer."""

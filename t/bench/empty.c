@@ -5,29 +5,9 @@
  *
  *     empty OBJECT PROGRAM...     of empty.bpf.c
  */
-#include <fcntl.h>
-#include <mntent.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
-
-/* A mount of cgroup v2; -1 if there is none. */
-static int open_cgroup(void)
-{
-	FILE *mounts = setmntent("/proc/mounts", "r");
-	const struct mntent *mount = NULL;
-	int cgroup = -1;
-
-	while (mounts && cgroup < 0 && (mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_type, "cgroup2"))
-			cgroup = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (mounts)
-		endmntent(mounts);
-	return cgroup;
-}
+#include "bench.h"
 
 static struct bpf_link *attach(const struct bpf_program *program)
 {

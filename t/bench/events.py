@@ -22,7 +22,7 @@ MOST = {"layer ip": 1.5}
 TIMES = 4  # how often all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
-IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn
+IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn, and those of layer ip
 
 
 def ways(options):
@@ -137,16 +137,17 @@ def run(table):
     by_packet = [doing_nothing(empty(LAYER_IP)[1]), counting(LAYER_IP)]
     in_turns = kind in IN_TURNS
     with contextlib.ExitStack() as stack:
+        hold = stack.enter_context(Turns()).hold
         if in_turns:
-            starts = list(map(stack.enter_context(Turns()).hold, starts))
+            starts = list(map(hold, starts))
+        by_packet = list(map(hold, by_packet))
         for mode in ("calls", "messages"):
             for threads in sorted({1, CPUS}):
                 with Program([f"{BUILD}/t/bench/hammer", mode, str(threads)], "ready") as hammer:
                     rounds = rounds_of(hammer, starts, *(400, 4) if in_turns else (12, 60))
-                    # too many programs to hold
-                    whole = rounds_of(hammer, by_packet, 40, 40)
+                    packets = rounds_of(hammer, by_packet, 400, 4)
                 report(table, [row[:2 + len(KEYS)] for row in rounds], KEYS, mode, threads)
-                report(table, whole, ["layer ip"], mode, threads)
+                report(table, packets, ["layer ip"], mode, threads)
                 if BESIDE:
                     for key, some in compare(table, rounds, mode, threads).items():
                         ratios[key] += some

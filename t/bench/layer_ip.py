@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What layer ip costs beside empty programs on the same hooks: time of a packet, redis's throughput."""
+import contextlib
 from common import BUILD, Program, Spread
-from events import LAYER_IP, MOST, counting, doing_nothing, empty, rounds_of
-from workloads import WHOLE, WORKLOADS, kept_beside, loading, servers
+from events import LAYER_IP, MOST, Turns, counting, doing_nothing, empty, rounds_of
+from workloads import ATTACHED, WORKLOADS, kept_beside, loading, servers
 
 
 def run(table):
     name, load, _ = WORKLOADS[0]
-    starts = [counting(LAYER_IP), doing_nothing(empty(LAYER_IP)[1])]
+    with contextlib.ExitStack() as stack:
+        hold = stack.enter_context(Turns()).hold
+        measure(table, name, load, [hold(counting(LAYER_IP)), hold(doing_nothing(empty(LAYER_IP)[1]))])
+
+
+def measure(table, name, load, starts):
     with Program([f"{BUILD}/t/bench/hammer", "datagrams", "1"], "ready") as hammer:
-        rounds = rounds_of(hammer, starts, 40, 40)
+        rounds = rounds_of(hammer, starts, 400, 4)
     more, floor = ([row[at][0] - row[0][0] for row in rounds] for at in (1, 2))
     floor = Spread(floor).median
     table.add("layer-ip", "a datagram sent and received: two calls, two packets",
               Spread([each / max(floor, 1) for each in more]), "x empty", most=MOST["layer ip"],
               remark=f"{Spread(more).median:.0f} ns, empty {floor:.0f} ns")
     with servers(), loading(load):
-        layer_ip, nothing = kept_beside(starts, 80, WHOLE)
+        layer_ip, nothing = kept_beside(starts, 400, ATTACHED)
     table.add("layer-ip", f"{name}: kept with layer ip", Spread(layer_ip), "x without", ".3f")
     table.add("layer-ip", f"{name}: kept with programs that do nothing on its hooks", Spread(nothing),
               "x without", ".3f")

@@ -3,19 +3,25 @@
  * Attaches sets of programs in turn, for milliseconds each, without loading them again.  Commands
  * on standard input, each answered by a line:
  *
- *     hold PID   keeps the tp_btf and fexit programs that the process has attached; it can end then
+ *     hold PID   keeps the tp_btf, fexit and cgroup programs that the process has attached (cgroup
+ *                programs at the root); it can end then
  *     NUMBER     replaces the attached set by that of the NUMBERth "hold", from 0; -1: by none
  */
 #include <dirent.h>
-#include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "bench.h"
 
 enum { MOST_SETS = 64, MOST_PROGRAMS = 64 };
 
+struct program {
+	int fd;
+	bool is_cgroup;
+	enum bpf_attach_type type;      /* of a cgroup program */
+};
+
 struct set {
-	int programs[MOST_PROGRAMS];
+	struct program programs[MOST_PROGRAMS];
 	int count;
 };
 
@@ -23,24 +29,32 @@ static struct set sets[MOST_SETS];
 static int sets_count;
 static int links[MOST_PROGRAMS];
 static int links_count;
+static int cgroup;                      /* the root */
 
-/* The id of the tp_btf or fexit program that a link descriptor of a process attaches, from its
- * fdinfo; 0: none. */
-static unsigned attached_by(const char *path)
+/* Opens the program that a link descriptor of a process attaches, from its fdinfo.  False: none. */
+static bool open_program(struct program *program, const char *path)
 {
 	FILE *file = fopen(path, "r");
-	unsigned program = 0;
 	bool is_tracing = false;
+	unsigned id = 0, type = 0;
 	char line[128];
 
+	program->is_cgroup = false;
 	while (file && fgets(line, sizeof(line), file)) {
 		is_tracing |= !strcmp(line, "link_type:\traw_tracepoint\n") ||
 			      !strcmp(line, "link_type:\ttracing\n");
-		sscanf(line, "prog_id: %u", &program);
+		program->is_cgroup |= !strcmp(line, "link_type:\tcgroup\n");
+		sscanf(line, "prog_id: %u", &id);
+		sscanf(line, "attach_type: %u", &type);
 	}
 	if (file)
 		fclose(file);
-	return is_tracing ? program : 0;
+	if (!id || !(is_tracing || program->is_cgroup))
+		return false;
+	program->type = type;
+	program->fd = bpf_prog_get_fd_by_id(id);
+	must(program->fd >= 0, "turns: program");
+	return true;
 }
 
 static void hold(int pid)
@@ -55,15 +69,9 @@ static void hold(int pid)
 	folder = opendir(path);
 	must(folder, "turns: hold");
 	while ((entry = readdir(folder))) {
-		unsigned program;
-
-		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", pid, entry->d_name);
-		program = attached_by(path);
-		if (!program)
-			continue;
 		must(set->count < MOST_PROGRAMS, "turns: hold");
-		set->programs[set->count] = bpf_prog_get_fd_by_id(program);
-		must(set->programs[set->count++] >= 0, "turns: program");
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", pid, entry->d_name);
+		set->count += open_program(&set->programs[set->count], path);
 	}
 	closedir(folder);
 	must(set->count, "turns: nothing to hold");
@@ -74,7 +82,10 @@ static void attach(int number)
 	while (links_count)
 		close(links[--links_count]);
 	for (int i = 0; number >= 0 && i < sets[number].count; i++) {
-		links[i] = bpf_raw_tracepoint_open(NULL, sets[number].programs[i]);
+		const struct program *program = &sets[number].programs[i];
+
+		links[i] = program->is_cgroup ? bpf_link_create(program->fd, cgroup, program->type, NULL)
+					      : bpf_raw_tracepoint_open(NULL, program->fd);
 		must(links[i] >= 0, "turns: attach");
 		links_count++;
 	}
@@ -85,6 +96,7 @@ int main(void)
 	char line[32];
 	int pid;
 
+	cgroup = open_cgroup();
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
