@@ -82,7 +82,7 @@ TABLES := options.c columns.c report.c history.c message.c users.c cgroup.c unit
 RELEASES := amd64 arm64
 TRIPLET_amd64 := x86_64-linux-gnu
 TRIPLET_arm64 := aarch64-linux-gnu
-TESTS := history table-layout names unit-names traffic replay bpf-works refuse-load short-processes renames \
+TESTS := history table-layout names unit-names traffic replay bpf-works hinder-bpf short-processes renames \
 	tcp-info forged-tables forged-about
 TEST_PROGRAMS := $(TESTS:%=$(BUILD)/t/%)
 BENCH_PROGRAMS := $(BUILD)/t/bench/hammer $(BUILD)/t/bench/crowd $(BUILD)/t/bench/empty \
@@ -214,9 +214,9 @@ $(BUILD)/t/traffic: SANITIZERS :=
 
 $(BUILD)/t/bpf-works: t/lib/bpf-works.c
 # A library to preload.
-$(BUILD)/t/refuse-load: t/lib/refuse-load.c
-$(BUILD)/t/refuse-load: LDLIBS = -shared -fPIC -ldl
-$(BUILD)/t/refuse-load: SANITIZERS :=
+$(BUILD)/t/hinder-bpf: t/lib/hinder-bpf.c
+$(BUILD)/t/hinder-bpf: LDLIBS = -shared -fPIC -ldl
+$(BUILD)/t/hinder-bpf: SANITIZERS :=
 $(BUILD)/t/short-processes: t/lib/short-processes.c
 $(BUILD)/t/renames: t/lib/renames.c
 $(BUILD)/t/tcp-info: t/lib/tcp-info.c

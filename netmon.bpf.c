@@ -59,6 +59,9 @@ const volatile __u32 skb_recv_udp_arguments = 4;
 /* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
 const volatile bool casts;
 
+/* Nothing counts before every program is attached: then user space sets it. */
+volatile bool counting;
+
 /* The number of rows with an owner; the next row to check for idleness; that of removed cgroups. */
 static __u64 rows_taken, check_next, gone_count;
 
@@ -696,7 +699,7 @@ static __always_inline int count(enum netmon_direction direction, struct sock *s
 	/* a peer must not be kept for a later call */
 	if (needs_peer && is_datagram(proto_of(sk, family, typed)))
 		peer_take(&peer, direction, sk);
-	if (!traffic || bytes <= 0 || !pid_passes(pid))
+	if (!counting || !traffic || bytes <= 0 || !pid_passes(pid))
 		return 0;
 	if (needs & ~PART_PROCESS)
 		key_make(&key, sk, family, typed, &peer);

@@ -58,12 +58,17 @@ struct netmon {
 	__u64 missed, peers_missed, not_followed;
 };
 
+static __u64 nanoseconds(struct timespec time)
+{
+	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
+}
+
 static __u64 now(clockid_t clock)
 {
 	struct timespec time;
 
 	clock_gettime(clock, &time);
-	return (__u64)time.tv_sec * SECOND + (__u64)time.tv_nsec;
+	return nanoseconds(time);
 }
 
 /* Signals come through a descriptor, to the poll(2) of everything else.  If SIGHUP is ignored,
@@ -729,13 +734,13 @@ static int open_source(struct netmon *netmon)
 	return options->from ? -1 : open_own(netmon);
 }
 
-/* The first tick of the history.  It has what a pin counted before; netmon's own probes have
- * just begun. */
+/* The first tick of the history.  It has what a pin counted before; netmon's own probes began
+ * with nothing. */
 static int first_tick(struct netmon *netmon)
 {
 	struct tick *tick = history_push(netmon->history);
 
-	tick->clock = now(CLOCK_MONOTONIC);
+	tick->clock = netmon->pin ? now(CLOCK_MONOTONIC) : nanoseconds(probes_began(netmon->probes));
 	if (netmon->pin && tables_read(netmon->tables, add_entry, netmon->history))
 		return -1;
 	if (complete_tick(netmon))

@@ -305,7 +305,8 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direc
 	struct netmon_owner *owner;
 	struct netmon_key key;
 
-	if (!sk || (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
+	if (!counting || !sk ||
+	    (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
 	if (size || needs & ~PART_PROCESS)
 		key = (struct netmon_key){ 0 };
@@ -350,7 +351,7 @@ int BPF_PROG(tcp_retransmit_skb_btf, struct sock *sk, struct sk_buff *skb)
 	__u32 segments_at = bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs), row;
 	struct netmon_row *counters;
 
-	if (retransmit_has_error && ctx[2])
+	if (!counting || (retransmit_has_error && ctx[2]))
 		return 0;
 	if (needs & PARTS_ENDS)
 		describe_ends(&key, sk, sk->__sk_common.skc_family, true, &peer);

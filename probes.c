@@ -51,8 +51,8 @@ enum role { END, NAME, CHILD, GONE, PEER, PACKETS, RETRANSMITS, SENDS, RECEIVES,
 #define CGROUP_V2 "cgroup v2"
 
 /* The hooks, in the order in which they are attached: the end of a process before anything that
- * gives it a row.  A hook is not needed if the one named by `unless`, an earlier one, is
- * attached. */
+ * gives it a row; what notes a datagram's peer after what takes the note, which would else stay for
+ * a later datagram.  A hook is not needed if the one named by `unless`, an earlier one, is attached. */
 static const struct hook {
 	const char *name;
 	const char *group;        /* of a tracepoint, or CGROUP_V2; NULL: a function */
@@ -68,16 +68,6 @@ static const struct hook {
 	  "new names of processes", false },
 	{ "task_newtask", "task", CHILD, NULL, "descendants of the command", false },
 	{ "cgroup_rmdir", "cgroup", GONE, NULL, "paths of cgroups that are removed before a report", true },
-	{ "sendmsg4", CGROUP_V2, PEER, NULL,
-	  "the peer of an IPv4 datagram sent by an unconnected socket", false },
-	{ "sendmsg6", CGROUP_V2, PEER, NULL,
-	  "the peer of an IPv6 datagram sent by an unconnected socket", false },
-	{ "__skb_recv_udp", NULL, PEER, NULL,
-	  "the peer of a datagram if the receiver does not ask for it", true },
-	{ "recvmsg4", CGROUP_V2, PEER, "__skb_recv_udp",
-	  "the peer of a received IPv4 datagram", false },
-	{ "recvmsg6", CGROUP_V2, PEER, "__skb_recv_udp",
-	  "the peer of a received IPv6 datagram", false },
 	{ "sock_create", CGROUP_V2, PACKETS, NULL, NULL, false },
 	{ "skb_egress", CGROUP_V2, PACKETS, NULL, NULL, false },
 	{ "skb_ingress", CGROUP_V2, PACKETS, NULL, NULL, false },
@@ -101,6 +91,16 @@ static const struct hook {
 	{ "sock_splice_read", NULL, RECEIVES, NULL, "splice out of TCP sockets", false },
 	{ "tcp_zerocopy_receive", NULL, RECEIVES, NULL, "TCP_ZEROCOPY_RECEIVE",
 	  false },
+	{ "sendmsg4", CGROUP_V2, PEER, NULL,
+	  "the peer of an IPv4 datagram sent by an unconnected socket", false },
+	{ "sendmsg6", CGROUP_V2, PEER, NULL,
+	  "the peer of an IPv6 datagram sent by an unconnected socket", false },
+	{ "__skb_recv_udp", NULL, PEER, NULL,
+	  "the peer of a datagram if the receiver does not ask for it", true },
+	{ "recvmsg4", CGROUP_V2, PEER, "__skb_recv_udp",
+	  "the peer of a received IPv4 datagram", false },
+	{ "recvmsg6", CGROUP_V2, PEER, "__skb_recv_udp",
+	  "the peer of a received IPv6 datagram", false },
 };
 
 enum { LOG_SIZE = 4096 };
@@ -132,6 +132,7 @@ struct probes {
 	struct probes_options options;
 	struct layout layout;
 	struct tables *tables;
+	struct timespec began;     /* CLOCK_MONOTONIC */
 	struct bpf_link *links[PROBES_MOST];
 	int programs[PROBES_MOST]; /* descriptors, to read their misses */
 	char names[PROBES_MOST][sizeof(((struct probe *)0)->name)];
@@ -1363,6 +1364,8 @@ static int start(struct probes *probes)
 		cannot("load", "probes", strerror(-error), advice(-error, probes->options.layer));
 	else if (keep(probes, skeleton) || attach(probes, skeleton) || find_owners(probes, skeleton))
 		error = -1;
+	clock_gettime(CLOCK_MONOTONIC, &probes->began);
+	skeleton->bss->counting = !error;
 	netmon_bpf__destroy(skeleton);
 	return error;
 }
@@ -1531,6 +1534,11 @@ __u64 probes_build(void)
 const struct layout *probes_layout(const struct probes *probes)
 {
 	return &probes->layout;
+}
+
+struct timespec probes_began(const struct probes *probes)
+{
+	return probes->began;
 }
 
 const struct holes *probes_holes(const struct probes *probes)

@@ -11,6 +11,7 @@
 #define PROBES_H
 
 #include <stdbool.h>
+#include <time.h>
 #include "netmon.h"
 #include "table.h"
 
@@ -40,9 +41,12 @@ struct probes_options {
 
 struct probes;
 
-/* Loads and attaches the probes; they count from then on.  NULL with a message if
+/* Loads and attaches the probes, which then begin to count, all at once.  NULL with a message if
  * nothing can be counted. */
 struct probes *probes_open(const struct probes_options *options);
+
+/* When the probes began to count: CLOCK_MONOTONIC. */
+struct timespec probes_began(const struct probes *probes);
 
 /* Counts this process too, and its descendants; needs `follow`.  Returns 0, or -1 with a message. */
 int probes_follow(struct probes *probes, __u32 pid);

@@ -36,17 +36,17 @@ teardown() {
 	done
 }
 
-# refusing: sets NETMON to one whose programs in REFUSE do not load; it has tracefs, for classic tracepoints
-refusing() {
+# hindered: sets NETMON to one that t/lib/hinder-bpf hinders; it has tracefs, for classic tracepoints
+hindered() {
 	! ldd "$NETMON" 2>&1 | grep -q 'not a dynamic' || skip 'a static netmon takes no library'
-	cat >refusing <<-END
+	cat >hindered <<-END
 		#!/bin/sh
 		exec unshare -m sh -c 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
-			LD_PRELOAD=$BUILD/t/refuse-load exec $NETMON "\$@"' - "\$@"
+			LD_PRELOAD=$BUILD/t/hinder-bpf exec $NETMON "\$@"' - "\$@"
 	END
-	chmod +x refusing
-	NETMON=./refusing
-	export REFUSE=''
+	chmod +x hindered
+	NETMON=./hindered
+	export REFUSE='' ATTACH_MS=0
 	advice="-v shows the verifier's log; a netmon built with another version of clang might load"
 }
 
@@ -56,7 +56,7 @@ the_ways() {
 }
 
 @test "netmon tries the next way if a program does not load, and ends only if none is left" {
-	refusing
+	hindered
 	start
 	stop
 	# the types of programs: BPF_PROG_TYPE_TRACING, _TRACEPOINT, _KPROBE
@@ -90,10 +90,61 @@ the_ways() {
 		grep -q ': it takes Linux 5\.11, on arm64 Linux 6\.4$' end || fail "$(cat end)"
 		skip "$(cat end)"
 	}
-	refusing
+	hindered
 	REFUSE=skb_egress=8 # BPF_PROG_TYPE_CGROUP_SKB
 	run -1 "$NETMON" --no-pin --layer ip -n 1 -i 0.01
 	equal "${lines[-1]}" "netmon: cannot attach to 'skb_egress': Permission denied: $advice"
+}
+
+@test "the first rate is right, however long the probes take to attach" {
+	hindered
+	ATTACH_MS=100
+	"$BUILD/t/traffic" steady -r 10000000 -s 600 --log sending >account 3>&- &
+	traffic=$!
+	others+=("$traffic")
+	until [ -s sending ]; do kill -0 $traffic; sleep 0.05; done
+	start_stamped -i 0.1
+	sleep 1
+	stop_stamped
+	pkill -TERM -P $traffic '^steady-send'
+	wait $traffic
+	rates_hold
+}
+
+@test "the peer of a datagram that is sent while the probes attach is not that of a later one" {
+	hindered
+	ATTACH_MS=100
+	name=sender-$BASHPID
+	python3 - "$name" >ports <<-'END' 3>&- &
+		import os, socket, sys, time
+		def new():
+		    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		first, later = new(), new()
+		for receiver in (first, later):
+		    receiver.bind(("127.0.0.1", 0))
+		    print(receiver.getsockname()[1], flush=True)
+		open("/proc/self/comm", "w").write(sys.argv[1])
+		for process in range(400): # each sends at another moment
+		    if not os.fork():
+		        time.sleep(process * 0.01)
+		        new().sendto(b"x", first.getsockname())
+		        while not os.path.exists("go"):
+		            time.sleep(0.05)
+		        connected = new()
+		        connected.connect(later.getsockname())
+		        connected.send(b"x" * 100)
+		        os._exit(0)
+		for process in range(400):
+		    os.wait()
+	END
+	senders=$!
+	others+=("$senders")
+	start -i 0.2 -f jsonl -o comm,rport,tx_bytes --comm "$name"
+	touch go
+	wait $senders
+	stop
+	equal "$(reported "map(select(.rport == $(tail -1 ports)).tx_bytes) | add")" 40000
+	equal "$(reported "map(select(.rport == $(head -1 ports)).tx_bytes) | add < 400")" true
 }
 
 # without_btf COMMAND [CAPABILITIES]: what netmon reports where the shell command has hidden the kernel's BTF

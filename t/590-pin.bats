@@ -98,7 +98,7 @@ refused() {
 	mv account account.before
 	"$BUILD/t/traffic" steady -r 2000000 -s 600 --log sending >account.steady 3>&- &
 	steady=$!
-	others+=($steady)
+	others+=("$steady")
 	until [ -s sending ]; do kill -0 $steady; sleep 0.1; done
 	for interval in 0.05 0.3 1; do reader $interval -i $interval; done
 	traffic short -P 300

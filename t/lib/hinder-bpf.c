@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A library to preload: bpf(2) does not load some programs, as if the verifier had refused them.
- * REFUSE has a word for each: HOOK=TYPE, the beginning of the program's name and its enum bpf_prog_type.
+ * A library to preload, for two variables of the environment.
+ * REFUSE: bpf(2) does not load some programs, as if the verifier had refused them.  A word for each:
+ * HOOK=TYPE, the beginning of the program's name and its enum bpf_prog_type.
+ * ATTACH_MS: bpf(2) returns so many milliseconds after it has attached a program.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static bool is_refused(const union bpf_attr *attr)
 {
@@ -37,7 +40,7 @@ static bool is_refused(const union bpf_attr *attr)
 long syscall(long number, ...)
 {
 	static long (*next)(long, ...);
-	long arguments[6];
+	long arguments[6], result;
 	va_list list;
 
 	va_start(list, number);
@@ -60,5 +63,9 @@ long syscall(long number, ...)
 
 		memcpy(&next, &symbol, sizeof(next));   /* C knows no conversion */
 	}
-	return next(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+	result = next(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+	if (number == SYS_bpf && result >= 0 && getenv("ATTACH_MS") &&
+	    (arguments[0] == BPF_LINK_CREATE || arguments[0] == BPF_RAW_TRACEPOINT_OPEN))
+		usleep((useconds_t)atoi(getenv("ATTACH_MS")) * 1000);
+	return result;
 }
