@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import os
-from common import BUILD, CPUS, NETMON, Program, Spread, netmon, several
+from common import BUILD, CPUS, NETMON, QUICK, Program, Spread, netmon, several
 
 KEYS = {
     "default": [],
@@ -19,7 +19,7 @@ BESIDE = os.environ.get("BESIDE")
 MOST_BESIDE = {"default": 1.25, "+proto,family": 1.25, "connections": 1.25}
 LAYER_IP = ["--layer", "ip"]
 MOST = {"layer ip": 1.5}
-TIMES = 4  # how often all programs are loaded
+TIMES = 1 if QUICK else 4  # how often all programs are loaded
 WAYS = {"tracepoint": "btf", "classic tracepoint": "classic", "fexit": "fexit", "kprobe": "kprobe",
         "kprobe.multi": "kprobe"}
 IN_TURNS = ("btf", "fexit")  # programs of these can be attached in turn, and those of layer ip
