@@ -9,10 +9,14 @@ load lib/bench
 setup() { live_setup; }
 teardown() { live_teardown; }
 
-@test "the benchmark finds that netmon reports every byte moved, and its last line counts the targets" {
-	TOOLS=netmon bench seen compare >table
-	[ "$(whole bench.csv)" -gt 5 ]
+@test "the benchmark finds that netmon sees each way to move bytes" {
+	TOOLS=netmon bench seen >table
 	grep -q '^| seen | netmon: exact, of 5 ways to move bytes | 5  | >= 5 | met |' table
+}
+
+@test "the benchmark finds that netmon reports every byte moved, and its last line counts the targets" {
+	TOOLS=netmon bench compare >table
+	[ "$(whole bench.csv)" -gt 1 ]
 	grep -q '^| compare | netmon: bytes it reported of those moved | 1.000000 x | .* | met |' table
 	grep -q '^| bytes reported of 40 MB sent | all |$' table
 	tail -1 table | grep -qx '[0-9]* targets met, [0-9]* missed'
