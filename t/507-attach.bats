@@ -108,7 +108,7 @@ the_ways() {
 	stop_stamped
 	pkill -TERM -P $traffic '^steady-send'
 	wait $traffic
-	rates_hold
+	rates_hold 1 before
 }
 
 @test "the peer of a datagram that is sent while the probes attach is not that of a later one" {

@@ -116,9 +116,10 @@ sender() {
 	awk -F '\t' '$4 > 0 { printf "(.pid == %d and .comm == \"%s\")", $1, $2 }' "${1-account}"
 }
 
-# rates_hold [WINDOW]: the sender's rates are right, by its log `sending`
+# rates_hold [WINDOW [before]]: the sender's rates are right, by its log `sending`; before: it sent before
+# netmon began
 rates_hold() {
-	jq -c "select($(sender))" reports | python3 "$here/compare/sender-log" check sending "${1-1}"
+	jq -c "select($(sender))" reports | python3 "$here/compare/sender-log" check sending "${1-1}" "${2-}"
 }
 
 # stalled_reader: makes a pipe ./fifo with a reader that does not read
