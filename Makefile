@@ -175,7 +175,7 @@ $(BUILD)/netmon.skel.h: $(BUILD)/netmon.bpf.o
 # The compiler reads one file, by its standard input, and writes to its standard output: clang keeps the
 # absolute path of each file that it opens, and the order of types in BTF depends on the length of these
 # paths, since LLVM sorts by address what is only pointed at (BTFDebug::FixupDerivedTypes).
-$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h mptcp.bpf.h kernel.h $(VMLINUX_H)
+$(BUILD)/%.bpf.o: %.bpf.c netmon.h filter.h packets.bpf.h headers.bpf.h mptcp.bpf.h kernel.h $(VMLINUX_H)
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -include $(VMLINUX_H) -include kernel.h -I. $(shell $(PKG_CONFIG) --cflags libbpf) \
@@ -226,7 +226,7 @@ $(BUILD)/t/bpf-works: LDLIBS = $(LIBS)
 
 $(BENCH_PROGRAMS): $(BUILD)/%: %.c
 $(BUILD)/t/bench/empty $(BUILD)/t/bench/turns: LDLIBS = $(LIBS)
-$(BUILD)/t/bench/empty: | $(BUILD)/t/bench/empty.bpf.o
+$(BUILD)/t/bench/empty: | $(BUILD)/t/bench/empty.bpf.o $(BUILD)/t/bench/least.bpf.o
 
 $(TEST_PROGRAMS) $(BENCH_PROGRAMS):
 	$(say) CC $@

@@ -15,8 +15,7 @@
  * Packets of a socket without an owner, or whose owner is no longer on record, are charged to the kernel.
  */
 
-enum { IPPROTO_HOPOPTS = 0, IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_DSTOPTS = 60 };
-enum { PF_KTHREAD = 0x200000, EXTENSIONS_MOST = 6, DEPTH_MOST = 32 };
+enum { PF_KTHREAD = 0x200000, DEPTH_MOST = 32 };
 #define NO_ROW ((__u32)-1)             /* a filter leaves the packet out */
 /* Packets are charged to a process for this long after its end, in nanoseconds: until then no
  * report takes its numbers for final. */
@@ -48,6 +47,7 @@ struct netmon_owner {
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
     BY(int) __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE););
 
+#include "headers.bpf.h"
 #include "mptcp.bpf.h"
 
 /* Owners */
@@ -121,26 +121,32 @@ int sock_create_cgroup(struct bpf_sock *sk)
 	return 1; /* let it pass */
 }
 
+/* The task's process is the owner of the socket now, unless it is past its end: then it closes its files. */
+static __noinline int owner_renew(struct sock *sk, struct task_struct *task)
+{
+	struct netmon_owner *owner = owner_get_or_add(sk, sk->sk_protocol);
+
+	if (owner && task->signal->live.counter)
+		owner_set(owner, task, sk->__sk_common.skc_net.net->ns.inum);
+	return 0;
+}
+
 /* The current process sends or receives on the socket.  Kernel threads, which serve sockets of
- * processes too (kernel TLS), change nothing; nor does a process past its end, which closes its files. */
+ * processes too (kernel TLS), change nothing. */
 static __always_inline int socket_used(struct sock *sk)
 {
 	const bool may_change = needs & (PART_UID | PART_CGROUP) || filter.kinds & FILTER_CGROUP;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct netmon_owner *owner;
+	const struct netmon_owner *owner;
 
 	if (task->flags & PF_KTHREAD)
 		return 0;
-	owner = owner_get_or_add(sk, sk->sk_protocol);
-	if (!owner)
-		return 0;
+	owner = may_change ? NULL : bpf_sk_storage_get(&owners, sk, NULL, 0);
 	/* a process without a place may get one */
-	if (!may_change && (parts & PART_PROCESS ? (__u32)owner->place : owner->place) &&
+	if (owner && (parts & PART_PROCESS ? (__u32)owner->place : owner->place) &&
 	    (owner->check ^ owner->place) == task->group_leader->start_boottime)
 		return 0;
-	if (task->signal->live.counter)
-		owner_set(owner, task, sk->__sk_common.skc_net.net->ns.inum);
-	return 0;
+	return owner_renew(sk, task);
 }
 
 SEC("iter/task_file")
@@ -213,57 +219,6 @@ static __always_inline __u32 row_of_packet(struct netmon_key *key, const struct 
 	return row_of_place(key, place);
 }
 
-/* Packets */
-
-/* Fills in the ends that the packet has, and the protocol above IP and its extension headers.  Returns
- * the offset of that protocol's header, which a later fragment does not have. */
-static __always_inline __u32 read_packet(struct netmon_key *key, struct __sk_buff *skb,
-					 enum netmon_direction direction)
-{
-	__u32 *from = direction == NETMON_RX ? key->raddr : key->laddr;
-	__u32 *to = direction == NETMON_RX ? key->laddr : key->raddr;
-	struct { __u8 next, length; __u16 offset; } extension = { 0 };
-	struct ipv6hdr ip6 = { 0 };
-	struct iphdr ip4 = { 0 };
-	__u16 ports[2] = { 0 }, later = 0;
-	__u32 offset;
-	__u8 next;
-
-	key->family = skb->protocol == bpf_htons(ETHERTYPE_IP) ? 4 : 6;
-	if (key->family == 4) {
-		bpf_skb_load_bytes(skb, 0, &ip4, sizeof(ip4));
-		from[0] = ip4.saddr;
-		to[0] = ip4.daddr;
-		next = ip4.protocol;
-		offset = ip4.ihl * 4;
-		later = ip4.frag_off & bpf_htons(0x1fff);
-	} else {
-		bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6));
-		__builtin_memcpy(from, &ip6.saddr, sizeof(ip6.saddr));
-		__builtin_memcpy(to, &ip6.daddr, sizeof(ip6.daddr));
-		next = ip6.nexthdr;
-		offset = sizeof(ip6);
-	}
-	for (int i = 0; i < EXTENSIONS_MOST && key->family == 6; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_FRAGMENT &&
-		    next != IPPROTO_DSTOPTS)
-			break;
-		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
-			break;
-		/* a fragment's header has no length, but a byte that the sender may set */
-		offset += next == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
-		if (next == IPPROTO_FRAGMENT)
-			later = extension.offset & bpf_htons(0xfff8);
-		next = extension.next;
-	}
-	key->proto = next == ICMPV6 ? IPPROTO_ICMP : next;
-	if (has_ports(key->proto) && !later)
-		bpf_skb_load_bytes(skb, offset, ports, sizeof(ports));
-	key->lport = bpf_ntohs(ports[direction == NETMON_RX]);
-	key->rport = bpf_ntohs(ports[direction == NETMON_TX]);
-	return offset;
-}
-
 /* Puts a connected socket's ends in place of those that NAT makes of them.  An SCTP socket has several
  * addresses and does not tell which one is in use. */
 static __always_inline void read_connection(struct netmon_key *key, struct bpf_sock *sk)
@@ -286,46 +241,56 @@ static __always_inline void read_connection(struct netmon_key *key, struct bpf_s
 	key->raddr[3] = sk->dst_ip6[3];
 }
 
-/* The length of the transport header that each segment of a bundle has. */
-static __always_inline __u32 transport_length(struct __sk_buff *skb, __u16 proto, __u32 offset)
+static __always_inline void key_of_packet(struct netmon_key *key, const struct netmon_headers *headers,
+					  enum netmon_direction direction)
 {
-	__u8 length = 0;
+	const bool in = direction == NETMON_RX;
 
-	if (proto != IPPROTO_TCP)
-		return proto == IPPROTO_SCTP ? 12 : sizeof(struct udphdr);
-	bpf_skb_load_bytes(skb, offset + 12, &length, 1);
-	return (length >> 4) * 4;
+	key->proto = headers->proto;
+	key->family = headers->family;
+	key->lport = in ? headers->to_port : headers->from_port;
+	key->rport = in ? headers->from_port : headers->to_port;
+	__builtin_memcpy(key->laddr, in ? headers->to : headers->from, sizeof(key->laddr));
+	__builtin_memcpy(key->raddr, in ? headers->from : headers->to, sizeof(key->raddr));
 }
+
+/* Packets */
 
 static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direction direction)
 {
-	const __u32 length = skb->len, protocol = skb->protocol, size = skb->gso_size;
-	__u32 row, offset = 0, segments = 1, headers = 0;
+	const __u32 asked = needs, protocol = skb->protocol, size = skb->gso_size;
+	const bool needs_headers = asked & (PART_PROTO | PARTS_ENDS);
+	__u32 row, length = skb->len, segments = 1;
 	struct bpf_sock *sk = skb->sk;
+	struct netmon_headers headers;
 	struct netmon_owner *owner;
 	struct netmon_key key;
+	__u64 bytes = length;
 
 	if (!counting || !sk ||
 	    (protocol != bpf_htons(ETHERTYPE_IP) && protocol != bpf_htons(ETHERTYPE_IPV6)))
 		return 1; /* let it pass */
-	if (size || needs & ~PART_PROCESS)
-		key = (struct netmon_key){ 0 };
-	if (size || needs & (PART_PROTO | PARTS_ENDS))
-		offset = read_packet(&key, skb, direction);
+	if (size || needs_headers)
+		read_headers(&headers, skb);
 	if (size) {
-		headers = offset + transport_length(skb, key.proto, offset);
 		segments = skb->gso_segs;
 		if (!segments) /* from the host of a virtual machine */
-			segments = length > headers + size ? (length - headers + size - 1) / size : 1;
+			segments = length > headers.length + size
+					   ? (length - headers.length + size - 1) / size : 1;
+		bytes += (__u64)(segments - 1) * headers.length;
 	}
 	owner = owner_of(sk);
-	if (needs & PARTS_ENDS)
+	if (asked & ~PART_PROCESS)
+		key = (struct netmon_key){ 0 };
+	if (needs_headers)
+		key_of_packet(&key, &headers, direction);
+	if (asked & PARTS_ENDS)
 		read_connection(&key, sk);
-	if (needs & (PART_NETNS | PART_IFACE))
+	if (asked & (PART_NETNS | PART_IFACE))
 		read_device(&key, peeks ? PEEK(sk_buff, skb, dev) : NULL, skb->ifindex, owner);
 	row = row_of_packet(&key, owner);
 	if (row != NO_ROW)
-		count_in(row, direction, length + (__u64)(segments - 1) * headers, segments);
+		count_in(row, direction, bytes, segments);
 	return 1;
 }
 

@@ -31,15 +31,15 @@ def ways(options):
         return dict(line.strip().split(": ")[1:3] for line in it.lines if line.count(": ") == 2)
 
 
-def empty(options=()):
+def empty(options=(), programs="empty"):
     """The floor: programs that do nothing, of the same kinds on the same hooks.  Returns the kind for
-    calls, and the command that attaches them."""
+    calls, and the command that attaches them.  `programs`: the object with them."""
     said = ways(options)
     kind = WAYS.get(said.get("sock_send_length")) or WAYS[said["inet_sendmsg"]]
-    programs = [f"send_{kind}", f"recv_{kind}"]
+    names = [f"send_{kind}", f"recv_{kind}"]
     if "skb_egress" in said:
-        programs += ["packet_in", "packet_out", "socket_made"]
-    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/empty.bpf.o", *programs]
+        names += ["packet_in", "packet_out", "socket_made"]
+    return kind, [f"{BUILD}/t/bench/empty", f"{BUILD}/t/bench/{programs}.bpf.o", *names]
 
 
 def doing_nothing(command):
