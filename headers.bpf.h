@@ -12,7 +12,7 @@ struct netmon_headers {
 	__u16 from_port, to_port; /* 0: the protocol has none, or they are in an earlier fragment */
 	__u16 proto;
 	__u16 family;             /* 4 or 6 */
-	__u32 length;             /* in bytes, of all of them: each segment of a bundle repeats them */
+	__u32 length;             /* in bytes, of all that each segment of a bundle repeats */
 };
 
 /* Skips IPv6's extensions: adds their length to `offset`, and sets `next` to the protocol after them.
@@ -48,6 +48,7 @@ static __always_inline __u32 transport_length(struct __sk_buff *skb, __u8 proto,
 	return (length >> 4) * 4;
 }
 
+/* Fills in what the packet has; `headers` begin with 0. */
 static __noinline int read_headers(struct netmon_headers *headers, struct __sk_buff *skb)
 {
 	struct ipv6hdr ip6 = { 0 };
@@ -57,7 +58,6 @@ static __noinline int read_headers(struct netmon_headers *headers, struct __sk_b
 	bool later;
 	__u8 next;
 
-	*headers = (struct netmon_headers){ 0 };
 	if (skb->protocol == bpf_htons(ETHERTYPE_IP)) {
 		bpf_skb_load_bytes(skb, 0, &ip4, sizeof(ip4));
 		headers->family = 4;
@@ -80,6 +80,7 @@ static __noinline int read_headers(struct netmon_headers *headers, struct __sk_b
 		bpf_skb_load_bytes(skb, offset, ports, sizeof(ports));
 	headers->from_port = bpf_ntohs(ports[0]);
 	headers->to_port = bpf_ntohs(ports[1]);
-	headers->length = offset + transport_length(skb, next, offset);
+	if (skb->gso_size)
+		headers->length = offset + transport_length(skb, next, offset);
 	return 0;
 }

@@ -48,8 +48,8 @@ static __always_inline struct netmon_owner *mptcp_copy(struct bpf_sock *sk, stru
 	above = bpf_map_lookup_elem(&mptcp_owners, &inode);
 	if (!above)
 		return owner;
-	owner = bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
-	if (owner)
-		*owner = *above;
+	if (!owner)
+		return bpf_sk_storage_get(&owners, sk, above, BPF_SK_STORAGE_GET_F_CREATE);
+	*owner = *above;
 	return owner;
 }

@@ -360,6 +360,28 @@ static __always_inline __u64 process_get_or_add(__u32 pid, struct task_struct *o
 	return process_find_or_add(pid, of);
 }
 
+/* Frees the element of a process that has ended.  Two threads may both see that they are its last: the
+ * one that removes it from the map does the rest. */
+static __always_inline void process_free(struct task_struct *task)
+{
+	__u32 index, pid = task->tgid;
+	struct netmon_process *process;
+	const __u64 *place;
+
+	if (!(parts & PART_PROCESS))
+		return;
+	place = bpf_map_lookup_elem(&process_of, &pid);
+	index = place ? *place : 0;
+	process = place ? bpf_map_lookup_elem(&processes, &index) : NULL;
+	if (!process || bpf_map_delete_elem(&process_of, &pid))
+		return;
+	process->ppid = task->real_parent->tgid;
+	process->freed_at = bpf_ktime_get_ns();
+	order_stores();
+	*(volatile __u64 *)&process->seq |= SEQ_FREE;
+	bpf_map_push_elem(&free_processes, &index, 0);
+}
+
 /* Rows of keys that are finer than the process, or have no process */
 
 /* Notes whether anything was counted in the row since its last check.  Frees it if its process has
@@ -1066,15 +1088,12 @@ int task_newtask_classic(struct trace_event_raw_task_newtask *ctx)
 	return forked(ctx->pid, ctx->clone_flags);
 }
 
-/* The last thread ends the process.  Two threads may both see that they are the last; the one that
- * removes it from the map frees the element.  No call of the process can be under way: each of its
- * threads, those of io_uring included, is past its last one (do_exit()), and signal->live, which it
+/* The last thread ends the process.  No call of the process can be under way: each of its threads,
+ * those of io_uring included, is past its last one (do_exit()), and signal->live, which it
  * decremented by a fully ordered operation, orders what it counted before what is seen here. */
 static __always_inline int ended(struct task_struct *task)
 {
-	__u32 index, pid = task->tgid;
-	struct netmon_process *process;
-	const __u64 *place;
+	__u32 pid = task->tgid;
 
 	if (has_kprobes)
 		thread_ended();
@@ -1082,18 +1101,7 @@ static __always_inline int ended(struct task_struct *task)
 		return 0;
 	if (follows)
 		bpf_map_delete_elem(&wanted_pids, &pid);
-	if (!(parts & PART_PROCESS))
-		return 0;
-	place = bpf_map_lookup_elem(&process_of, &pid);
-	index = place ? *place : 0;
-	process = place ? bpf_map_lookup_elem(&processes, &index) : NULL;
-	if (!process || bpf_map_delete_elem(&process_of, &pid))
-		return 0;
-	process->ppid = CURRENT(real_parent->tgid, real_parent, tgid);
-	process->freed_at = bpf_ktime_get_ns();
-	order_stores();
-	*(volatile __u64 *)&process->seq |= SEQ_FREE;
-	bpf_map_push_elem(&free_processes, &index, 0);
+	process_free(task);
 	return 0;
 }
 

@@ -579,18 +579,12 @@ static __u32 parts_wanted(const struct options *options)
 	       (kinds & FILTER_PIDS ? PART_PROCESS : 0) | (kinds & FILTER_CGROUP ? PART_CGROUP : 0);
 }
 
-/* What to do about a pin that cannot be used: it is an error with --from only. */
-static const char *way_out(const struct options *options, const char *advice)
-{
-	return options->from ? advice : "netmon uses its own probes instead";
-}
-
 static int check_own(const struct options *options)
 {
 	if (!options->own)
 		return 0;
-	say("cannot use %s: it applies to new probes, not to those pinned in '%s': %s", options->own,
-	    options->pin.dir, way_out(options, "add --no-pin"));
+	say("cannot use %s with the probes pinned in '%s': it applies to new ones: %s", options->own,
+	    options->pin.dir, pin_advice(options->from, "add --no-pin"));
 	return -1;
 }
 
@@ -610,7 +604,7 @@ static int check_parts(const struct options *options, __u32 parts)
 	snprintf(reason, sizeof(reason), "the probes pinned in '%s' do not record it", options->pin.dir);
 	snprintf(advice, sizeof(advice), "pin them again with 'netmon --pin %s --replace -o %s', or add "
 		 "--no-pin", options->pin.dir, all);
-	return cannot("show", names, reason, way_out(options, advice));
+	return cannot("show", names, reason, pin_advice(options->from, advice));
 }
 
 /* The tables forget a process that has ended and, if room is short, an address or port that is idle.
@@ -650,7 +644,7 @@ static int check_totals(struct options *options, __u32 parts)
 		strcpy(advice, "leave out --total, or add --no-pin");
 	else if (asked != shown)
 		strcpy(advice, "add the column pid, or --no-pin");
-	return cannot("show", object, reason, way_out(options, advice));
+	return cannot("show", object, reason, pin_advice(options->from, advice));
 }
 
 /* Warns a reader that may not open the programs that it cannot know what was skipped. */

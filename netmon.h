@@ -4,7 +4,7 @@
  * their limits.
  *
  * `processes` has an element for each process that moved bytes, `rows` one for each key that
- * did, and `counters` the sums of each row, one set for each CPU (or for each few).  User space
+ * did, and `packet_stats` the sums of each row, one set for each CPU (or for each few).  User space
  * reads all three through mmap(2): a system call could slow a probe down or make the kernel
  * skip one.
  *

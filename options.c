@@ -49,8 +49,9 @@ static const char help_head[] =
 
 static const char help_tail[] =
 	"\n"
-	"Needs root, or CAP_BPF and CAP_PERFMON (with --layer ip also CAP_NET_ADMIN),\n"
-	"except to read what is pinned for your group.  See also: man netmon\n";
+	"Needs root, or CAP_BPF and CAP_PERFMON (also CAP_NET_ADMIN for --layer ip and\n"
+	"the peers of datagrams), except to read what is pinned for your group.\n"
+	"See also: man netmon\n";
 
 /* Without pid: each process would have its own series. */
 static const char prom_columns[] = "comm,rx_total,tx_total";
@@ -85,6 +86,7 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 	__u64 value = 0;
 	int places = -1; /* after the point; -1 before it */
 	bool digits = false;
+	const char *whole = decimals ? "" : "whole ";
 
 	for (const char *p = text; *p; p++) {
 		if (*p == '.' && decimals && places < 0) {
@@ -92,7 +94,7 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 			continue;
 		}
 		if (*p < '0' || *p > '9')
-			wrong("cannot use '%s' for %s: not a number: %s", text, option, range);
+			wrong("cannot use '%s' for %s: not a %snumber: %s", text, option, whole, range);
 		digits = true;
 		if (places >= decimals || value > max)
 			continue; /* out of range, but the rest decides whether it is a number */
@@ -100,7 +102,7 @@ static __u64 number(const char *option, const char *text, int decimals, __u64 mi
 		places += places >= 0;
 	}
 	if (!digits)
-		wrong("cannot use '%s' for %s: not a number: %s", text, option, range);
+		wrong("cannot use '%s' for %s: not a %snumber: %s", text, option, whole, range);
 	for (int i = places < 0 ? 0 : places; i < decimals && value <= max; i++)
 		value *= 10;
 	if (value < min || value > max)
@@ -228,6 +230,8 @@ static void parse_sort(struct options *options, const char *list)
 		falling = ends_with(name, length, ":desc");
 		length -= rising ? strlen(":asc") : falling ? strlen(":desc") : 0;
 		key->column = column_find(name, length);
+		if (!key->column && memchr(name, ':', length))
+			wrong("cannot sort by '%.*s': write COLUMN, COLUMN:asc or COLUMN:desc", (int)length, name);
 		if (!key->column)
 			no_column(name, length);
 		key->descending = falling || (!rising && key->column->kind == MEASURE);
@@ -768,7 +772,7 @@ const struct known_option known_options[] = {
 	  parse_format },
 	{ "output", 'o', "COLUMNS", R | P, "the columns, separated by commas; +COLUMNS adds to\n"
 	  "the default (time,pid,comm,rx_rate,tx_rate) and, with\n"
-	  "COMMAND, rx_total,tx_total; all: every column", parse_output },
+	  "COMMAND, rx_total,tx_total; all: all of the layer", parse_output },
 	{ "no-header", 0, NULL, R | S, "leave out the line of column names", parse_no_header },
 	{ "time", 0, "HOW", R | S, "epoch, iso, local or none (epoch; in a table local)", parse_time },
 	{ "units", 0, "UNITS", R, "in a table: si (1.2M), iec (1.1Mi) or none (si)",
@@ -979,8 +983,10 @@ static void check_mode(struct options *options, const bool given[OPTIONS])
 			continue;
 		if (options->mode == READ)
 			wrong("cannot use --%s without --pin", known_options[i].name);
+		if (options->mode == PIN && known_options[i].parse == parse_layer)
+			wrong("cannot use --layer with --pin: pinned probes count calls");
 		wrong("cannot use --%s with %s%s", known_options[i].name, modes[options->mode],
-		      options->mode == PIN && known_options[i].modes & R
+		      options->mode == PIN && known_options[i].modes & R && known_options[i].parse != parse_no_pin
 			      ? ": give it to the netmon that reads the pin" : "");
 	}
 	if (options->mode != READ && options->command)

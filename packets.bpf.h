@@ -12,7 +12,8 @@
  *             when netmon starts.
  *   resent    tcp_retransmit_skb reports what TCP sends again.
  *
- * Packets of a socket without an owner, or whose owner is no longer on record, are charged to the kernel.
+ * Packets of a socket without an owner are charged to the kernel; those of an owner that is no longer on
+ * record too, if rows have a process.
  */
 
 enum { PF_KTHREAD = 0x200000, DEPTH_MOST = 32 };
@@ -20,11 +21,10 @@ enum { PF_KTHREAD = 0x200000, DEPTH_MOST = 32 };
 /* Packets are charged to a process for this long after its end, in nanoseconds: until then no
  * report takes its numbers for final. */
 #define ON_RECORD (QUARANTINE / 2)
-/* Places of an owner that are none of a process: no place at all, or none is asked for; a filter leaves
- * the owner out. */
+/* Places that are none of a process. */
 #define PLACE_KERNEL (1ULL << 32 | PROCESS_KERNEL)
-#define PLACE_OTHER (1ULL << 32)
-#define PLACE_LEFT_OUT (~0ULL)
+#define PLACE_OTHER (1ULL << 32)       /* there is no room for the process, or no row has one */
+#define PLACE_LEFT_OUT (~0ULL)         /* a filter leaves the process out */
 
 /* The cgroup of FILTER_CGROUP: the inode of its directory. */
 const volatile __u64 wanted_cgroup_id;
@@ -37,11 +37,11 @@ const volatile bool peeks;
 
 struct netmon_owner {
 	__u64 place;             /* 0: none yet */
-	__u64 check;             /* the start of the process ^ place: not so if two CPUs write at once */
+	__u64 check;             /* the start of the process ^ place; if two CPUs wrote at once it fits none */
 	__u64 cgroup;
 	__u32 uid;
 	__u32 netns;             /* of the socket */
-	__u32 is_mptcp;          /* see mptcp.bpf.h */
+	__u32 is_mptcp;          /* an MPTCP socket's, or a subflow's copy of that */
 };
 
 MAP(owners, SK_STORAGE, 0, struct netmon_owner,
@@ -60,6 +60,7 @@ static __always_inline struct netmon_owner *owner_get_or_add(void *sk, __u32 pro
 	return bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
+/* False too for a task that is DEPTH_MOST levels below it. */
 static __always_inline bool is_in_wanted_cgroup(struct task_struct *task)
 {
 	struct cgroup_subsys_state *state = &task->cgroups->dfl_cgrp->self;
@@ -141,6 +142,7 @@ static __always_inline int socket_used(struct sock *sk)
 
 	if (task->flags & PF_KTHREAD)
 		return 0;
+	/* NULL for an MPTCP socket too */
 	owner = may_change ? NULL : bpf_sk_storage_get(&owners, sk, NULL, 0);
 	/* a process without a place may get one */
 	if (owner && (parts & PART_PROCESS ? (__u32)owner->place : owner->place) &&
@@ -163,8 +165,11 @@ int owners_iter(struct bpf_iter__task_file *ctx)
 	if (!sk || !is_ip(sk->__sk_common.skc_family))
 		return 0;
 	owner = owner_get_or_add(sk, sk->sk_protocol);
-	if (owner && !owner->place) /* no process has used it since netmon began */
-		owner_set(owner, task, sk->__sk_common.skc_net.net->ns.inum);
+	if (!owner || owner->place) /* a process has used it since netmon began */
+		return 0;
+	owner_renew(sk, task);
+	if (!task->signal->live.counter) /* it ended meanwhile, perhaps before it had its place */
+		process_free(task);
 	return 0;
 }
 
@@ -183,6 +188,7 @@ static __always_inline void read_device(struct netmon_key *key, struct net_devic
 					const struct netmon_owner *owner)
 {
 	struct netmon_iface *iface = (void *)key->iface;
+	__u32 name = 0xff, byte;
 
 	key->netns = owner ? owner->netns : 0;
 	if (casts) {
@@ -196,6 +202,13 @@ static __always_inline void read_device(struct netmon_key *key, struct net_devic
 	} else {
 		iface->index = index;
 		iface->netns = key->netns;
+	}
+	/* a rename leaves the end of a longer name behind (dev_change_name()) */
+	for (int i = 0; i < IFACE_LEN && peeks; i++) {
+		byte = (__u8)key->iface[i];
+		barrier_var(byte); /* no branch, of which the verifier would follow each */
+		name &= -byte >> 8;
+		key->iface[i] &= name;
 	}
 }
 
@@ -261,8 +274,8 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum netmon_direc
 	const __u32 asked = needs, protocol = skb->protocol, size = skb->gso_size;
 	const bool needs_headers = asked & (PART_PROTO | PARTS_ENDS);
 	__u32 row, length = skb->len, segments = 1;
+	struct netmon_headers headers = { 0 };
 	struct bpf_sock *sk = skb->sk;
-	struct netmon_headers headers;
 	struct netmon_owner *owner;
 	struct netmon_key key;
 	__u64 bytes = length;

@@ -760,11 +760,15 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
 
 /* Reading */
 
+const char *pin_advice(bool insists, const char *advice)
+{
+	return insists || !probes_permitted(LAYER_SOCKET) ? advice : "netmon uses its own probes instead";
+}
+
 /* Reports why the pin is not read. */
 static int refuse(const struct pin *pin, const char *reason, const char *advice)
 {
-	return cannot("read the pin", pin->dir, reason,
-		      pin->insists ? advice : "netmon uses its own probes instead");
+	return cannot("read the pin", pin->dir, reason, pin_advice(pin->insists, advice));
 }
 
 static int refuse_incomplete(const struct pin *pin)

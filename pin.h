@@ -58,6 +58,10 @@ int pin_make(const struct pin_options *options, struct probes *probes, const cha
  * with a message. */
 int pin_remove(const char *dir, bool verbose);
 
+/* The end of a message about a pin that cannot be used: the advice or, if the user does not insist on a
+ * pin and may load probes, that netmon does so instead. */
+const char *pin_advice(bool insists, const char *advice);
+
 struct pin;
 
 /* Opens the probes that are pinned there for reading; loads nothing.  A pin is input: its owner, sizes

@@ -120,7 +120,7 @@ struct kernel {
 	bool probed[HOOKS];        /* functions without a type in BTF that can be probed by name */
 	__u32 skb_recv_udp_arguments;
 	__u32 retransmit_arguments;
-	bool storage;              /* tracing programs can use sockets' storage (Linux 5.11) */
+	bool storage;              /* programs reach sockets' storage and the current task (Linux 5.15) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 	bool tracepoint_srcu;      /* see tracing_is_preempted() */
 	bool fast_srcu;            /* Linux 6.15 */
@@ -141,6 +141,7 @@ struct probes {
 	enum role roles[PROBES_MOST];
 	enum way chosen[HOOKS];
 	int reasons[HOOKS];        /* why no better way works: an errno; 0: not known */
+	enum way better[HOOKS];    /* the way that did not work for that reason */
 	unsigned int refused[HOOKS]; /* ways whose programs did not load: a bit for each */
 	struct kernel kernel;
 	bool casts;                /* bpf_rdonly_cast() is used */
@@ -165,8 +166,7 @@ static int libbpf_message(enum libbpf_print_level level, const char *format, va_
 	return length;
 }
 
-/* Root of a user namespace has these too, but the kernel refuses it. */
-static bool capable(enum layer layer)
+bool probes_permitted(enum layer layer)
 {
 	__u64 needed = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON |
 		       (layer == LAYER_IP ? 1ULL << CAP_NET_ADMIN : 0);
@@ -204,7 +204,7 @@ const char *seccomp_advice(void)
 
 static const char *advice_for(int error, enum layer layer)
 {
-	if (error == EPERM && !capable(layer))
+	if (error == EPERM && !probes_permitted(layer))
 		return layer == LAYER_IP ? "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
 					 : "run it as root, or with CAP_BPF and CAP_PERFMON";
 	if (error == EPERM && in_user_namespace())
@@ -487,8 +487,8 @@ static bool tracing_is_preempted(const struct kernel *kernel)
 	return kernel->tracepoint_srcu && kernel->fast_srcu;
 }
 
-/* In layer ip, programs that see packets cannot be preempted, and those that see calls count
- * nothing. */
+/* In layer ip, the kernel never skips the programs that see packets, and those that see calls
+ * count nothing. */
 static bool prefers_classic(const struct probes_options *options, const struct kernel *kernel,
 			    const struct hook *hook)
 {
@@ -537,8 +537,10 @@ static enum way choose_way(struct probes *probes, int index)
 		if (try_way(order[i], hook, probes->kernel.ids[index], options->cgroup_root,
 			    attaches(order[i], probes->chosen)))
 			return order[i];
-		if (!probes->reasons[index])
+		if (!probes->reasons[index]) {
 			probes->reasons[index] = errno;
+			probes->better[index] = order[i];
+		}
 	}
 	return WAYS;
 }
@@ -582,9 +584,10 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 	const char *name = btf__name_by_offset(types, type->name_off);
 	int hook;
 
-	/* all helpers up to that one, and the constant after the last one */
+	/* all helpers up to that one, which came when programs of cgroups got that of the current task
+	 * (bpf_base_func_proto()), and the constant after the last one */
 	if (btf_is_enum(type) && !strcmp(name, "bpf_func_id"))
-		kernel->storage = btf_vlen(type) >= BPF_FUNC_sock_from_file + 2;
+		kernel->storage = btf_vlen(type) >= BPF_FUNC_task_pt_regs + 2;
 	if (btf_is_struct(type) && !strcmp(name, "srcu_ctr"))
 		kernel->fast_srcu = true;
 	if (btf_is_struct(type) && !strcmp(name, "bpf_tramp_image"))
@@ -719,7 +722,7 @@ void probes_say_holes(const struct holes *holes)
 }
 
 #define NEEDS_STORAGE "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it " \
-		      "takes Linux 5.11, on arm64 Linux 6.4"
+		      "takes Linux 5.15, on arm64 Linux 6.4"
 
 /* For a program that does not load, though a trial loads. */
 #define VERIFIER_ADVICE "-v shows the verifier's log; a netmon built with another version of clang might load"
@@ -796,13 +799,17 @@ static bool can_count(const struct probes *probes)
 
 static void say_way(const struct probes *probes, int index, bool has)
 {
+	const char *name = hooks[index].name;
 	int reason = probes->reasons[index];
-	const char *way = !has			      ? "not in this kernel"
-			  : probes->chosen[index] != WAYS ? ways[probes->chosen[index]].name
-							  : "no way to attach";
 
-	reason = has && probes->chosen[index] == WAYS ? reason : 0;
-	say("%s: %s%s%s", hooks[index].name, way, reason ? ": " : "", reason ? strerror(reason) : "");
+	if (!has)
+		say("%s: not in this kernel", name);
+	else if (probes->chosen[index] != WAYS)
+		say("%s: %s", name, ways[probes->chosen[index]].name);
+	else if (reason)
+		say("%s: no way to attach: %s: %s", name, ways[probes->better[index]].name, strerror(reason));
+	else
+		say("%s: no way to attach", name);
 }
 
 /* Chooses a way for each hook.  False if nothing can be counted. */
@@ -1106,6 +1113,7 @@ static bool refuse_ways(struct probes *probes, int error)
 				say("%s: does not load as %s", hooks[i].name, ways[probes->chosen[i]].name);
 			probes->refused[i] |= 1U << probes->chosen[i];
 			probes->reasons[i] = error;
+			probes->better[i] = probes->chosen[i];
 			probes->chosen[i] = WAYS;
 			any = again = true;
 		}
@@ -1411,7 +1419,7 @@ struct probes *probes_open(const struct probes_options *options)
 
 	libbpf_verbose = options->libbpf;
 	libbpf_set_print(libbpf_message);
-	if (!capable(options->layer)) {
+	if (!probes_permitted(options->layer)) {
 		cannot("load", "probes", strerror(EPERM), advice(EPERM, options->layer));
 		return NULL;
 	}

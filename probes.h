@@ -71,6 +71,10 @@ bool probes_tracefs(void);
 /* How often a program that only notes the peer of a datagram was skipped. */
 __u64 probes_peers_missed(const struct probes *probes);
 
+/* Whether this process has the capabilities that loading the layer's probes takes.  Root of a user
+ * namespace has them too, but the kernel refuses it. */
+bool probes_permitted(enum layer layer);
+
 bool in_user_namespace(void);
 
 /* What to do if bpf(2) fails with EPERM or ENOSYS under a seccomp filter; NULL: there is none. */

@@ -233,7 +233,7 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	refused "'17.0.0.0/8' for --net: more than 16" --net "$(seq -f %g.0.0.0/8 -s , 17)"
 	refused "for --net: more than 16" --net private,private,private,private,loopback
 	refused "'Private' for --net" --net Private
-	refused "'!22' for --port: not a number" --port '!!22'
+	refused "'!22' for --port: not a whole number" --port '!!22'
 	for word in '80,!22' '!22,80'; do
 		refused "'$word' for --port: put '!' before every element, or before none" --port "$word"
 	done

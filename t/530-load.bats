@@ -95,7 +95,7 @@ countable() {
 
 @test "a full table in layer ip is reported with its size" {
 	case $(uname -r) in
-	5.10.*) skip "layer ip takes Linux 5.11" ;;
+	5.10.*) skip "layer ip takes Linux 5.15" ;;
 	esac
 	beside_layer_ip
 	NETMON_OPTIONS="" start -f jsonl -i 86400 --layer ip --max-processes 8

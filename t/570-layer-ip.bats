@@ -12,14 +12,14 @@ setup() {
 	export NETMON BUILD
 	beside_layer_ip
 	new_namespace
-	[[ $BATS_TEST_DESCRIPTION == *5.11* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
+	[[ $BATS_TEST_DESCRIPTION == *5.15* ]] || ! is_too_old || skip "this kernel has no way to layer ip"
 }
 
 # is_too_old: whether netmon says that the kernel is too old, and is right
 is_too_old() {
-	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.11' || return 1
+	"$NETMON" --no-pin --layer ip -n 1 -i 0.01 2>&1 >/dev/null | grep -qF 'it takes Linux 5.15' || return 1
 	case $(uname -rm) in
-	5.[0-9].* | 5.10.*) ;;
+	5.[0-9].* | 5.1[0-4].*) ;;
 	5.*aarch64 | 6.[0-3].*aarch64) ;;
 	*) fail "not so: $(uname -rm)" ;;
 	esac
@@ -659,6 +659,32 @@ has_no_names() {
 	equal "$(reported 'map(.netns) | sort | .[]')" "$(stat -Lc %i "/run/netns/$a" "/run/netns/$b" | sort -n)"
 }
 
+@test "a renamed interface has its new name only" {
+	local a=$$-a b=$$-b inside
+	namespaces="$a $b"
+	ip netns add "$a"
+	ip netns add "$b"
+	ip -n "$a" link add a-much-longer-1 type veth peer name other netns "$b"
+	ip -n "$a" link set a-much-longer-1 name near
+	ip -n "$b" link set other name far
+	ip -n "$a" addr add 10.79.2.1/24 dev near
+	ip -n "$b" addr add 10.79.2.2/24 dev far
+	ip -n "$a" link set near up
+	ip -n "$b" link set far up
+	eventually is_up "$a" near
+	inside=$a
+	look --net 10.79.0.0/16 --iface near
+	exchange 10 "$a" "$b"
+	stop
+	keep_own
+	equal "$(reported 'map([.iface, .rx_calls, .tx_calls]) | @json')" '[["near",10,10]]'
+	look --net 10.79.0.0/16 --iface '!near'
+	exchange 10 "$a" "$b"
+	stop
+	keep_own
+	equal "$(reported 'map([.iface == "near", .rx_calls, .tx_calls]) | @json')" '[[false,10,10]]'
+}
+
 @test "a tunnel's packets are counted at its device, and not wrapped at the device below" {
 	local a=$$-a b=$$-b
 	namespaces="$a $b"
@@ -843,10 +869,10 @@ for number in range(200):
 
 # The command line
 
-@test "a kernel before Linux 5.11 is named as the reason" {
+@test "a kernel before Linux 5.15 is named as the reason" {
 	is_too_old || skip "this kernel is newer"
 	run -1 --separate-stderr "$NETMON" --no-pin --layer ip -n 1
-	contains "$stderr" "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it takes Linux 5.11"
+	contains "$stderr" "cannot use --layer ip: this kernel's probes cannot reach a socket's storage: it takes Linux 5.15"
 }
 
 @test "an option or column of the other layer is refused" {

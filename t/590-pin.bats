@@ -762,8 +762,20 @@ sys.stdin.read()' "$@"
 	done <<-END
 		-o pid,raddr|cannot show 'family,raddr': the probes pinned in '/sys/fs/bpf/netmon' do not record it
 		-o comm,tx_total|cannot show 'tx_total' without 'pid': the probes pinned in '/sys/fs/bpf/netmon' forget a process that has ended
-		--max-processes 2048|cannot use --max-processes: it applies to new probes, not to those pinned in '/sys/fs/bpf/netmon'
+		--max-processes 2048|cannot use --max-processes with the probes pinned in '/sys/fs/bpf/netmon': it applies to new ones
 	END
+}
+
+@test "a reader that may load no probes learns what to do about the pin" {
+	at_usual_place '
+		exec 9<"$NETMON"
+		"$NETMON" --pin --pin-group 4242 -o pid,proto
+		exec setpriv --reuid=65534 --regid=4242 --clear-groups -- /proc/self/fd/9 -n 1 -o pid,raddr
+	' 2>said || :
+	if before_5_19 said; then skip "before Linux 5.19 the group cannot read"; fi
+	grep -qx "netmon: cannot show 'family,raddr': the probes pinned in '/sys/fs/bpf/netmon' do not record it: pin them again with 'netmon --pin /sys/fs/bpf/netmon --replace -o pid,proto,family,raddr', or add --no-pin" \
+		said || fail "$(cat said)"
+	grep -q "^netmon: cannot load 'probes': Operation not permitted: run it as root" said || fail "$(cat said)"
 }
 
 @test "the path of a pin can be relative, and as long as the kernel accepts" {
@@ -928,7 +940,7 @@ sys.stdin.read()' "$@"
 	pin --replace -o pid,uid
 	"$NETMON" --from "$pin" -o +user -n 1 -i 0.01 >/dev/null 2>&1
 	pin --replace -o +proto
-	refused 1 "cannot use --attach: it applies to new probes, not to those pinned in '$pin': add --no-pin" \
+	refused 1 "cannot use --attach with the probes pinned in '$pin': it applies to new ones: add --no-pin" \
 		--from "$pin" --attach auto
 	"$NETMON" --from "$pin" -o comm,proto -n 1 -i 0.01 >/dev/null 2>&1
 }
