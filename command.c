@@ -123,8 +123,11 @@ static void look(struct command *command, int options)
 void command_signal(struct command *command, const struct signalfd_siginfo *signal)
 {
 	look(command, WNOHANG);
+	/* the kernel's own signals reach the command too, but for SIGALRM, and a hangup of the terminal, which
+	 * only the session's leader gets (tty_signal_session_leader()) */
 	if (signal->ssi_signo != SIGCHLD && !command->ended &&
-	    (signal->ssi_code <= 0 || signal->ssi_signo == SIGALRM))
+	    (signal->ssi_code <= 0 || signal->ssi_signo == SIGALRM ||
+	     (signal->ssi_signo == SIGHUP && getsid(0) == getpid())))
 		kill(command->pid, (int)signal->ssi_signo);
 }
 

@@ -258,7 +258,11 @@ static void put_row(struct text *text, const struct style *style, const struct v
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value = column_get(view->columns[i], row);
 
-		put_field(text, style, i, view->columns[i]->name, &value);
+		/* no line of csv is empty: readers would skip it */
+		if (style->format == CSV && view->columns_count == 1 && value.type == UNKNOWN)
+			text_put_string(text, "\"\"");
+		else
+			put_field(text, style, i, view->columns[i]->name, &value);
 	}
 	text_put_string(text, style->format == JSONL ? "}\n" : "\n");
 }

@@ -30,7 +30,7 @@
 enum { AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
 enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
-enum { CLONE_THREAD = 0x10000 };
+enum { CLONE_THREAD = 0x10000, NETIF_F_SG = 1 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum netmon_direction { NETMON_RX, NETMON_TX };
 
@@ -54,6 +54,8 @@ const volatile __u32 group_mask;
 const volatile __u32 rows_limit = MAX_PROCESSES;
 const volatile __u32 rows_stride = MAX_PROCESSES;
 const volatile __u64 idle_after;
+/* Whether UDP sends pages by ip_append_page(). */
+const volatile bool appends_pages;
 /* How many arguments __skb_recv_udp() has here. */
 const volatile __u32 skb_recv_udp_arguments = 4;
 /* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
@@ -113,14 +115,13 @@ struct netmon_arguments {
 
 MAP(calls, HASH, 65536, struct netmon_arguments, BY(__u64));
 
-/* The other end of the datagram that a task is just sending or receiving.  The key is the task's
- * address plus the direction. */
+/* The other end of the datagram that a task is just sending or receiving, by the task's address plus
+ * the direction, and of the last one that a socket sent, by the socket's address. */
 struct netmon_peer {
 	__u32 address[4];        /* as in struct netmon_key */
 	__u16 port;
 	__u8 family;
 	__u8 fresh;              /* not used yet */
-	__u64 sk;                /* the socket that it was used with */
 };
 
 MAP(peers, LRU_HASH, 16384, struct netmon_peer, BY(__u64));
@@ -658,18 +659,23 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 }
 
 /* The peer, if known, of the datagram that the current task has sent or received.  A send without a
- * peer on an unconnected socket continues the previous datagram (UDP_CORK). */
+ * peer on an unconnected socket continues its previous datagram (UDP_CORK). */
 static __always_inline void peer_take(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
-	__u64 datagram = bpf_get_current_task() + direction;
+	__u64 datagram = bpf_get_current_task() + direction, socket = (__u64)sk;
 	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram);
 
-	if (!known || !(known->fresh || (direction == NETMON_TX && known->sk == (__u64)sk)))
+	if (known && known->fresh) {
+		*peer = *known;
+		known->fresh = 0;
+		if (direction == NETMON_TX)
+			bpf_map_update_elem(&peers, &socket, known, BPF_ANY);
 		return;
-	*peer = *known;
-	known->sk = (__u64)sk;
-	known->fresh = 0;
+	}
+	known = direction == NETMON_TX ? bpf_map_lookup_elem(&peers, &socket) : NULL;
+	if (known)
+		*peer = *known;
 }
 
 static __always_inline bool pid_passes(__u32 pid)
@@ -863,14 +869,23 @@ RECEIVES(inet6_recvmsg, INET6_RECVMSG)
 /* SCTP and IPv6 raw sockets; other families use it too */
 RECEIVES(sock_common_recvmsg, SOCK_COMMON_RECVMSG)
 
-/* sendfile and splice into a socket, before Linux 6.5.  A protocol without a sendpage of
- * its own goes on to inet_sendmsg(), where it is counted (sock_no_sendpage()). */
+/* sendfile and splice into a socket, before Linux 6.5.  A protocol without a sendpage of its own, and
+ * ip_append_page() on a device that gathers no fragments, go on to inet_sendmsg(), where it is
+ * counted (sock_no_sendpage()). */
 static __always_inline struct sock *with_sendpage(struct socket *sock, bool typed)
 {
 	struct sock *sk = GET(sock, sk);
 	struct proto___netmon *proto = (void *)GET(sk, __sk_common.skc_prot);
+	struct dst_entry *route;
+	struct net_device *device;
 
-	return GET(proto, sendpage) ? sk : NULL;
+	if (!GET(proto, sendpage))
+		return NULL;
+	if (!appends_pages || !is_datagram(GET(sk, sk_protocol)))
+		return sk;
+	route = GET(sk, sk_dst_cache);
+	device = route ? GET(route, dev) : NULL;
+	return device && !(GET(device, features) & NETIF_F_SG) ? NULL : sk;
 }
 
 FEXIT(inet_sendpage, SENT, true, with_sendpage(sock, true), 0, struct socket *sock,

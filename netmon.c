@@ -53,6 +53,7 @@ struct netmon {
 	bool regular;         /* the output is a regular file: a write to it never waits for a reader */
 	bool begun;           /* the output has its header */
 	bool reopen;          /* reopen the file of --to before the next report */
+	bool lost_cgroup;     /* the cgroup that is counted was removed */
 	bool over;            /* a signal ends netmon, or its command has ended */
 	__u32 parts;          /* what the key of the probes has: enum netmon_part */
 	__u64 missed, peers_missed, not_followed;
@@ -150,6 +151,19 @@ static void say_not_followed(struct netmon *netmon)
 		    "their descendants are not counted", processes - netmon->not_followed,
 		    MAX_FOLLOWED);
 	netmon->not_followed = processes;
+}
+
+/* The probes know the cgroup of a path; one that is made again there is another. */
+static void say_lost_cgroup(struct netmon *netmon)
+{
+	const struct options *options = &netmon->options;
+
+	if (!netmon->probes || !(options->probes.filter.kinds & FILTER_CGROUP) || netmon->lost_cgroup ||
+	    !faccessat(options->probes.cgroup, "cgroup.procs", F_OK, 0))
+		return;
+	netmon->lost_cgroup = true;
+	cannot("count", options->cgroups.list[0].text, "the cgroup was removed",
+	       "a pattern also selects one that is made again");
 }
 
 /* Takes pending signals.  A command gets them; netmon ends when the command does. */
@@ -433,16 +447,17 @@ static enum outcome report(struct netmon *netmon)
 	say_missed(netmon);
 	say_peers_missed(netmon);
 	say_not_followed(netmon);
+	say_lost_cgroup(netmon);
 	return replaces(netmon) ? replace_output(netmon) : write_text(netmon);
 }
 
 /* Reports the interval in progress; adds the row (total) if a command has ended and comm or kind is
- * shown. */
+ * shown, but no series, which would double a sum over all. */
 static enum outcome last_report(struct netmon *netmon)
 {
 	enum outcome outcome;
 
-	netmon->options.view.total |= netmon->command.ended &&
+	netmon->options.view.total |= netmon->command.ended && netmon->options.style.format != PROM &&
 				      (view_has(&netmon->options.view, "comm") ||
 				       view_has(&netmon->options.view, "kind"));
 	outcome = report(netmon);

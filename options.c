@@ -327,7 +327,8 @@ static void add_proto(struct options *options, const char *text)
 		proto = (int)number("--proto", text, 0, 0, 65534, "from 0 to 65534");
 	if (filter->protos_count == MAX_LISTED)
 		too_many(text, "--proto", MAX_LISTED);
-	filter->protos[filter->protos_count++] = (__u32)proto;
+	/* as the probes have it: ICMPv6 is ICMP, MPTCP is TCP */
+	filter->protos[filter->protos_count++] = (__u32)(proto == 58 ? 1 : proto == 262 ? 6 : proto);
 }
 
 static void add_port(struct options *options, const char *text)
@@ -486,6 +487,20 @@ static void parse_patterns(struct patterns *patterns, const char *option, const 
 	}
 }
 
+/* The length of the shortest text that the pattern matches. */
+static size_t least_length(const char *pattern)
+{
+	size_t length = 0;
+
+	for (const char *p = pattern; *p; p++) {
+		const char *end = *p == '[' && p[1] ? strchr(p + 2, ']') : NULL;
+
+		length += *p != '*';
+		p = end ? end : p;
+	}
+	return length;
+}
+
 /* The kernel cuts a process's name. */
 static void parse_comm(struct options *options, const char *text)
 {
@@ -499,6 +514,8 @@ static void parse_comm(struct options *options, const char *text)
 		if (strlen(name) >= COMM_LEN && !strpbrk(name, "*?["))
 			wrong("cannot use '%s' for --comm: a name has at most %d bytes: use '%.*s'", name,
 			      COMM_LEN - 1, COMM_LEN - 1, name);
+		if (least_length(name) >= COMM_LEN)
+			wrong("cannot use '%s' for --comm: a name has at most %d bytes", name, COMM_LEN - 1);
 	}
 }
 
@@ -943,6 +960,8 @@ static void combine(struct options *options)
 	struct view *view = &options->view;
 	struct probes_options *probes = &options->probes;
 
+	if (options->command && options->count && !options->interval)
+		wrong("cannot use --count with a command without --interval: it is reported once, at its end");
 	if (options->command && probes->pids_count)
 		wrong("cannot use --pid with a command: the command is the process to report");
 	choose_columns(options);
@@ -955,7 +974,7 @@ static void combine(struct options *options)
 	choose_cgroups(options);
 	probes->pids = options->pids;
 	probes->parts = view_parts(view);
-	probes->retransmits = view_has(view, "tx_retrans");
+	probes->retransmits = view_needs(view, "tx_retrans");
 	probes->follow = options->command;
 	probes->libbpf = probes->verbose;
 	if (options->mode == CHECK)
@@ -1016,6 +1035,8 @@ static void check_dir(struct options *options)
 		wrong("cannot use '%s' for a directory: %s", dir, strerror(ENAMETOOLONG));
 	snprintf(whole + length, sizeof(whole) - length, "/%s", dir);
 	normalize_path(path + 1, whole);
+	if (options->mode == PIN && pin_is_new(path))
+		wrong("cannot pin to '%s': netmon makes pins under names that end in -new- and a number", path);
 	options->pin.dir = path;
 }
 

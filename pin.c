@@ -338,7 +338,9 @@ static int remove_dir(int dir, const struct place *place, const char *name, bool
 /* A pin is made beside its place, under a random name. */
 static bool is_new(const struct place *place, const char *name)
 {
-	return has_prefix(name, place->name) && has_prefix(name + strlen(place->name), "-new-");
+	size_t length = strlen(place->name);
+
+	return has_prefix(name, place->name) && strlen(name) == length + NEW_LENGTH && pin_is_new(name);
 }
 
 /* Whether this user made the directory and the maker has ended: a maker holds the lock while it
@@ -455,11 +457,25 @@ static int open_parent(struct place *place, const char *dir)
 	return cannot("pin to", dir, reason_of(errno), root_advice(errno));
 }
 
+/* Programs of any user could write to tables that he may open, frozen or not. */
+static bool programs_are_unprivileged(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/unprivileged_bpf_disabled", "re");
+	bool are = file && fgetc(file) == '0';
+
+	if (file)
+		fclose(file);
+	return are;
+}
+
 int pin_check(const struct pin_options *options)
 {
 	struct place place;
 	int error = open_parent(&place, options->dir), old;
 
+	if (!error && options->group && programs_are_unprivileged())
+		error = cannot("let the group read", options->dir, "its members could write there by BPF programs",
+			       "set the sysctl kernel.unprivileged_bpf_disabled to 2");
 	if (!error) {
 		remove_abandoned(&place, options->verbose);
 		old = open_dir(place.parent, place.name, O_RDONLY);

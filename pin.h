@@ -36,6 +36,16 @@ struct about {
 	char command[768];       /* the command line that pinned them, cut if it is longer */
 };
 
+/* Whether the name is one of those under which pins are made: it ends in "-new-" and eight digits. */
+enum { NEW_LENGTH = 13 };
+static inline bool pin_is_new(const char *name)
+{
+	size_t length = strlen(name);
+	const char *end = length > NEW_LENGTH ? name + length - NEW_LENGTH : "";
+
+	return !strncmp(end, "-new-", 5) && strspn(end + 5, "0123456789abcdef") == NEW_LENGTH - 5;
+}
+
 struct pin_options {
 	const char *dir;
 	const char *group;       /* whose members may read; NULL: none */

@@ -9,7 +9,7 @@
 #include "text.h"
 #include "unit.h"
 
-enum { GROUPS_MOST = 1 << 18 };
+enum { GROUPS_MOST = 1 << 18, KEYS_MOST = 1 << 26 };
 
 /* A group sums the entries of one row: one for each combination of the keys asked for.  It is kept from
  * report to report only if a total is asked for that includes ended processes. */
@@ -94,15 +94,12 @@ __u32 view_parts(const struct view *view)
 	       (by_cgroup ? PART_CGROUP : 0);
 }
 
-static bool shows_totals(const struct view *view)
+bool view_needs(const struct view *view, const char *name)
 {
-	for (size_t i = 0; i < view->sort_count; i++) {
-		const char *name = view->sort[i].column->name;
-
-		if (!strcmp(name, "rx_total") || !strcmp(name, "tx_total"))
+	for (size_t i = 0; i < view->sort_count; i++)
+		if (!strcmp(view->sort[i].column->name, name))
 			return true;
-	}
-	return view_has(view, "rx_total") || view_has(view, "tx_total");
+	return view_has(view, name);
 }
 
 struct report *report_new(const struct view *view, __u32 parts, const struct names *names)
@@ -121,7 +118,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->shows_unit = view_has(view, "unit");
 	report->shows_container = view_has(view, "container");
 	report->shows_cmd = view_has(view, "cmd");
-	report->shows_totals = shows_totals(view);
+	report->shows_totals = view_needs(view, "rx_total") || view_needs(view, "tx_total");
 	report->keeps_groups = report->shows_totals &&
 			       (view->series || !report->shows_pid || parts & ~columns_parts(view));
 	strcpy(report->total_entry.comm, "(total)");
@@ -197,6 +194,12 @@ static void clean(struct report *report, struct value *value)
 
 /* Appends all keys of the row, so that memcmp(3) puts rows into the order of the
  * columns: no text has a NUL, and addresses of one family are of one length. */
+/* Whether the process can change it: its totals do not begin anew. */
+static bool may_change(const struct column *column)
+{
+	return column->parts == PART_PROCESS && strcmp(column->name, "pid");
+}
+
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
@@ -210,7 +213,8 @@ static bool put_key(struct report *report, const struct row *row)
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
 
-		if (view->columns[i]->kind != KEY)
+		if (view->columns[i]->kind != KEY || (report->keeps_groups && process.number &&
+						      may_change(view->columns[i])))
 			continue;
 		value = column_get(view->columns[i], row);
 		if (view->series && value.type == TEXT)
@@ -315,12 +319,13 @@ static struct group *find_group(struct report *report, size_t key)
 	return &groups[report->groups_count++];
 }
 
-/* If totals are asked for, keeps all groups or, above GROUPS_MOST, those of the last report. */
+/* If totals are asked for, keeps all groups or, above GROUPS_MOST or KEYS_MOST bytes, those of the last
+ * report. */
 static void forget_groups(struct report *report)
 {
 	size_t count = report->groups_count;
 
-	if (report->keeps_groups && count < GROUPS_MOST)
+	if (report->keeps_groups && count < GROUPS_MOST && report->keys_length < KEYS_MOST)
 		return;
 	report->groups_count = report->keys_length = 0;
 	if (!count)

@@ -64,6 +64,9 @@ struct report;
 
 bool view_has(const struct view *view, const char *name);
 
+/* Whether the column is shown or sorted by. */
+bool view_needs(const struct view *view, const char *name);
+
 /* The parts of the kernel's key that these rows need: enum netmon_part. */
 __u32 view_parts(const struct view *view);
 

@@ -159,10 +159,10 @@ size_t utf8_width(const unsigned char *s, size_t length)
 
 bool utf8_is_format(const unsigned char *s, size_t length)
 {
-	static const struct range ranges[] = { { 0x200e, 0x200f }, { 0x2028, 0x202e },
-					       { 0x2066, 0x2069 } };
+	static const struct range ranges[] = { { 0x61c, 0x61c }, { 0x200e, 0x200f },
+					       { 0x2028, 0x202e }, { 0x2066, 0x2069 } };
 
-	return length == 3 && is_in(ranges, sizeof(ranges) / sizeof(*ranges), code_point(s, length));
+	return is_in(ranges, sizeof(ranges) / sizeof(*ranges), code_point(s, length));
 }
 
 void text_free(struct text *text)

@@ -217,6 +217,12 @@ sys.exit(subprocess.run([sys.argv[1], "--help"], stdout=pipe).returncode)' "$NET
 	done
 	refused "'' for --proto" --proto=tcp,
 	refused "'65535' for --proto: out of range" --proto 65535
+	refused "'systemd-resolved*' for --comm: a name has at most 15 bytes" --comm 'systemd-resolved*'
+	refused 'cannot use --count with a command without --interval' -n 3 -- true
+	refused "cannot use column 'tx_retrans' without --layer ip" -s tx_retrans
+	refused "cannot sort by 'pid:up': write COLUMN, COLUMN:asc or COLUMN:desc" -s pid:up
+	refused 'cannot use --layer with --pin: pinned probes count calls' --pin --layer ip
+	refused "cannot pin to '/sys/fs/bpf/x-new-0123abcd': netmon makes pins under names" --pin /sys/fs/bpf/x-new-0123abcd
 	refused "'18' for --proto: more than 16" --proto "$(seq -s , 2 18)"
 	refused "'0' for --port: out of range" --port 80,0
 	refused "'65536' for --port: out of range" --port 65536

@@ -175,13 +175,13 @@ $sum}" -o rx_bytes --cgroup "$filter"
 @test "addresses sort as numbers, IPv4 before IPv6" {
 	fixture=$keys
 	replayed 'raddr
-
+""
 9.9.9.9
 192.0.2.1
 192.0.2.9
 2001:db8::1' -o raddr -s raddr
 	replayed 'lport
-
+""
 4001
 4002
 4003
@@ -250,7 +250,7 @@ bob' -o user --user '7,1000'
 icmp
 tcp' -o proto --proto '!udp'
 	replayed 'lport
-
+""
 4001' -o lport --port '!53,!80'
 	replayed 'raddr
 9.9.9.9' -o raddr --net '!192.0.2.0/24,!2001:db8::/32'
@@ -322,6 +322,17 @@ tick 1000000000 1000
 other,16
 kernel,8
 process,7' -o kind,rx_bytes
+}
+
+@test "a process that changes its name keeps its total" {
+	fixture='tick 0 0
+tick 1000000000 1000
+1 1 "old" 10 0 1 0 ppid=1
+tick 2000000000 2000
+1 1 "new" 15 0 2 0 ppid=2'
+	replayed 'time,pid,comm,ppid,rx_bytes,rx_total
+1.000,1,old,1,10,10
+2.000,1,new,2,5,15' -o time,pid,comm,ppid,rx_bytes,rx_total --unit '!x.service'
 }
 
 @test "--total has a row in idle intervals too, with the total of all intervals" {

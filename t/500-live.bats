@@ -361,3 +361,20 @@ memory() {
 	mv full account
 	exact jsonl
 }
+
+@test "sendfile over UDP to a device that gathers no fragments is counted once" {
+	head -c 1000 /dev/zero >file
+	"$NETMON" $NETMON_OPTIONS --no-pin -f tsv --no-header -o tx_bytes,tx_calls --comm python3 --to reports -- unshare -n sh -c '
+		ip link add near type veth peer name far
+		ip addr add 10.79.3.1/24 dev near
+		ip link set near up
+		ip link set far up
+		ethtool -K near sg off >/dev/null
+		exec python3 -c "
+import os, socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect((\"10.79.3.2\", 9))
+file = open(\"file\", \"rb\")
+assert sum(os.sendfile(client.fileno(), file.fileno(), 0, 1000) for i in range(10)) == 10000"' 2>messages
+	equal "$(cat reports)" $'10000\t10'
+}

@@ -611,6 +611,24 @@ differ_in() {
 }
 
 @test "connections that differ only in laddr have a row each" { differ_in laddr; }
+@test "what is added to a datagram has its peer, also after another socket has sent, and by another thread" {
+	cat >corked <<-'END'
+		import socket, threading
+		def udp():
+		    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		a, b, c = udp(), udp(), udp()
+		a.sendto(bytes(100), socket.MSG_MORE, ("127.0.0.1", 5001))
+		c.sendto(bytes(30), socket.MSG_MORE, ("127.0.0.3", 5003))
+		b.sendto(bytes(10), ("127.0.0.2", 5002))
+		a.send(bytes(50))
+		thread = threading.Thread(target=lambda: c.send(bytes(5)))
+		thread.start()
+		thread.join()
+	END
+	watch -f tsv --no-header -o raddr,rport,tx_bytes,tx_calls -s raddr --to reports -- python3 corked
+	equal "$(grep -P '\t500\d\t' reports)" "$(printf '127.0.0.%s\n' $'1\t5001\t150\t2' $'2\t5002\t10\t1' $'3\t5003\t35\t2')"
+}
+
 @test "connections that differ only in raddr have a row each" { differ_in raddr; }
 @test "connections that differ only in an IPv4 laddr of an IPv6 socket have a row each" { differ_in "laddr, mapped"; }
 @test "connections that differ only in an IPv4 raddr of an IPv6 socket have a row each" { differ_in "raddr, mapped"; }

@@ -47,6 +47,20 @@ inside() {
 	done
 }
 
+@test "a cgroup that is removed and made again is lost for its path, with a message, not for a pattern" {
+	send "$root$in" 10 >sender
+	echo "rmdir '$root$in'; mkdir '$root$in'; sleep 0.3" >>sender
+	send "$root$in" 20 >>sender
+	for cgroup in "$in" "$in*"; do
+		"$NETMON" --no-pin $NETMON_OPTIONS -i 0.1 -f jsonl -o cgroup,tx_bytes --cgroup "$cgroup" \
+			--to reports -- sh ./sender 2>messages
+		[ "$cgroup" != "$in" ] || cp messages lost
+	done
+	equal "$(jq -s 'map(.tx_bytes) | add' reports)" 30
+	equal "$(grep -c "cannot count '$in': the cgroup was removed: a pattern also selects one that is made again" lost)" 1
+	! grep 'cannot count' messages || fail "$(cat messages)"
+}
+
 @test "in a cgroup namespace, netmon writes the paths that cgroups have on the host" {
 	send /proc/self/fd/7$out 100 >sender
 	send /proc/self/fd/7$in 11 >>sender

@@ -77,6 +77,36 @@ serve() {
 	END
 }
 
+@test "the command gets SIGHUP if the terminal of netmon, the leader of its session, hangs up" {
+	python3 - "$NETMON" <<-'END'
+		import os, pty, signal, sys, time
+		pid, terminal = pty.fork()
+		if not pid:
+		    os.execv(sys.argv[1], [sys.argv[1], "--to", "reports", "--", "sh", "-c",
+		        "trap 'echo hup >got; exit 7' HUP; : >ready; while :; do sleep 0.05; done"])
+		while not os.path.exists("ready"):
+		    time.sleep(0.01)
+		os.close(terminal)
+		for _ in range(500):
+		    ended, status = os.waitpid(pid, os.WNOHANG)
+		    if ended:
+		        break
+		    time.sleep(0.02)
+		else:
+		    os.kill(pid, signal.SIGTERM) # which its command gets
+		assert ended and os.waitstatus_to_exitcode(status) == 7
+	END
+	equal "$(cat got)" hup
+}
+
+@test "prom has no series (total) beside those of the command" {
+	"$NETMON" -f prom --to reports -- python3 -c '
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes(100), ("127.0.0.1", 9))'
+	equal "$(grep -v '^#' reports | grep -c '} 100$')" 1
+	! grep '(total)' reports || fail "$(cat reports)"
+}
+
 @test "a command that does not exist or cannot be run ends netmon with 127 or 126" {
 	run -127 --separate-stderr "$NETMON" --to reports -- /no/such/command
 	contains "$stderr" "netmon: cannot run '/no/such/command': No such file or directory"

@@ -766,6 +766,23 @@ sys.stdin.read()' "$@"
 	END
 }
 
+@test "a pin beside another is not taken for one that was left half-made" {
+	"$NETMON" --pin "$pin-new-test" 2>/dev/null
+	"$NETMON" --pin "$pin" 2>/dev/null
+	"$NETMON" --unpin "$pin"
+	"$NETMON" --status "$pin-new-test" >/dev/null 2>&1
+	"$NETMON" --unpin "$pin-new-test"
+}
+
+@test "a group may not read where its programs could write" {
+	echo 0 >allowed
+	run -1 --separate-stderr unshare -m sh -c '
+		mount --bind allowed /proc/sys/kernel/unprivileged_bpf_disabled && exec "$0" "$@"' \
+		"$NETMON" --pin "$pin" --pin-group 4242
+	contains "$stderr" "cannot let the group read '$pin': its members could write there by BPF programs: set the sysctl kernel.unprivileged_bpf_disabled to 2"
+	[ ! -e "$pin" ]
+}
+
 @test "a reader that may load no probes learns what to do about the pin" {
 	at_usual_place '
 		exec 9<"$NETMON"
