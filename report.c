@@ -61,6 +61,7 @@ struct report {
 	bool shows_user, shows_cgroup, shows_unit, shows_container, shows_cmd;
 	bool shows_totals;
 	bool keeps_groups;
+	bool keeps_renamed;           /* a process that changes its name or parent keeps its group */
 	bool first;                   /* no interval yet: totals are the table's */
 	bool no_memory;
 	__u64 number;
@@ -121,6 +122,7 @@ struct report *report_new(const struct view *view, __u32 parts, const struct nam
 	report->shows_totals = view_needs(view, "rx_total") || view_needs(view, "tx_total");
 	report->keeps_groups = report->shows_totals &&
 			       (view->series || !report->shows_pid || parts & ~columns_parts(view));
+	report->keeps_renamed = report->keeps_groups && report->shows_pid && !view->series;
 	strcpy(report->total_entry.comm, "(total)");
 	return report;
 }
@@ -192,14 +194,14 @@ static void clean(struct report *report, struct value *value)
 		value->text = report->clean.bytes, value->length = report->clean.length;
 }
 
-/* Appends all keys of the row, so that memcmp(3) puts rows into the order of the
- * columns: no text has a NUL, and addresses of one family are of one length. */
-/* Whether the process can change it: its totals do not begin anew. */
+/* Whether a process can change it. */
 static bool may_change(const struct column *column)
 {
 	return column->parts == PART_PROCESS && strcmp(column->name, "pid");
 }
 
+/* Appends the keys of the row, so that memcmp(3) puts rows into the order of the
+ * columns: no text has a NUL, and addresses of one family are of one length. */
 static bool put_key(struct report *report, const struct row *row)
 {
 	const struct view *view = report->view;
@@ -213,8 +215,7 @@ static bool put_key(struct report *report, const struct row *row)
 	for (size_t i = 0; i < view->columns_count; i++) {
 		struct value value;
 
-		if (view->columns[i]->kind != KEY || (report->keeps_groups && process.number &&
-						      may_change(view->columns[i])))
+		if (view->columns[i]->kind != KEY || (report->keeps_renamed && may_change(view->columns[i])))
 			continue;
 		value = column_get(view->columns[i], row);
 		if (view->series && value.type == TEXT)
@@ -563,6 +564,9 @@ static int compare_ranks(const void *a, const void *b, void *context)
 		if (view->sort[i].descending)
 			order = -order;
 	}
+	for (size_t i = 0; report->keeps_renamed && i < view->columns_count && !order; i++)
+		if (view->columns[i]->kind == KEY)
+			order = compare_by(view->columns[i], &report->rows[x->row], &report->rows[y->row]);
 	if (!order)
 		order = memcmp(report->keys + x->key, report->keys + y->key,
 			       x->length < y->length ? x->length : y->length);
