@@ -116,7 +116,7 @@ struct netmon_arguments {
 MAP(calls, HASH, 65536, struct netmon_arguments, BY(__u64));
 
 /* The other end of the datagram that a task is just sending or receiving, by the task's address plus
- * the direction, and of the last one that a socket sent, by the socket's address. */
+ * the direction, and of the last one that a socket sent, by the socket's address plus 2. */
 struct netmon_peer {
 	__u32 address[4];        /* as in struct netmon_key */
 	__u16 port;
@@ -663,19 +663,21 @@ static __always_inline void describe_ends(struct netmon_key *key, struct sock *s
 static __always_inline void peer_take(struct netmon_peer *peer, enum netmon_direction direction,
 				      const struct sock *sk)
 {
-	__u64 datagram = bpf_get_current_task() + direction, socket = (__u64)sk;
-	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram);
+	__u64 datagram = bpf_get_current_task() + direction, socket = (__u64)sk + 2;
+	struct netmon_peer *known = bpf_map_lookup_elem(&peers, &datagram), *last;
 
-	if (known && known->fresh) {
-		*peer = *known;
-		known->fresh = 0;
-		if (direction == NETMON_TX)
-			bpf_map_update_elem(&peers, &socket, known, BPF_ANY);
+	last = direction == NETMON_TX ? bpf_map_lookup_elem(&peers, &socket) : NULL;
+	if (!known || !known->fresh) {
+		if (last)
+			*peer = *last;
 		return;
 	}
-	known = direction == NETMON_TX ? bpf_map_lookup_elem(&peers, &socket) : NULL;
-	if (known)
-		*peer = *known;
+	*peer = *known;
+	known->fresh = 0;
+	if (last)
+		*last = *known;
+	else if (direction == NETMON_TX)
+		bpf_map_update_elem(&peers, &socket, known, BPF_ANY);
 }
 
 static __always_inline bool pid_passes(__u32 pid)

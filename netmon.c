@@ -159,7 +159,8 @@ static void say_lost_cgroup(struct netmon *netmon)
 	const struct options *options = &netmon->options;
 
 	if (!netmon->probes || !(options->probes.filter.kinds & FILTER_CGROUP) || netmon->lost_cgroup ||
-	    !faccessat(options->probes.cgroup, "cgroup.procs", F_OK, 0))
+	    options->cgroups.list[0].leave_out ||
+	    !faccessat(options->probes.cgroup, "cgroup.procs", F_OK, 0) || errno != ENOENT)
 		return;
 	netmon->lost_cgroup = true;
 	cannot("count", options->cgroups.list[0].text, "the cgroup was removed",

@@ -493,7 +493,7 @@ static size_t least_length(const char *pattern)
 	size_t length = 0;
 
 	for (const char *p = pattern; *p; p++) {
-		const char *end = *p == '[' && p[1] ? strchr(p + 2, ']') : NULL;
+		const char *end = *p == '[' ? strrchr(p, ']') : NULL; /* or less */
 
 		length += *p != '*';
 		p = end ? end : p;
