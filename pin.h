@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include "probes.h"
 
 #define PIN_DIR "/sys/fs/bpf/netmon"
@@ -36,8 +37,9 @@ struct about {
 	char command[768];       /* the command line that pinned them, cut if it is longer */
 };
 
-/* Whether the name is one of those under which pins are made: it ends in "-new-" and eight digits. */
-enum { NEW_LENGTH = 13 };
+enum { NEW_LENGTH = 13 };        /* of "-new-" and a number of eight digits */
+
+/* Whether the name is one of those under which pins are made. */
 static inline bool pin_is_new(const char *name)
 {
 	size_t length = strlen(name);
