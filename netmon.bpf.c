@@ -30,7 +30,7 @@
 enum { AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
 enum { MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 enum { ICMPV6 = 58, UDPLITE = 136, MPTCP = 262 }; /* IPPROTO_*, not in all kernels */
-enum { CLONE_THREAD = 0x10000, NETIF_F_SG = 1 };
+enum { CLONE_THREAD = 0x10000 };
 enum { ETHERTYPE_IP = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum netmon_direction { NETMON_RX, NETMON_TX };
 
@@ -54,8 +54,6 @@ const volatile __u32 group_mask;
 const volatile __u32 rows_limit = MAX_PROCESSES;
 const volatile __u32 rows_stride = MAX_PROCESSES;
 const volatile __u64 idle_after;
-/* Whether UDP sends pages by ip_append_page(). */
-const volatile bool appends_pages;
 /* How many arguments __skb_recv_udp() has here. */
 const volatile __u32 skb_recv_udp_arguments = 4;
 /* Whether bpf_rdonly_cast() stands in for bpf_probe_read_kernel(), which lockdown refuses. */
@@ -871,23 +869,14 @@ RECEIVES(inet6_recvmsg, INET6_RECVMSG)
 /* SCTP and IPv6 raw sockets; other families use it too */
 RECEIVES(sock_common_recvmsg, SOCK_COMMON_RECVMSG)
 
-/* sendfile and splice into a socket, before Linux 6.5.  A protocol without a sendpage of its own, and
- * ip_append_page() on a device that gathers no fragments, go on to inet_sendmsg(), where it is
- * counted (sock_no_sendpage()). */
+/* sendfile and splice into a socket, before Linux 6.5.  A protocol without a sendpage of
+ * its own goes on to inet_sendmsg(), where it is counted (sock_no_sendpage()). */
 static __always_inline struct sock *with_sendpage(struct socket *sock, bool typed)
 {
 	struct sock *sk = GET(sock, sk);
 	struct proto___netmon *proto = (void *)GET(sk, __sk_common.skc_prot);
-	struct dst_entry *route;
-	struct net_device *device;
 
-	if (!GET(proto, sendpage))
-		return NULL;
-	if (!appends_pages || !is_datagram(GET(sk, sk_protocol)))
-		return sk;
-	route = GET(sk, sk_dst_cache);
-	device = route ? GET(route, dev) : NULL;
-	return device && !(GET(device, features) & NETIF_F_SG) ? NULL : sk;
+	return GET(proto, sendpage) ? sk : NULL;
 }
 
 FEXIT(inet_sendpage, SENT, true, with_sendpage(sock, true), 0, struct socket *sock,

@@ -120,7 +120,6 @@ struct kernel {
 	bool probed[HOOKS];        /* functions without a type in BTF that can be probed by name */
 	__u32 skb_recv_udp_arguments;
 	__u32 retransmit_arguments;
-	bool append_page;          /* ip_append_page(): before Linux 6.5, and in no newer 6.1 */
 	bool storage;              /* programs reach sockets' storage and the current task (Linux 5.15) */
 	__u32 cast;                /* bpf_rdonly_cast(), Linux 6.2: its BTF id; 0: none */
 	bool tracepoint_srcu;      /* see tracing_is_preempted() */
@@ -599,8 +598,6 @@ static void look_at_type(struct kernel *kernel, const struct btf *types, __u32 i
 		return;
 	if (btf_is_func(type) && !strcmp(name, "bpf_rdonly_cast"))
 		kernel->cast = id;
-	if (btf_is_func(type) && !strcmp(name, "ip_append_page"))
-		kernel->append_page = true;
 	hook = hook_of(type, name);
 	if (hook < 0 || kernel->ids[hook])
 		return;
@@ -1007,7 +1004,6 @@ static void set_constants(const struct probes *probes, struct netmon_bpf *skelet
 	skeleton->rodata->peeks = probes->peeks;
 	skeleton->rodata->retransmit_has_error = probes->kernel.retransmit_arguments > 2;
 	skeleton->rodata->wanted_cgroup_id = inode_of(options->cgroup);
-	skeleton->rodata->appends_pages = probes->kernel.append_page;
 	skeleton->rodata->skb_recv_udp_arguments = probes->kernel.skb_recv_udp_arguments;
 }
 

@@ -362,7 +362,9 @@ memory() {
 	exact jsonl
 }
 
-@test "sendfile over UDP to a device that gathers no fragments is counted once" {
+@test "sendfile over UDP to a device that gathers no fragments is counted once, on Linux 5.10 twice" {
+	local wanted=$'10000\t10'
+	[[ $(uname -r) != 5.10.* ]] || wanted=$'20000\t20' # see BUGS
 	head -c 1000 /dev/zero >file
 	"$NETMON" $NETMON_OPTIONS --no-pin -f tsv --no-header -o tx_bytes,tx_calls --comm python3 --to reports -- unshare -n sh -c '
 		ip link add near type veth peer name far
@@ -376,5 +378,5 @@ client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 client.connect((\"10.79.3.2\", 9))
 file = open(\"file\", \"rb\")
 assert sum(os.sendfile(client.fileno(), file.fileno(), 0, 1000) for i in range(10)) == 10000"' 2>messages
-	equal "$(cat reports)" $'10000\t10'
+	equal "$(cat reports)" "$wanted"
 }
