@@ -632,18 +632,26 @@ has_no_names() {
 	grep -qsF '[confidentiality]' /sys/kernel/security/lockdown && [[ $(uname -r) == 5.* || $(uname -r) == 6.[01].* ]]
 }
 
-@test "an interface has its name, even if the kernel can only read its index" {
-	local a=$$-a b=$$-b far=far inside
+# near_and_far NAME NAME: two namespaces, a and b, joined by interfaces that are made under these names and
+# then called near and far
+near_and_far() {
+	a=$$-a b=$$-b inside=$a
 	namespaces="$a $b"
 	ip netns add "$a"
 	ip netns add "$b"
-	ip -n "$a" link add near index 77 type veth peer name far index 88 netns "$b"
+	ip -n "$a" link add "$1" index 77 type veth peer name "$2" index 88 netns "$b"
+	[ "$1" = near ] || ip -n "$a" link set "$1" name near
+	[ "$2" = far ] || ip -n "$b" link set "$2" name far
 	ip -n "$a" addr add 10.79.2.1/24 dev near
 	ip -n "$b" addr add 10.79.2.2/24 dev far
 	ip -n "$a" link set near up
 	ip -n "$b" link set far up
 	eventually is_up "$a" near
-	inside=$a
+}
+
+@test "an interface has its name, even if the kernel can only read its index" {
+	local far=far
+	near_and_far near far
 	! has_no_names || far=if88
 	look --net 10.79.0.0/16 --iface near
 	exchange 10 "$a" "$b"
@@ -660,19 +668,7 @@ has_no_names() {
 }
 
 @test "a renamed interface has its new name only" {
-	local a=$$-a b=$$-b inside
-	namespaces="$a $b"
-	ip netns add "$a"
-	ip netns add "$b"
-	ip -n "$a" link add a-much-longer-1 type veth peer name other netns "$b"
-	ip -n "$a" link set a-much-longer-1 name near
-	ip -n "$b" link set other name far
-	ip -n "$a" addr add 10.79.2.1/24 dev near
-	ip -n "$b" addr add 10.79.2.2/24 dev far
-	ip -n "$a" link set near up
-	ip -n "$b" link set far up
-	eventually is_up "$a" near
-	inside=$a
+	near_and_far a-much-longer-1 other
 	look --net 10.79.0.0/16 --iface near
 	exchange 10 "$a" "$b"
 	stop
